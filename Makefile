@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make run` and `make test`. The rest is for people who change Headgate.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+NODE_TESTS := tests/node/node_modules/.package-lock.json
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench docs e2e-llama sync node
+
+help: ## list what can be made
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: sync ## serve on http://127.0.0.1:8787
+	@.venv/bin/headgate serve $(ARGS)
+
+test: sync node ## run the whole suite
+	@.venv/bin/pytest $(ARGS)
+
+check: sync ## format, lint, types, import rules, dependencies, spelling, docs up to date
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/pyright
+	@.venv/bin/lint-imports
+	@.venv/bin/codespell core plugins providers guardrails tests README.md CONTRIBUTING.md CHANGELOG.md
+	@.venv/bin/python tests/tools/deptry_all.py
+	@.venv/bin/python -m headgate.cli.docs --check
+	@$(UV) lock --check
+
+format: sync ## format and fix what can be fixed
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+bench: sync ## CPU per request and per stream chunk, against a direct call and a bare proxy
+	@.venv/bin/python tests/bench/run.py $(ARGS)
+
+docs: sync ## write the generated documentation
+	@.venv/bin/python -m headgate.cli.docs
+
+e2e-llama: sync ## the gateway in front of llama.cpp's server (builds it once, about 7 minutes)
+	@.venv/bin/python tests/llama/build.py
+	@.venv/bin/pytest tests/llama --run-llama $(ARGS)
+
+sync: $(UV)
+	@$(UV) sync --quiet --all-packages --python $(PYTHON)
+
+node: $(NODE_TESTS)
+
+$(NODE_TESTS): tests/node/package.json tests/node/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then npm ci --silent --no-audit --no-fund --prefix tests/node && touch $@; \
+	else echo "npm is not installed: the tests marked 'node' will be skipped"; fi
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'

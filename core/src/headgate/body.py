@@ -1,0 +1,139 @@
+"""Request bodies as bytes: what is refused before anything else looks, and edits that leave every other byte alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from headgate.errors import InvalidRequest
+
+MAX_DEPTH = 64
+MAX_KEYS = 65_536
+
+_NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b'"[]{}:')))
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")  # could spell the key `model` in another way
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+class Probe(Struct):
+    """The few members the gateway itself needs; everything else is skipped, though its syntax is checked."""
+
+    model: str | None = None
+    stream: bool | None = None
+    user: Any = None
+    metadata: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+
+
+_probe = msgspec.json.Decoder(Probe)
+_members = msgspec.json.Decoder(dict[str, Raw])
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def probe_body(body: bytes) -> Probe:
+    """Check a JSON body whole (syntax, UTF-8, depth, number of keys) and read the members of `Probe`.
+
+    Raises InvalidRequest, never anything else, whatever the bytes are. A repeated key counts with its last value.
+    """
+    _check_shape(body)
+    try:
+        if not body.isascii():
+            body.decode()
+        return _probe.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not valid UTF-8 at byte {error.start}", code="invalid_utf8") from None
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(_explain(str(error)), param=_param(str(error))) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The whole body as a dict; InvalidRequest when it is no JSON object."""
+    try:
+        return _object.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not a JSON object: {error}", code="invalid_json") from None
+
+
+def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> bytes:
+    """`body` with its top-level `model` replaced, every other byte and the key order kept.
+
+    Where the text `"model":` stands more than once, or `overrides` are given, the members are put together again:
+    each value keeps its bytes, a repeated key keeps its last value.
+    """
+    encoded = msgspec.json.encode(model)
+    if not overrides and not (b"\\u00" in body and _ESCAPED_LETTER.search(body)):
+        found = _MODEL.findall(body)
+        if len(found) == 1 and body.count(b'"model"') == 1:
+            if found[0] == encoded:
+                return body
+            match = _MODEL.search(body)
+            if match is not None and _is_top_level(body, match.start()):
+                return body[: match.start(1)] + encoded + body[match.end(1) :]
+    members: dict[str, Any] = dict(_members.decode(body))
+    members["model"] = Raw(encoded)
+    members.update(overrides)
+    return msgspec.json.encode(members)
+
+
+def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]) -> dict[str, Any]:
+    """A copy of decoded JSON with the strings at the given paths replaced. Only the way to each path is copied."""
+    copied: dict[str, Any] = dict(body)
+    fresh: set[tuple[str | int, ...]] = {()}
+    for path, text in changes:
+        node: Any = copied
+        for depth, key in enumerate(path[:-1], start=1):
+            if path[:depth] not in fresh:
+                node[key] = node[key].copy()
+                fresh.add(path[:depth])
+            node = node[key]
+        node[path[-1]] = text
+    return copied
+
+
+def _check_shape(body: bytes) -> None:
+    """Refuse deep nesting and huge key counts before a decoder recurses; all steps run in C, linear in the body."""
+    opens = body.count(b"{") + body.count(b"[")
+    if opens <= MAX_DEPTH and body.count(b":") <= MAX_KEYS:
+        return
+    skeleton = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
+    skeleton = b"".join(skeleton.split(b'"')[::2])
+    if skeleton.count(b":") > MAX_KEYS:
+        raise InvalidRequest(f"the body has more than {MAX_KEYS} keys", code="too_many_keys")
+    brackets = skeleton.replace(b":", b"")
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return
+        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(shorter) == len(brackets):
+            return  # unbalanced: the decoder says what is wrong with it
+        brackets = shorter
+    if brackets:
+        raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="too_deep")
+
+
+def _is_top_level(body: bytes, position: int) -> bool:
+    head = body[:position].replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
+    pieces = head.split(b'"')
+    if len(pieces) % 2 == 0:
+        return False  # inside a string
+    brackets = b"".join(pieces[::2])
+    return brackets.count(b"{") + brackets.count(b"[") - brackets.count(b"}") - brackets.count(b"]") == 1
+
+
+def _explain(message: str) -> str:
+    if message.startswith("Expected `object`") and "$." not in message:
+        return "the body must be a JSON object"
+    what, _, where = message.partition(" - at `$.")
+    return f"`{where.rstrip('`')}`: {what[0].lower()}{what[1:]}" if where else message
+
+
+def _param(message: str) -> str | None:
+    _, _, where = message.partition(" - at `$.")
+    return where.rstrip("`") or None

@@ -1,0 +1,132 @@
+"""What the core itself does in the pipeline, as a plugin like any other, placed last: resolve the model, check that the
+key may use it, and the auth modes that need no keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from typing_extensions import override
+
+from headgate.dialects import OpenAIChat, OpenAICompletions, OpenAIEmbeddings
+from headgate.dialects.interface import Dialect
+from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, Unauthenticated
+from headgate.exchange import Exchange, Principal, Target
+from headgate.hooks import Hooks, StoreFactory, hookimpl
+from headgate.provider import Provider
+from headgate.secret import Secret
+from headgate.state import MemoryStateStore
+from headgate.suggest import did_you_mean
+
+ANONYMOUS = Principal("anonymous", allow_config=True)
+
+FindProvider = Callable[[str], Provider | None]
+"""A deployment by name; in `passthrough` mode also any installed provider by its own name."""
+
+
+class Core(Hooks):
+    """Registers the core's dialects and store, and gives every exchange its last word on who and where."""
+
+    @override
+    @hookimpl
+    def dialects(self) -> list[Dialect]:
+        return [OpenAIChat(), OpenAICompletions(), OpenAIEmbeddings()]
+
+    @override
+    @hookimpl
+    def stores(self) -> Mapping[str, StoreFactory]:
+        return {"memory": lambda _: MemoryStateStore()}
+
+
+class ModelRoute(Hooks):
+    """Resolves what the caller named: a model alias, `deployment/model`, or the header `x-headgate-provider`."""
+
+    def __init__(self, models: Mapping[str, Target], find: FindProvider) -> None:
+        self._models = models
+        self._find = find
+
+    @override
+    @hookimpl
+    async def admit(self, ex: Exchange) -> None:
+        principal = ex.principal
+        if principal is None or not principal.models:
+            return
+        wanted = ex.model
+        named = ex.option("provider")
+        if named and not principal.allows(f"{named}/{wanted}"):
+            raise Forbidden(f"this key may not use `{named}/{wanted}`", code="model_not_allowed")
+        if not named and wanted and not principal.allows(wanted):
+            raise Forbidden(f"this key may not use model `{wanted}`", code="model_not_allowed", param="model")
+
+    @override
+    @hookimpl
+    async def route(self, ex: Exchange) -> Target | None:
+        named = ex.option("provider")
+        if named:
+            return self._leaf(named, ex.model)
+        target = self._models.get(ex.model)
+        if target is not None:
+            return target
+        deployment, slash, model = ex.model.partition("/")
+        if slash and self._find(deployment) is not None:
+            return Target(deployment=deployment, model=model)
+        anything = self._models.get("*")
+        if anything is not None and ex.model:
+            return anything
+        if not ex.model:
+            raise InvalidRequest("name the deployment in the header `x-headgate-provider`", code="missing_provider")
+        hint = did_you_mean(ex.model, self._models)
+        raise ModelNotFound(
+            f"model `{ex.model}` is not known{hint}: use an alias of `models:`, or `deployment/model`", param="model"
+        )
+
+    def _leaf(self, name: str, model: str) -> Target:
+        name = name.removeprefix("@")
+        if self._find(name) is None:
+            raise ModelNotFound(f"deployment `{name}` is not known (header `x-headgate-provider`)")
+        deployment, slash, rest = model.partition("/")
+        return Target(deployment=name, model=rest if slash and deployment == name else model)
+
+
+class OpenAccess(Hooks):
+    """Auth mode `open`: everybody may call, as one anonymous principal."""
+
+    @override
+    @hookimpl
+    async def authenticate(self, ex: Exchange) -> Principal | None:
+        return ANONYMOUS
+
+
+class CallerCredential(Hooks):
+    """Auth mode `passthrough`: the caller brings the provider's key. It is used for this exchange and kept nowhere.
+
+    The principal is a digest of the key, so caches and limits stay apart between callers.
+    """
+
+    def __init__(self, digest: Callable[[str], str]) -> None:
+        self._digest = digest
+
+    @override
+    @hookimpl
+    async def authenticate(self, ex: Exchange) -> Principal | None:
+        key = bearer(ex) or ex.header("api-key") or ex.header("x-api-key")
+        if not key:
+            raise Unauthenticated(
+                "no key was given; send the provider's key as `Authorization: Bearer KEY`", code="missing_api_key"
+            )
+        ex.base_url = (ex.option("custom-host") or "").rstrip("/")
+        return Principal(self._digest(key), credential=Secret(key))
+
+
+def gateway_key(ex: Exchange) -> str | None:
+    """The gateway key of a request: `x-headgate-api-key`, `x-portkey-api-key`, `Authorization: Bearer`, `api-key`, `x-api-key`.
+
+    The gateway's own header comes first because Portkey's clients send a placeholder as bearer token beside it.
+    """
+    return (ex.option("api-key") or bearer(ex) or ex.header("api-key") or ex.header("x-api-key") or "").strip() or None
+
+
+def bearer(ex: Exchange) -> str | None:
+    """The token of `Authorization: Bearer TOKEN` (RFC 6750)."""
+    scheme, _, key = (ex.header("authorization") or "").partition(" ")
+    return (key.strip() or None) if scheme.lower() == "bearer" else None

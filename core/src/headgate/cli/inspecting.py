@@ -1,0 +1,119 @@
+"""Commands that look and change nothing: check, plan, plugins, hooks, schema, and the commands plugins bring."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from headgate.cli.config import compose_only, load
+from headgate.config import Installed, Loaded, load_file
+from headgate.config.installed import distribution_of
+from headgate.config.schema import config_schema
+from headgate.errors import StartupError
+from headgate.hooks import STAGES, Command, Hooks
+from headgate.plan import implements
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Load a file as `serve` would and compose its plan; nothing is started."""
+    path: Path = arguments.path
+    if not path.is_file():
+        print(f"headgate: there is no file `{path}`; `headgate init` writes one", file=sys.stderr)
+        return 1
+    loaded = load_file(path)
+    found = compose_only(loaded)
+    print(
+        f"{path}: ok, {len(loaded.plugins)} plugins, {len(loaded.deployments)} deployments, {len(found.models)} models"
+    )
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print stage, hook, plugin, version and time budget, in the order they run."""
+    found = compose_only(load(arguments.config))
+    versions = {plugin.name: plugin.version for plugin in found.plugins}
+    rows: list[Sequence[str]] = [("STAGE", "HOOK", "PLUGIN", "VERSION", "BUDGET", "ON ERROR")]
+    steps = {(step.hook, step.plugin): step for step in found.steps()}
+    for hook, stage in STAGES.items():
+        if hook == "wrap_call":
+            rows += [(stage.name, hook, name, versions.get(name, ""), "-", stage.failure) for name in found.wraps]
+        for (at, name), step in steps.items():
+            if at == hook:
+                rule = step.hooks.on_error if stage.failure == "declared" else stage.failure
+                rows.append((stage.name, hook, name, versions.get(name, ""), f"{step.budget_s:g} s", rule))
+    _table(rows)
+    return 0
+
+
+def plugins(arguments: argparse.Namespace) -> int:
+    """List what is installed and what of it is enabled."""
+    loaded = load(arguments.config)
+    installed = Installed()
+    enabled = [entry.name for entry in loaded.plugins]
+    used = {config.provider for config in loaded.deployments.values()}
+    rows: list[Sequence[str]] = [("KIND", "NAME", "ENABLED", "FROM", "VERSION")]
+    for name, point in installed.plugins().items():
+        rows.append(("plugin", name, "yes" if name in enabled else "no", *distribution_of(point)))
+    for name in installed.providers():
+        point = installed.origin(name)
+        origin = distribution_of(point) if point is not None else ("", "")
+        rows.append(("provider", name, "yes" if name in used else "no", *origin))
+    _table(rows)
+    return 0
+
+
+def hooks(_: argparse.Namespace) -> int:
+    """Print every hook with its stage, fold, failure rule, budget and contract."""
+    for name, stage in STAGES.items():
+        function = getattr(Hooks, name)
+        word = "async def" if inspect.iscoroutinefunction(function) else "def"
+        print(f"{word} {name}{inspect.signature(function)}")
+        budget = f", budget {stage.budget_s:g} s" if stage.budget_s else ""
+        print(f"    stage {stage.name}, fold {stage.fold}, on error {stage.failure}{budget}")
+        for line in (inspect.getdoc(function) or "").splitlines():
+            print(f"    {line}" if line else "")
+        print()
+    return 0
+
+
+def schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema of the configuration, with the settings of everything installed."""
+    print(json.dumps(config_schema(Installed()), indent=2))
+    return 0
+
+
+def add_plugin_commands(commands: Any, known: set[str]) -> None:
+    """Add the subcommands of the enabled plugins. A configuration with problems brings none: other commands tell why."""
+    loaded: Loaded | None = None
+    with contextlib.suppress(StartupError):
+        loaded = load(None)
+    if loaded is None:
+        return
+    for command in _commands(loaded):
+        if command.name in known:
+            continue
+        known.add(command.name)
+        parser = commands.add_parser(command.name, help=command.help, description=command.help)
+        if command.arguments is not None:
+            command.arguments(parser)
+        parser.set_defaults(run=command.run, state_dir=loaded.state_dir)
+
+
+def _commands(loaded: Loaded) -> Iterable[Command]:
+    for entry in loaded.plugins:
+        if entry.kind.commands is not Hooks.commands:
+            hooks_ = entry.create()
+            if implements(hooks_, "commands"):
+                yield from hooks_.commands()
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

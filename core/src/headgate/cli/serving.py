@@ -1,0 +1,34 @@
+"""`headgate serve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from headgate.cli.config import find_config
+from headgate.errors import Problem, StartupError
+from headgate.server.run import Process, bind
+from headgate.server.supervisor import Supervisor, greet, loader
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the gateway until it is told to stop."""
+    path = find_config(arguments.config)
+    load = loader(path, Path.cwd())
+    settings = load().config.server
+    host: str = arguments.host or settings.host
+    port: int = settings.port if arguments.port is None else arguments.port
+    workers: int = arguments.workers or settings.workers
+    try:
+        sock = bind(host, port)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise StartupError(
+            [Problem(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port")]
+        ) from None
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{sock.getsockname()[1]}"
+    if workers == 1:
+        return Process(load, sock, url).run(greet)
+    return Supervisor(workers, path, sock, url).run()

@@ -1,0 +1,75 @@
+"""What `headgate.yaml` may hold. Every Struct refuses unknown keys; the docstrings are the reference."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from headgate.operations import KIB, MIB, OPERATIONS
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how to serve.
+
+    `drain_s`: seconds that running replies get after SIGTERM. `drain_delay_s`: seconds that readiness fails before
+    the listener closes, so that a load balancer looks away first. `timing`: put the time of each stage into the reply
+    header `server-timing`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    workers: int = 1
+    drain_s: float = 30.0
+    drain_delay_s: float = 0.0
+    timing: bool = False
+
+
+class Auth(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may call. `keys`: a plugin authenticates. `open`: everybody. `passthrough`: the caller brings the provider's key."""
+
+    mode: Literal["keys", "open", "passthrough"] = "keys"
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one client, and all of them together, may take.
+
+    `body_bytes` by operation name. `header_s` to send the request head, `body_stall_s` between two pieces of a body,
+    `reader_stall_s` that a client may leave a reply unread; `keepalive_s` a connection may idle. `in_flight` exchanges
+    and `inflight_bytes` of request bodies at one time; more is answered with 503.
+    """
+
+    body_bytes: dict[str, int] = {}
+    header_bytes: int = 64 * KIB
+    header_s: float = 10.0
+    body_stall_s: float = 30.0
+    reader_stall_s: float = 60.0
+    keepalive_s: float = 75.0
+    connections: int = 20_000
+    in_flight: int = 8_192
+    inflight_bytes: int = 512 * MIB
+
+    def body_limit(self, operation: str) -> int:
+        """The largest body of an operation, in bytes."""
+        default = next((entry.body_bytes for entry in OPERATIONS if entry.name == operation), MIB)
+        return self.body_bytes.get(operation, default)
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file.
+
+    `plugins`: enabled plugins in the order they run, each a name or `name: {settings}`. `providers`: deployments by
+    name. `models`: public aliases, each `deployment/model` or a routing config; the alias `*` takes every other model.
+    `budgets`: seconds by `plugin.hook`. `state`: the store for shared state. `state_dir`: where the gateway keeps
+    small files of its own, relative to this file.
+    """
+
+    server: Server = Server()
+    auth: Auth = Auth()
+    plugins: list[str | dict[str, Any]] = []
+    providers: dict[str, dict[str, Any]] = {}
+    models: dict[str, str | dict[str, Any]] = {}
+    limits: Limits = Limits()
+    budgets: dict[str, float] = {}
+    state: str = "memory"
+    state_dir: str = ".headgate"

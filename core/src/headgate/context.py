@@ -1,0 +1,70 @@
+"""What a plugin is given when it starts: the outbound client, shared state, other plugins' checks, a place for files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from headgate.errors import Problem, StartupError
+from headgate.exchange import Target
+from headgate.hooks import Check, CheckFactory, StateStore
+from headgate.routing import decode_target
+from headgate.secret import GatewaySecret
+from headgate.suggest import did_you_mean
+from headgate.upstream import Upstream
+from headgate.upstream.httpx import UpstreamTransport
+
+
+class Context:
+    """Given to `Hooks.configure` and `Hooks.start`. It outlives reloads and always shows the newest configuration.
+
+    `state_dir` is where the gateway keeps small files of its own; `secret` keys its digests; `url` is where it
+    listens, for messages to people; `state` is the store for shared state.
+    """
+
+    def __init__(self, upstream: Upstream, state_dir: Path, url: str) -> None:
+        self.upstream = upstream
+        self.state_dir = state_dir
+        self.url = url
+        self.secret = GatewaySecret(state_dir)
+        self.checks: Mapping[str, CheckFactory] = {}
+        self.deployments: Collection[str] = ()
+        self.strategies: Collection[str] = ()
+        self.state: StateStore
+        self.announcements: list[str] = []
+        self._http: httpx2.AsyncClient | None = None
+
+    @property
+    def http(self) -> httpx2.AsyncClient:
+        """An httpx2 client over the gateway's outbound path: same pool, same address rules, no redirects."""
+        if self._http is None:
+            self._http = httpx2.AsyncClient(transport=UpstreamTransport(self.upstream), trust_env=False)
+        return self._http
+
+    def check(self, name: str, parameters: Mapping[str, Any]) -> Check:
+        """A configured check by id; an id without a dot is taken from `default.`. StartupError names what is wrong."""
+        full = name if "." in name else f"default.{name}"
+        factory = self.checks.get(full)
+        if factory is None:
+            hint = did_you_mean(full, self.checks)
+            raise StartupError([Problem(f"check `{name}` is not known{hint}; enable the guardrail that brings it")])
+        try:
+            return factory(parameters)
+        except (TypeError, ValueError) as error:
+            raise StartupError([Problem(f"check `{name}`: {error}")]) from None
+
+    def decode_target(self, value: Any) -> Target:
+        """A routing config as a tree; StartupError lists every problem with it."""
+        return decode_target(value, self.deployments, self.strategies)
+
+    def announce(self, text: str) -> None:
+        """Say something to the person who started the gateway, once it is ready. Shown on the terminal, never logged."""
+        self.announcements.append(text)
+
+    async def close(self) -> None:
+        """Close the outbound client."""
+        if self._http is not None:
+            await self._http.aclose()

@@ -1,0 +1,89 @@
+"""OpenAI completions and embeddings: operations whose bodies are relayed, and whose texts guardrails still see.
+
+Source: https://platform.openai.com/docs/api-reference/completions and .../embeddings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from typing_extensions import override
+
+from headgate.dialects.interface import Dialect, Ending, TextPlace
+from headgate.dialects.sse import data_event, ending_of
+from headgate.errors import RequestError
+
+Json = dict[str, Any]
+
+
+class OpenAICompletions(Dialect):
+    """The legacy `openai.completions` dialect."""
+
+    name = "openai.completions"
+    operation = "completions"
+
+    @override
+    def request_texts(self, body: Json) -> Sequence[TextPlace]:
+        return [*_strings(body, "prompt"), *_strings(body, "suffix")]
+
+    @override
+    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
+        return self.event_texts(body)
+
+    @override
+    def event_texts(self, data: Json) -> Sequence[TextPlace]:
+        places: list[TextPlace] = []
+        choices = data.get("choices")
+        for at, choice in enumerate(cast("list[Any]", choices) if isinstance(choices, list) else []):
+            if isinstance(choice, dict) and isinstance(cast("Json", choice).get("text"), str):
+                index = cast("Json", choice).get("index", at)
+                path = ("choices", at, "text")
+                places.append(TextPlace(path, cast("Json", choice)["text"], "assistant", f"{index}.text"))
+        return places
+
+    @override
+    def ending(self, tail: Sequence[bytes]) -> Ending:
+        return ending_of(tail)
+
+    @override
+    def error_event(self, error: RequestError) -> bytes:
+        return data_event(error.envelope())
+
+
+class OpenAIEmbeddings(Dialect):
+    """The `openai.embeddings` dialect. Its replies hold no text and it never streams."""
+
+    name = "openai.embeddings"
+    operation = "embeddings"
+
+    @override
+    def request_texts(self, body: Json) -> Sequence[TextPlace]:
+        return list(_strings(body, "input"))
+
+    @override
+    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def event_texts(self, data: Json) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def ending(self, tail: Sequence[bytes]) -> Ending:
+        return ending_of(tail)
+
+    @override
+    def error_event(self, error: RequestError) -> bytes:
+        return data_event(error.envelope())
+
+
+def _strings(body: Json, field: str) -> Iterator[TextPlace]:
+    """The strings of a field that is one string or a list of them; token lists are not text."""
+    value = body.get(field)
+    if isinstance(value, str):
+        yield TextPlace((field,), value, "user")
+    elif isinstance(value, list):
+        for at, item in enumerate(cast("list[object]", value)):
+            if isinstance(item, str):
+                yield TextPlace((field, at), item, "user")

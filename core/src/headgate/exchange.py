@@ -1,0 +1,254 @@
+"""One request and all that happens to it. `Exchange` is the only argument of every request hook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from headgate.body import decode_object, encode_with_model, replace_paths
+from headgate.chat import ChatRequest, Usage
+from headgate.dialects import ChatDialect, Dialect, TextPlace
+from headgate.errors import InvalidRequest, RequestError
+from headgate.operations import Operation
+from headgate.secret import Secret
+
+if TYPE_CHECKING:
+    from headgate.provider import Provider
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+CacheStatus = Literal["", "HIT", "MISS", "REFRESH", "DISABLED"]
+
+
+class Principal(Struct, frozen=True):
+    """Who calls. `models` limits what may be called (exact names, or a prefix ending in `*`); empty means everything.
+
+    `credential` is the caller's own provider key in `passthrough` mode. `tenant` partitions caches and limits.
+    """
+
+    key: str
+    user: str = ""
+    workspace: str = ""
+    organisation: str = ""
+    scopes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = {}
+    credential: Secret | None = None
+    allow_config: bool = True
+
+    @property
+    def tenant(self) -> str:
+        """What must not share anything with others: organisation, workspace, or failing both the key itself."""
+        return f"{self.organisation}/{self.workspace}" if self.organisation or self.workspace else f"key:{self.key}"
+
+    def allows(self, model: str) -> bool:
+        """Whether a model name, as the caller wrote it, is on the list."""
+        return not self.models or any(
+            model == allowed or (allowed.endswith("*") and model.startswith(allowed[:-1])) for allowed in self.models
+        )
+
+
+class Retry(Struct, frozen=True):
+    """How often one leaf is tried again, and after which statuses. `attempts` does not count the first try."""
+
+    attempts: int = 0
+    on_status_codes: tuple[int, ...] = (429, 500, 502, 503, 504)
+    use_retry_after_header: bool = False
+
+
+class Target(Struct, frozen=True):
+    """A node of a routing tree. A leaf names a `deployment`; any other node names a `strategy` over its `targets`.
+
+    `path` is where it stands in the routing config, such as `config.targets[1]`. `settings` keeps what only the
+    strategy understands.
+    """
+
+    path: str = "config"
+    deployment: str = ""
+    model: str = ""
+    strategy: str = ""
+    targets: tuple[Target, ...] = ()
+    on_status_codes: tuple[int, ...] = ()
+    weight: float = 1.0
+    retry: Retry = Retry()
+    request_timeout_s: float = 0.0
+    override_params: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
+
+
+class Attempt(Struct):
+    """One call to one leaf. Times are monotonic seconds; `status` is 0 until a reply or an error came."""
+
+    target: Target
+    provider: Provider
+    model: str
+    started: float
+    status: int = 0
+    retries: int = 0
+    error: str = ""
+    ended: float = 0.0
+
+
+class Reply(Struct):
+    """What goes back to the client: a whole `body`, or `chunks` of a stream that is still running.
+
+    `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it.
+    """
+
+    status: int
+    headers: RawHeaders = ()
+    body: bytes = b""
+    chunks: AsyncIterator[bytes] | None = None
+    usage: Usage | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """A status of 2xx."""
+        return 200 <= self.status < 300
+
+
+class Exchange:
+    """One request and all that happens to it.
+
+    Hooks read it and add to it: `data` is theirs, by plugin name. What the request was (`id`, `operation`, `headers`,
+    `body`, `principal`) is set by the core and must not be changed; text is changed with `replace_texts`.
+    """
+
+    __slots__ = (
+        "_json",
+        "attempt",
+        "attempts",
+        "base_url",
+        "body",
+        "cache_status",
+        "collect",
+        "data",
+        "dialect",
+        "error",
+        "headers",
+        "id",
+        "is_changed",
+        "max_tokens",
+        "metadata",
+        "model",
+        "operation",
+        "outcome",
+        "path",
+        "principal",
+        "query",
+        "reply",
+        "reply_body",
+        "reply_bytes",
+        "request_bytes",
+        "scope_method",
+        "started",
+        "started_at",
+        "stream",
+        "target",
+        "timings",
+        "trace_id",
+        "ttft_s",
+        "user",
+    )
+
+    def __init__(
+        self,
+        operation: Operation,
+        headers: Mapping[bytes, bytes],
+        *,
+        request_id: str,
+        trace_id: str,
+        method: str = "POST",
+        path: str = "",
+        query: bytes = b"",
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.operation = operation
+        self.headers = headers
+        self.id = request_id
+        self.trace_id = trace_id
+        self.scope_method = method
+        self.path = path or operation.path
+        self.query = query
+        self.dialect = dialect
+        self.started = time.perf_counter()
+        self.started_at = time.time()
+        self.body = b""
+        self.request_bytes = 0
+        self.model = ""
+        self.stream = False
+        self.user: str | None = None
+        self.max_tokens: int | None = None
+        self.metadata: Mapping[str, str] = {}
+        self.principal: Principal | None = None
+        self.base_url = ""
+        self.target: Target | None = None
+        self.attempt: Attempt | None = None
+        self.attempts: list[Attempt] = []
+        self.reply: Reply | None = None
+        self.reply_body: bytes | None = None
+        self.reply_bytes = 0
+        self.error: RequestError | None = None
+        self.outcome: Literal["", "complete", "error", "cut", "client_gone"] = ""
+        self.cache_status: CacheStatus = ""
+        self.collect = False
+        self.is_changed = False
+        self.ttft_s: float | None = None
+        self.timings: dict[str, float] | None = None
+        self.data: dict[str, Any] = {}
+        self._json: dict[str, Any] | None = None
+
+    def header(self, name: str) -> str | None:
+        """A request header by lower-case name."""
+        value = self.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    def option(self, name: str) -> str | None:
+        """A gateway option: the header `x-headgate-NAME`, or its alias `x-portkey-NAME`."""
+        value = self.headers.get(b"x-headgate-" + name.encode()) or self.headers.get(b"x-portkey-" + name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The request body as decoded JSON, decoded once. Read it; change text with `replace_texts`."""
+        if self._json is None:
+            self._json = decode_object(self.body)
+        return self._json
+
+    def texts(self) -> Sequence[TextPlace]:
+        """Every piece of text in the request. Empty for an operation whose body is opaque (`dialect` is None)."""
+        return self.dialect.request_texts(self.json) if self.dialect else ()
+
+    def replace_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
+        """Put new text in place of what `texts()` found; key order is kept and the provider gets the new body."""
+        self._json = replace_paths(self.json, ((place.path, text) for place, text in changes))
+        self.body = msgspec.json.encode(self._json)
+        self.is_changed = True
+
+    def chat(self) -> ChatRequest:
+        """The request in the canonical chat model; InvalidRequest when the operation is not chat."""
+        if not isinstance(self.dialect, ChatDialect):
+            raise InvalidRequest(f"`{self.operation.name}` is not a chat operation")
+        return self.dialect.decode_request(self.body)
+
+    def body_for(self, model: str, overrides: Mapping[str, Any]) -> bytes:
+        """The request body for a provider that speaks the client's dialect: the client's bytes, `model` put in its place.
+
+        `overrides` replace whole top-level members, as `override_params` of a routing config do.
+        """
+        return encode_with_model(self.body, model, overrides)
+
+    def reply_texts(self) -> Sequence[TextPlace]:
+        """Every piece of text in a whole reply; empty for streams and opaque operations."""
+        if self.dialect is None or self.reply is None or self.reply.chunks is not None:
+            return ()
+        return self.dialect.reply_texts(decode_object(self.reply.body))
+
+    def replace_reply_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
+        """Put new text in place of what `reply_texts()` found."""
+        if self.reply is not None:
+            body = replace_paths(decode_object(self.reply.body), ((place.path, text) for place, text in changes))
+            self.reply.body = msgspec.json.encode(body)

@@ -1,0 +1,319 @@
+"""The running gateway: the current generation of plugins and plan, its replacement on reload, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from headgate.builtin import CallerCredential, Core, ModelRoute, OpenAccess
+from headgate.config import Loaded
+from headgate.context import Context
+from headgate.errors import Problem, StartupError
+from headgate.exchange import Target
+from headgate.folds import bounded, failures
+from headgate.hooks import STAGES
+from headgate.plan import Plan, Plugin, collect, compile_plan, implements
+from headgate.provider import DeploymentConfig, Provider
+from headgate.routing import decode_target
+from headgate.upstream import Upstream
+
+log = structlog.get_logger("headgate")
+
+
+class Generation(Struct):
+    """One configuration at work. `in_flight` exchanges still use it; `retired` ones end when the last of them ends."""
+
+    loaded: Loaded
+    plan: Plan
+    number: int
+    in_flight: int = 0
+    retired: bool = False
+
+
+class Gateway:
+    """Owns the plan. `load` reads the configuration again on every reload."""
+
+    def __init__(self, load: Callable[[], Loaded], upstream: Upstream, url: str = "") -> None:
+        self._load = load
+        self._upstream = upstream
+        self._url = url
+        self._reloading = asyncio.Lock()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self.context: Context
+        self.generation: Generation
+        self.reload_error: tuple[str, ...] = ()
+        self.is_draining = False
+        self.started_at = time.time()
+        self.body_bytes = 0
+
+    @property
+    def plan(self) -> Plan:
+        """The plan new exchanges run."""
+        return self.generation.plan
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges running now on the current configuration."""
+        return self.generation.in_flight
+
+    async def start(self, loaded: Loaded | None = None) -> None:
+        """Compose and start the first generation. StartupError lists every problem."""
+        loaded = loaded or self._load()
+        self.context = Context(self._upstream, loaded.state_dir, self._url)
+        plan = compose(loaded, self.context)
+        await _start(plan.plugins, self.context)
+        self.generation = Generation(loaded, plan, 1)
+
+    async def reload(self) -> bool:
+        """Load, compose, start and swap in a new generation; on any problem the current one stays and says why."""
+        async with self._reloading:
+            old = self.generation
+            try:
+                loaded = await asyncio.to_thread(self._load)
+                plan = compose(loaded, self.context, old)
+                await _start([plugin for plugin in plan.plugins if not _has(old.plan, plugin)], self.context)
+            except StartupError as error:
+                self.reload_error = tuple(str(problem) for problem in error.problems)
+                log.error("the new configuration is refused, the last good one stays", problems=self.reload_error)
+                _publish(self.context, old.plan, old.loaded)
+                return False
+            self.reload_error = ()
+            self.generation = Generation(loaded, plan, old.number + 1)
+            old.retired = True
+            log.info("configuration reloaded", generation=self.generation.number)
+            if old.in_flight == 0:
+                self._retire(old)
+            return True
+
+    def enter(self) -> Generation:
+        """An exchange begins: the generation it runs on to its end."""
+        self.generation.in_flight += 1
+        return self.generation
+
+    def leave(self, generation: Generation) -> None:
+        """An exchange has ended."""
+        generation.in_flight -= 1
+        if generation.retired and generation.in_flight == 0:
+            self._retire(generation)
+
+    def status(self) -> Mapping[str, Any]:
+        """What `/v1/ready` says."""
+        return {
+            "status": "draining" if self.is_draining else "ready",
+            "generation": self.generation.number,
+            "in_flight": self.in_flight,
+            "config_error": list(self.reload_error) or None,
+            "plugin_failures": dict(failures),
+        }
+
+    async def close(self) -> None:
+        """Stop the plugins in reverse order and close every outbound connection."""
+        for task in list(self._stopping):
+            await task
+        await _stop(self.plan.plugins)
+        await self.context.close()
+        await self._upstream.close()
+
+    async def abandon(self) -> None:
+        """Close what a failed start has opened."""
+        await self.context.close()
+        await self._upstream.close()
+
+    def _retire(self, old: Generation) -> None:
+        """Stop the plugins that the new generation no longer has."""
+        gone = [plugin for plugin in old.plan.plugins if not _has(self.plan, plugin)]
+        if gone:
+            task = asyncio.create_task(_stop(gone))
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+
+def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan:
+    """Create plugins and deployments, register, resolve models, and compile. What has not changed is taken from `old`.
+
+    Does no I/O. StartupError lists every problem.
+    """
+    config = loaded.config
+    problems: list[Problem] = []
+    plugins: list[Plugin] = []
+    for entry in loaded.plugins:
+        kept = _kept_plugin(old, entry.name, entry.kind, entry.settings)
+        try:
+            hooks = kept or entry.create()
+            plugins.append(Plugin(entry.name, hooks, entry.distribution, entry.version))
+        except StartupError as error:
+            problems += error.problems
+    deployments = _deployments(loaded, ctx.upstream, old, problems)
+    _raise(problems)
+    core = Plugin("core", Core(), "headgate")
+    registry = collect([*plugins, core])
+    models = _models(loaded, deployments, registry.strategies, problems)
+    if config.state not in registry.stores:
+        loaded.document.problem(("state",), f"`{config.state}` is no store of the enabled plugins")
+    _raise(problems)
+    loaded.document.raise_problems()
+    known = _Deployments(deployments, loaded, ctx.upstream)
+    route = ModelRoute(models, known.find)
+    everything = [*plugins, core, Plugin("route", route, "headgate"), *_access(loaded, ctx)]
+    plan = compile_plan(everything, registry, known, models, config.budgets)
+    if not plan.authenticate:
+        path = ("auth", "mode")
+        loaded.document.problem(path, "is `keys`, but no enabled plugin authenticates: enable `keys`, or set `open`")
+        loaded.document.raise_problems()
+    _publish(ctx, plan, loaded)
+    for plugin in plugins:
+        try:
+            plugin.hooks.configure(ctx)
+        except StartupError as error:
+            problems += [Problem(f"plugin `{plugin.name}`: {problem}") for problem in error.problems]
+        except Exception as error:
+            problems.append(Problem(f"plugin `{plugin.name}` cannot be configured: {type(error).__name__}: {error}"))
+    _raise(problems)
+    return plan
+
+
+class _Deployments(dict[str, Provider]):
+    """Deployments by name. In `passthrough` mode a provider's own name makes one on first use, without a key."""
+
+    def __init__(self, deployments: Mapping[str, Provider], loaded: Loaded, upstream: Upstream) -> None:
+        super().__init__(deployments)
+        self._loaded = loaded
+        self._upstream = upstream
+
+    def __missing__(self, name: str) -> Provider:
+        if self._loaded.config.auth.mode != "passthrough":
+            raise KeyError(name)
+        kind = self._loaded.installed.provider(name)
+        if kind is None:
+            raise KeyError(name)
+        provider = self[name] = _keyless(kind)(name, kind.Config(provider=name), self._upstream)
+        return provider
+
+    def find(self, name: str) -> Provider | None:
+        """The deployment of that name, or None."""
+        try:
+            return self[name]
+        except (KeyError, StartupError):
+            return None
+
+
+def _keyless(kind: type[Provider]) -> type[Provider]:
+    """The same provider for callers who bring their own key."""
+    return type(kind.__name__, (kind,), {"is_keyless": True})
+
+
+def _access(loaded: Loaded, ctx: Context) -> list[Plugin]:
+    match loaded.config.auth.mode:
+        case "open":
+            return [Plugin("open", OpenAccess(), "headgate")]
+        case "passthrough":
+            return [Plugin("passthrough", CallerCredential(ctx.secret.digest), "headgate")]
+        case "keys":
+            return []
+
+
+def _deployments(
+    loaded: Loaded, upstream: Upstream, old: Generation | None, problems: list[Problem]
+) -> dict[str, Provider]:
+    deployments: dict[str, Provider] = {}
+    for name, config in loaded.deployments.items():
+        held = old.plan.deployments.get(name) if old is not None else None
+        if held is not None and type(held.config) is type(config) and held.config == config:
+            deployments[name] = held
+            continue
+        kind = _kind_of(loaded, config)
+        try:
+            deployments[name] = kind(name, config, upstream)
+        except StartupError as error:
+            place = loaded.document.place(("providers", name))
+            problems += [Problem(f"`providers.{name}`: {problem.message}", place) for problem in error.problems]
+        except ValueError as error:
+            problems.append(
+                Problem(f"`providers.{name}.base_url`: {error}", loaded.document.place(("providers", name, "base_url")))
+            )
+    return deployments
+
+
+def _kind_of(loaded: Loaded, config: DeploymentConfig) -> type[Provider]:
+    kind = loaded.installed.provider(config.provider)
+    if kind is not None:
+        return kind
+    for entry in loaded.plugins:
+        for found in entry.create().providers():
+            if found.name == config.provider:
+                return found
+    raise StartupError([Problem(f"provider `{config.provider}` is not installed")])
+
+
+def _models(
+    loaded: Loaded, deployments: Mapping[str, Provider], strategies: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, Target]:
+    models: dict[str, Target] = {}
+    for alias, written in loaded.config.models.items():
+        try:
+            models[alias] = decode_target(written, deployments, strategies)
+        except StartupError as error:
+            place = loaded.document.place(("models", alias))
+            problems += [Problem(f"`models.{alias}`: {problem.message}", place) for problem in error.problems]
+    return models
+
+
+def _publish(ctx: Context, plan: Plan, loaded: Loaded) -> None:
+    """Let plugins see the newest configuration through the context they hold."""
+    ctx.checks = plan.registry.checks
+    ctx.deployments = tuple(plan.deployments)
+    ctx.strategies = tuple(plan.registry.strategies)
+    if not hasattr(ctx, "state"):
+        ctx.state = plan.registry.stores[loaded.config.state](ctx)
+
+
+def _kept_plugin(old: Generation | None, name: str, kind: type[Any], settings: Struct | None) -> Any:
+    """The instance of the old generation whose class and settings are the same, if any."""
+    if old is None:
+        return None
+    same = any(entry.name == name and entry.kind is kind and entry.settings == settings for entry in old.loaded.plugins)
+    return next((plugin.hooks for plugin in old.plan.plugins if plugin.name == name), None) if same else None
+
+
+def _has(plan: Plan, plugin: Plugin) -> bool:
+    return any(held.hooks is plugin.hooks for held in plan.plugins)
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        raise StartupError(problems)
+
+
+async def _start(plugins: Any, ctx: Context) -> None:
+    """Start in order; if one fails, those already started are stopped again."""
+    started: list[Plugin] = []
+    for plugin in plugins:
+        if not implements(plugin.hooks, "start"):
+            started.append(plugin)
+            continue
+        budget = plugin.hooks.budgets.get("start", STAGES["start"].budget_s)
+        try:
+            await bounded(plugin.hooks.start(ctx), budget)
+        except Exception as error:
+            await _stop(started)
+            if isinstance(error, StartupError):
+                raise
+            what = f"did not start within {budget:g} s" if isinstance(error, TimeoutError) else "failed to start"
+            words = f"plugin `{plugin.name}` {what}: {type(error).__name__}: {error}"
+            raise StartupError([Problem(words)]) from error
+        started.append(plugin)
+
+
+async def _stop(plugins: Any) -> None:
+    for plugin in reversed(list(plugins)):
+        if not implements(plugin.hooks, "stop"):
+            continue
+        try:
+            await bounded(plugin.hooks.stop(), plugin.hooks.budgets.get("stop", STAGES["stop"].budget_s))
+        except Exception as error:
+            log.error("plugin failed to stop", plugin=plugin.name, error=f"{type(error).__name__}: {error}")

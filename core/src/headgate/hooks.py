@@ -1,0 +1,331 @@
+"""The plugin contract: every hook, in the order a request meets them.
+
+A plugin is a class that subclasses `Hooks` and marks methods with `@hookimpl`::
+
+    class SpendCap(Hooks):
+        class Config(Struct, frozen=True, forbid_unknown_fields=True):
+            limit: float
+
+        def __init__(self, config: Config) -> None:
+            self.limit = config.limit
+
+        @override
+        @hookimpl
+        async def admit(self, ex: Exchange) -> None:
+            if spent(ex.principal) > self.limit:
+                raise BudgetExceeded(f"the limit of {self.limit} is reached")
+
+Four folds, and no others: **first** (the first answer that is not None wins), **every** (in order; raise to refuse),
+**wrap** (callable in, callable out, at start-up) and **notify** (after the reply; errors are counted, never raised).
+Request hooks are `async def`, start-up hooks `def`; the compiler refuses anything else by name. What happens when a
+hook raises something that is no RequestError, overruns its time budget or answers with the wrong type is its stage's
+rule: *closed* ends the exchange with an error, *open* logs it and goes on, *declared* follows the plugin's `on_error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Protocol, TypeVar
+
+import pluggy
+from msgspec import Struct
+
+from headgate.dialects import Dialect
+from headgate.exchange import Exchange, Principal, Reply, Target
+from headgate.provider import Provider
+
+if TYPE_CHECKING:
+    import argparse
+    import random
+
+    from headgate.context import Context
+
+PROJECT = "headgate"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_spec = pluggy.HookspecMarker(PROJECT)
+_impl = pluggy.HookimplMarker(PROJECT)
+
+Fold = Literal["register", "life-cycle", "first", "every", "wrap", "notify"]
+Failure = Literal["refuse to start", "closed", "open", "declared", "as the call"]
+Call = Callable[[Exchange], Awaitable[Reply]]
+"""Carries out `ex.attempt`."""
+
+
+class Stage(Struct, frozen=True):
+    """What the core does with a hook: its stage, fold, failure rule and default time budget in seconds."""
+
+    name: str
+    fold: Fold
+    failure: Failure
+    budget_s: float = 0.0
+
+
+STAGES: dict[str, Stage] = {}
+"""Every hook by name, in the order of `Hooks`."""
+
+
+def _stage(
+    name: str, fold: Fold, failure: Failure, budget_s: float = 0.0
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        STAGES[function.__name__] = Stage(name, fold, failure, budget_s)
+        return _spec(function)
+
+    return mark
+
+
+def hookimpl(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a method as the plugin's implementation of the hook of the same name. Added in 0.1."""
+    return _impl(function)
+
+
+class Verdict(Struct, frozen=True):
+    """What a check says about one text. `text` is the replacement when `outcome` is `transformed`."""
+
+    outcome: Literal["pass", "fail", "transformed", "error"]
+    reason: str = ""
+    text: str | None = None
+    data: Mapping[str, Any] = {}
+
+
+class Check(Protocol):
+    """A configured guardrail check. `hold_chars` is how far back it must see to judge a stream as it judges a whole text."""
+
+    @property
+    def hold_chars(self) -> int:
+        """Characters of a stream to hold back."""
+        ...
+
+    async def judge(self, text: str) -> Verdict:
+        """The verdict on one text."""
+        ...
+
+
+CheckFactory = Callable[[Mapping[str, Any]], Check]
+"""Makes a Check from its parameters; raises ValueError with the reason when they are wrong."""
+
+
+class Outcome(Struct, frozen=True):
+    """How one child of a target ended: its place among the siblings, the HTTP status, and whether it may be left behind."""
+
+    index: int
+    status: int
+    is_final: bool = False
+
+
+class Strategy(Protocol):
+    """Picks what to call. Pure: all it knows comes in, so that it can be simulated."""
+
+    def choose(
+        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
+    ) -> int | None:
+        """The index of the next child of `target` to call, or None when the last outcome stands.
+
+        `outcomes` are this target's own so far, oldest first; the first call has none and must give an index.
+        `now` is monotonic seconds.
+        """
+        ...
+
+
+class StateStore(Protocol):
+    """Small shared state: counters, limits, locks. Keys and values are bytes; `ttl_s` None means until told otherwise."""
+
+    async def get(self, key: bytes) -> bytes | None:
+        """The value, or None when absent or expired."""
+        ...
+
+    async def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        """Put a value."""
+        ...
+
+    async def add(self, key: bytes, amount: int, ttl_s: float | None = None) -> int:
+        """Add to a counter atomically and return it. `ttl_s` counts from when the counter came into being."""
+        ...
+
+    async def delete(self, key: bytes) -> None:
+        """Remove a value; absent is fine."""
+        ...
+
+
+StoreFactory = Callable[["Context"], StateStore]
+
+
+class Command(Struct, frozen=True):
+    """A subcommand of `headgate`. `arguments` fills an argparse parser; `run` returns the exit code."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: Callable[[argparse.ArgumentParser], None] | None = None
+
+
+class Window(Struct, frozen=True):
+    """Text of a running stream that has not been sent yet.
+
+    `text` is all of it that is held for `channel` (`0.content`, `0.tool.1.arguments`); `before` is what was sent
+    already, at most `hold_chars` of it; `is_last` says that no more comes in this channel.
+    """
+
+    channel: str
+    text: str
+    before: str = ""
+    is_last: bool = False
+
+
+class Hooks:
+    """Every hook of Headgate, in the order a request meets them. Subclass it, override with `@hookimpl`."""
+
+    Config: ClassVar[type[Struct] | None] = None
+    """The plugin's settings: a frozen Struct with `forbid_unknown_fields=True`; None when it has none."""
+    on_error: Literal["deny", "allow"] = "deny"
+    """What a failing guardrail hook means for the exchange. Class or instance attribute."""
+    hold_chars: int = 0
+    """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent."""
+    budgets: ClassVar[Mapping[str, float]] = {}
+    """Time budgets in seconds by hook name, where the plugin needs other ones than the stage's."""
+
+    # start-up
+
+    @_stage("start-up", "register", "refuse to start")
+    def providers(self) -> Iterable[type[Provider]]:
+        """Provider classes this plugin brings, beside those found through the `headgate.providers` entry points.
+
+        Two packages that claim one name are an error at start-up. Added in 0.1.
+        """
+        return ()
+
+    @_stage("start-up", "register", "refuse to start")
+    def dialects(self) -> Iterable[Dialect]:
+        """Wire formats this plugin brings; a name may be registered once. Added in 0.1."""
+        return ()
+
+    @_stage("start-up", "register", "refuse to start")
+    def strategies(self) -> Mapping[str, Strategy]:
+        """Routing strategies by the `strategy.mode` that selects them. Added in 0.1."""
+        return {}
+
+    @_stage("start-up", "register", "refuse to start")
+    def checks(self) -> Mapping[str, CheckFactory]:
+        """Guardrail checks by id, such as `default.contains`; any guardrail plugin may use them. Added in 0.1."""
+        return {}
+
+    @_stage("start-up", "register", "refuse to start")
+    def stores(self) -> Mapping[str, StoreFactory]:
+        """State stores by the name that `state:` selects. Added in 0.1."""
+        return {}
+
+    @_stage("start-up", "register", "refuse to start")
+    def routes(self) -> Sequence[Any]:
+        """Litestar route handlers to serve beside the gateway's own. Changes need a restart. Added in 0.1."""
+        return ()
+
+    @_stage("start-up", "register", "refuse to start")
+    def commands(self) -> Iterable[Command]:
+        """Subcommands of `headgate`. Added in 0.1."""
+        return ()
+
+    @_stage("start-up", "register", "refuse to start")
+    def configure(self, ctx: Context) -> None:
+        """Check the settings against what other plugins registered: `ctx.check`, `ctx.decode_target`. No I/O.
+
+        `headgate check` calls it too; raise StartupError with every problem. Added in 0.1.
+        """
+
+    @_stage("start-up", "life-cycle", "refuse to start", 30.0)
+    async def start(self, ctx: Context) -> None:
+        """Called once before the first request, in order; open files and connections here.
+
+        A plugin whose settings do not change in a reload is kept, and not started again. Added in 0.1.
+        """
+
+    @_stage("start-up", "life-cycle", "open", 10.0)
+    async def stop(self) -> None:
+        """Called once after the last request, in reverse order; flush and close. Added in 0.1."""
+
+    # auth
+
+    @_stage("auth", "first", "closed", 1.0)
+    async def authenticate(self, ex: Exchange) -> Principal | None:
+        """Who calls, from the headers alone: the body has not been read yet. None leaves it to the next plugin.
+
+        Raise Unauthenticated for a credential that is wrong; nobody answering is a 401. Added in 0.1.
+        """
+
+    @_stage("auth", "every", "closed", 1.0)
+    async def admit(self, ex: Exchange) -> None:
+        """Whether this principal may do this now: model allowed, rate limits, budget reserved. The body is here.
+
+        Raise Forbidden, RateLimited or BudgetExceeded to refuse. Added in 0.1.
+        """
+
+    # cache
+
+    @_stage("cache", "first", "open", 0.5)
+    async def lookup(self, ex: Exchange) -> Reply | None:
+        """A stored reply, which ends the exchange with `cache_status` HIT. Set `ex.collect` to be given the reply later.
+
+        The key must bind `ex.principal.tenant`, the operation, the model and every byte of `ex.body`. Added in 0.1.
+        """
+
+    @_stage("cache", "notify", "open", 1.0)
+    async def store(self, ex: Exchange) -> None:
+        """After a good, complete reply that was not itself from a cache: `ex.reply_body` holds all of it, streams too.
+
+        Only called when `lookup` set `ex.collect`. Added in 0.1.
+        """
+
+    # route
+
+    @_stage("route", "first", "closed", 1.0)
+    async def route(self, ex: Exchange) -> Target | None:
+        """What to call, as a routing tree. The core answers last: model alias, `deployment/model`, provider header.
+
+        Added in 0.1.
+        """
+
+    # guardrail
+
+    @_stage("guardrail", "every", "declared", 5.0)
+    async def guard_request(self, ex: Exchange) -> None:
+        """Before each attempt, with `ex.attempt` known: read `ex.texts()`, change with `ex.replace_texts`.
+
+        Raise Blocked to refuse the attempt and with it the exchange. Added in 0.1.
+        """
+
+    @_stage("guardrail", "every", "declared", 2.0)
+    async def guard_chunk(self, ex: Exchange, window: Window) -> str | None:
+        """For each piece of a stream, in reverse order of plugins: None lets `window.text` pass, a string replaces it.
+
+        Raise Blocked to cut the stream with an error event. A plugin with `guard_reply` and without this hook has
+        every stream held back until its end, then judged whole. Added in 0.1.
+        """
+
+    @_stage("guardrail", "every", "declared", 5.0)
+    async def guard_reply(self, ex: Exchange) -> None:
+        """For each whole reply, in reverse order of plugins: read `ex.reply_texts()`, change with `replace_reply_texts`.
+
+        Raise Blocked to refuse it. Added in 0.1.
+        """
+
+    # call
+
+    @_stage("call", "wrap", "as the call")
+    def wrap_call(self, call: Call) -> Call:
+        """Wrap what carries out an attempt (retry, hedge, trace). Called once at start-up; the first plugin is outermost.
+
+        The wrapper must not swallow CancelledError. Added in 0.1.
+        """
+        return call
+
+    # log
+
+    @_stage("log", "notify", "open", 5.0)
+    async def settle(self, ex: Exchange) -> None:
+        """After every exchange that was admitted, however it ended: turn reservations into spending. Added in 0.1."""
+
+    @_stage("log", "notify", "open", 5.0)
+    async def record(self, ex: Exchange) -> None:
+        """After every exchange, refused ones included. Hand it to a queue of your own and return. Added in 0.1."""

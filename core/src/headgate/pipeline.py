@@ -1,0 +1,209 @@
+"""The six stages of an exchange: auth, cache, route, guardrail, call, log.
+
+`run` goes from the headers to a reply, `relay_stream` sends a running one, `finish` settles and records. Between them
+the server writes; nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from headgate.body import probe_body
+from headgate.errors import (
+    HookFailed,
+    InvalidRequest,
+    ModelNotFound,
+    ProviderError,
+    ProviderFailed,
+    RequestError,
+    Unauthenticated,
+)
+from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
+from headgate.folds import every, first, notify
+from headgate.guarding import StreamGuard
+from headgate.hooks import Outcome
+from headgate.plan import Plan
+
+ReadBody = Callable[[], Awaitable[bytes]]
+
+MAX_COLLECTED_BYTES = 8 * 1024 * 1024
+
+_rng = random.Random()  # noqa: S311 - spreads load, protects nothing
+log = structlog.get_logger("headgate")
+
+
+async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
+    """From headers to a reply. The body is read only after authentication. Raises RequestError."""
+    await authenticate(plan, ex)
+    ex.body = await read_body()
+    _probe(ex)
+    if plan.admit:
+        await every(plan.admit, ex)
+        _mark(ex, "auth")
+    if plan.lookup:
+        ex.reply = await first(plan.lookup, ex, Reply)
+        _mark(ex, "cache")
+        if ex.reply is not None:
+            ex.cache_status = "HIT"
+            return ex.reply
+    ex.target = await first(plan.route, ex, Target)
+    if ex.target is None:
+        raise ModelNotFound(f"no route for model `{ex.model}`", param="model")
+    _mark(ex, "route")
+    reply = ex.reply = await call_target(plan, ex, ex.target)
+    _mark(ex, "call")
+    if reply.is_ok and ex.dialect is not None and (plan.guard_reply or plan.guard_chunk):
+        await _guard(plan, ex, reply)
+        _mark(ex, "guardrail")
+    return reply
+
+
+async def authenticate(plan: Plan, ex: Exchange) -> None:
+    """Set `ex.principal`, or raise Unauthenticated."""
+    ex.principal = await first(plan.authenticate, ex, Principal)
+    if ex.principal is None:
+        raise Unauthenticated("no API key was given; send it as `Authorization: Bearer KEY`", code="missing_api_key")
+    _mark(ex, "auth")
+
+
+async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
+    """Call a leaf, or what a node's strategy picks. The last outcome stands: its reply is returned, its error raised."""
+    if not target.targets:
+        return await call_leaf(plan, ex, target)
+    strategy = plan.registry.strategies[target.strategy]
+    outcomes: list[Outcome] = []
+    reply: Reply | None = None
+    error: RequestError | None = None
+    while (index := strategy.choose(target, ex, outcomes, time.monotonic(), _rng)) is not None:
+        if reply is not None:
+            await discard(reply)
+        try:
+            reply, error = await call_target(plan, ex, target.targets[index]), None
+            outcomes.append(Outcome(index, reply.status))
+        except RequestError as raised:
+            reply, error = None, raised
+            outcomes.append(Outcome(index, raised.status, is_final=not isinstance(raised, ProviderError)))
+    if reply is not None:
+        return reply
+    raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
+
+
+async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
+    """One attempt: guard the request, then call the deployment through the wrappers."""
+    provider = plan.deployments[target.deployment]
+    attempt = ex.attempt = Attempt(target, provider, target.model or ex.model, time.monotonic())
+    ex.attempts.append(attempt)
+    try:
+        wanted = ex.dialect.name if ex.dialect is not None else ""
+        spoken = provider.dialects.get(ex.operation.name)
+        if spoken is None or spoken != wanted:
+            raise InvalidRequest(
+                f"provider `{provider.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
+            )
+        if plan.guard_request:
+            await every(plan.guard_request, ex)
+            _mark(ex, "guardrail")
+        reply = await plan.call(ex)
+        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins are not trusted
+            raise ProviderFailed(f"provider `{provider.name}` answered with no reply", provider=provider.name)
+    except RequestError as error:
+        attempt.status, attempt.error = error.status, error.error_code
+        raise
+    except Exception as error:
+        log.exception("provider failed", provider=provider.name, deployment=target.deployment, request_id=ex.id)
+        attempt.status, attempt.error = ProviderFailed.status, ProviderFailed.code
+        raise ProviderFailed(f"provider `{provider.name}` failed", provider=provider.name) from error
+    finally:
+        attempt.ended = time.monotonic()
+    attempt.status = reply.status
+    return reply
+
+
+async def relay_stream(ex: Exchange, chunks: AsyncIterator[bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
+    """Send a running reply, and after a failure a last event that says so. `ex.outcome` tells how it ended.
+
+    A stream without a dialect cannot carry an error event: the error is raised again and the connection must be cut.
+    """
+    collected: list[bytes] | None = [] if ex.collect else None
+    try:
+        async for chunk in chunks:
+            if ex.ttft_s is None:
+                ex.ttft_s = time.perf_counter() - ex.started
+            ex.reply_bytes += len(chunk)
+            if collected is not None:
+                collected.append(chunk)
+                if ex.reply_bytes > MAX_COLLECTED_BYTES:
+                    collected, ex.collect = None, False
+            await send(chunk)
+    except RequestError as error:
+        ex.error, ex.outcome = error, "cut"
+        if ex.dialect is None:
+            raise
+        await send(ex.dialect.error_event(error))
+        return
+    ex.outcome = "complete"
+    if collected is not None:
+        ex.reply_body = b"".join(collected)
+
+
+async def finish(plan: Plan, ex: Exchange) -> None:
+    """After the reply: store it, settle, record. Nothing here can fail the exchange."""
+    reply = ex.reply
+    if ex.collect and ex.outcome == "complete" and ex.cache_status != "HIT" and reply is not None and reply.is_ok:
+        if reply.chunks is None:
+            ex.reply_body = reply.body
+        await notify(plan.store, ex)
+    if plan.settle and ex.principal is not None:
+        await notify(plan.settle, ex)
+    if plan.record:
+        await notify(plan.record, ex)
+
+
+async def discard(reply: Reply) -> None:
+    """Give up a reply that nobody will read."""
+    close = getattr(reply.chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:
+    if reply.chunks is None:
+        await every(plan.guard_reply, ex)
+    elif ex.dialect is not None:
+        reply.chunks = _guarded(StreamGuard(plan, ex, ex.dialect), reply.chunks)
+
+
+async def _guarded(guard: StreamGuard, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The guard's stream, closing what it reads from when it is cut."""
+    try:
+        async for chunk in guard.run(chunks):
+            yield chunk
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await asyncio.shield(close())
+
+
+def _probe(ex: Exchange) -> None:
+    """Read what the gateway itself needs from the body, and refuse what is no valid request."""
+    operation = ex.operation
+    if not operation.has_model:
+        return
+    probe = probe_body(ex.body)
+    ex.model = probe.model or ""
+    if not ex.model:
+        raise InvalidRequest("`model` is missing", param="model", code="missing_model")
+    ex.stream = bool(probe.stream)
+    ex.user = probe.user if isinstance(probe.user, str) else None
+    limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
+    ex.max_tokens = limit if isinstance(limit, int) else None
+
+
+def _mark(ex: Exchange, stage: str) -> None:
+    if ex.timings is not None:
+        ex.timings[stage] = ex.timings.get(stage, 0.0) + time.perf_counter() - ex.started - sum(ex.timings.values())

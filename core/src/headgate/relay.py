@@ -1,0 +1,230 @@
+"""From a provider's answer to a reply: which headers pass on, what counts as broken, and how a stream is watched.
+
+Bytes are relayed as they came. A stream is cut only on event boundaries, so that whatever happens to it, the client
+never sees half an event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from headgate.chat import Usage
+from headgate.dialects import Dialect
+from headgate.dialects.openai_decode import decode_usage
+from headgate.dialects.sse import Splitter, data_of, events_of, is_event
+from headgate.errors import ProviderError, ProviderFailed
+from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+
+_DROPPED = frozenset(
+    {
+        # hop by hop, RFC 9110 section 7.6.1, and what describes bytes that are no longer these
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"content-length",
+        b"content-encoding",
+        # the vendor's session with the gateway is not the caller's
+        b"set-cookie",
+        b"alt-svc",
+        b"strict-transport-security",
+        b"server",
+        b"date",
+    }
+)
+_OWN = (b"x-headgate-", b"x-portkey-")
+_TAIL = 8
+
+
+class _ReplyProbe(Struct):
+    usage: Any = None
+
+
+_probe = msgspec.json.Decoder(_ReplyProbe)
+
+
+async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, provider: str, deployment: str) -> Reply:
+    """Send `request` and make a Reply of what comes back.
+
+    A stream is returned once its first whole event is here, so every failure before that can still go elsewhere.
+    Raises ProviderError; an error status with a body is a Reply.
+    """
+    try:
+        response = await upstream.send(request)
+        try:
+            secret = request.credential.secret.reveal().encode() if request.credential else b""
+            return await _reply(ex, response, secret)
+        except BaseException:
+            response.close()
+            raise
+    except ProviderError as error:
+        error.provider, error.deployment = provider, deployment
+        error.extra = {"provider": provider}
+        raise
+
+
+async def _reply(ex: Exchange, response: UpstreamResponse, secret: bytes) -> Reply:
+    is_ok = 200 <= response.status < 300
+    kind = next((value for name, value in response.headers if name == b"content-type"), b"").lower()
+    headers = _passed(response.headers, secret)
+    if is_ok and ex.stream and ex.dialect is not None:
+        if not kind.startswith(b"text/event-stream"):
+            shown = kind.decode("latin-1") or "no content type"
+            raise ProviderFailed(f"a stream was asked for and `{shown}` came", code="upstream_bad_reply")
+        return await _stream(ex.dialect, Reply(response.status, headers), response, secret)
+    if is_ok and ex.dialect is None:
+        return Reply(response.status, headers, chunks=_opaque(response, secret))
+    body = _scrub(await response.read(), secret)
+    reply = Reply(response.status, headers, body)
+    if is_ok:
+        reply.usage = _usage_of(body)
+    elif not _is_envelope(body):
+        reply.body, reply.headers = _wrap_error(response.status, body), _without_type(headers)
+    response.close()
+    return reply
+
+
+async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, secret: bytes) -> Reply:
+    chunks = response.chunks()
+    splitter = Splitter()
+    first = b""
+    async for data in chunks:
+        first = splitter.feed(data)
+        if first:
+            break
+    first = first or splitter.end()
+    if not first:
+        raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
+    if not is_event(first):
+        raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
+    reply.chunks = _events(dialect, reply, response, chunks, splitter, first, secret)
+    return reply
+
+
+async def _events(
+    dialect: Dialect,
+    reply: Reply,
+    response: UpstreamResponse,
+    chunks: AsyncIterator[bytes],
+    splitter: Splitter,
+    first: bytes,
+    secret: bytes,
+) -> AsyncGenerator[bytes, None]:
+    """Whole events as they come; ends cleanly only when the stream did, else raises ProviderError."""
+    tail: deque[bytes] = deque((first,), _TAIL)
+    broken: ProviderError | None = None
+    try:
+        yield _scrub(first, secret)
+        try:
+            async for data in chunks:
+                whole = splitter.feed(data)
+                if whole:
+                    tail.append(whole)
+                    yield _scrub(whole, secret) if secret and secret in whole else whole
+        except ProviderError as error:
+            broken = error
+        rest = splitter.end() if broken is None else b""
+        if rest:
+            tail.append(rest)
+        events = [event for slice_ in tail for event in events_of(slice_)]
+        ending = dialect.ending(events)
+        reply.usage = _usage_in(events)
+        if ending == "cut" or (broken is not None and ending != "complete"):
+            raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")
+        if rest:
+            yield _scrub(rest, secret)
+    finally:
+        response.close()
+
+
+async def _opaque(response: UpstreamResponse, secret: bytes) -> AsyncGenerator[bytes, None]:
+    try:
+        async for data in response.chunks():
+            yield _scrub(data, secret)
+    finally:
+        response.close()
+
+
+def _passed(headers: RawHeaders, secret: bytes) -> RawHeaders:
+    """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
+    return tuple(
+        (name, _scrub(value, secret)) for name, value in headers if name not in _DROPPED and not name.startswith(_OWN)
+    )
+
+
+def _without_type(headers: RawHeaders) -> RawHeaders:
+    kept = tuple((name, value) for name, value in headers if name != b"content-type")
+    return (*kept, (b"content-type", b"application/json"))
+
+
+def _scrub(data: bytes, secret: bytes) -> bytes:
+    """A provider that echoes the key it was given must not hand it to the caller."""
+    return data.replace(secret, b"[redacted]") if secret and secret in data else data
+
+
+def _usage_of(body: bytes) -> Usage | None:
+    """Check that a whole reply is JSON, and read its usage."""
+    try:
+        body.decode()
+        found = _probe.decode(body).usage
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+    return _decode(found)
+
+
+def _usage_in(events: list[bytes]) -> Usage | None:
+    for event in reversed(events):
+        if b'"usage"' in event:
+            try:
+                found = _decode(_probe.decode(data_of(event)).usage)
+            except msgspec.DecodeError:
+                continue
+            if found is not None:
+                return found
+    return None
+
+
+def _decode(found: Any) -> Usage | None:
+    try:
+        return decode_usage(cast("dict[str, Any]", found)) if isinstance(found, dict) and found else None
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _is_envelope(body: bytes) -> bool:
+    """Whether an error body already is `{"error": {"message": …}}`, which then passes byte for byte."""
+    try:
+        error = msgspec.json.decode(body, type=dict[str, Any]).get("error")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(error, dict) and "message" in error
+
+
+def _wrap_error(status: int, body: bytes) -> bytes:
+    """An error of another shape in the OpenAI envelope, its own words kept."""
+    message, kind = _words_of(body) or f"the provider answered with status {status}", "upstream_error"
+    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": str(status)}})
+
+
+def _words_of(body: bytes) -> str:
+    try:
+        data: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = body[:2000].decode("utf-8", "replace").strip()
+        return "" if text.startswith("<") else text
+    for name in ("message", "error", "detail"):
+        held: Any = cast("dict[str, Any]", data).get(name) if isinstance(data, dict) else None
+        if held:
+            return held if isinstance(held, str) else msgspec.json.encode(held).decode()
+    return body[:2000].decode("utf-8", "replace") if body else ""

@@ -1,0 +1,71 @@
+"""Secrets are a type of their own, so that they cannot reach a reply, a log or a trace by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import NoReturn, final
+
+from typing_extensions import override
+
+
+@final
+class Secret:
+    """A credential. It prints as `********`, refuses pickling and JSON, and is read only through `reveal()`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself; hand it to the wire and to nothing else."""
+        return self._value
+
+    @override
+    def __repr__(self) -> str:
+        return "********"
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    @override
+    def __hash__(self) -> int:
+        return hash(("secret", self._value))
+
+    @override
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be serialised")
+
+
+class GatewaySecret:
+    """The key of every digest this gateway stores: `HEADGATE_SECRET`, or the file `secret` in the state folder.
+
+    The file is made on first use, readable by its owner only. Processes that share a state folder share the secret.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "secret"
+        self._key: bytes | None = None
+
+    def digest(self, text: str) -> str:
+        """HMAC-SHA256 of `text` under the gateway's secret, as 64 hex digits (RFC 2104)."""
+        if self._key is None:
+            self._key = self._load()
+        return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()
+
+    def _load(self) -> bytes:
+        given = os.environ.get("HEADGATE_SECRET")
+        if given:
+            return given.encode()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+        except FileExistsError:
+            pass
+        return self._path.read_text().strip().encode()

@@ -1,0 +1,117 @@
+"""The Litestar application: inference as bare ASGI routes, everything about the gateway itself as typed handlers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, MediaType, Request, Response, asgi, get
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from headgate.errors import InvalidRequest, MethodNotAllowed, RequestError, RouteNotFound
+from headgate.gateway import Gateway
+from headgate.ids import IdSource
+from headgate.operations import OPERATIONS, PASSTHROUGH, Operation
+from headgate.server.handler import Handler
+from headgate.version import VERSION
+
+_ids = IdSource()
+
+
+def build_app(gateway: Gateway, handler: Handler) -> Litestar:
+    """The application for a started gateway. Routes of plugins are added as they are."""
+    named = [operation for operation in OPERATIONS if operation is not PASSTHROUGH]
+    return Litestar(
+        route_handlers=[
+            *(_operation_route(handler, operation, operation.path) for operation in named),
+            _operation_route(handler, PASSTHROUGH, "/v1/{rest:path}"),
+            _health(),
+            _ready(gateway),
+            _index(),
+            *gateway.plan.registry.routes,
+        ],
+        exception_handlers={HTTPException: _http_error, Exception: _server_error},
+        openapi_config=None,
+        logging_config=None,
+        lifespan=[_close_with(gateway)],
+    )
+
+
+def _operation_route(handler: Handler, operation: Operation, path: str) -> Any:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await handler.serve(operation, scope, receive, send)
+
+    return asgi(path, name=f"operation.{operation.name}", copy_scope=False)(serve)
+
+
+def _health() -> Any:
+    @get("/v1/health", name="health", sync_to_thread=False)
+    def health() -> Response[dict[str, str]]:
+        """Whether the process answers; says nothing about what it depends on."""
+        return _plain({"status": "ok", "version": VERSION})
+
+    return health
+
+
+def _ready(gateway: Gateway) -> Any:
+    @get("/v1/ready", name="ready", sync_to_thread=False)
+    def ready() -> Response[dict[str, Any]]:
+        """Whether new requests are welcome: 503 while draining. `config_error` says why the last reload was refused."""
+        return _plain(dict(gateway.status()), 503 if gateway.is_draining else 200)
+
+    return ready
+
+
+def _index() -> Any:
+    @get("/", name="index", sync_to_thread=False)
+    def index() -> Response[dict[str, str]]:
+        """What this is, for somebody who opens it in a browser."""
+        return _plain({"name": "headgate", "version": VERSION, "models": "/v1/models", "ready": "/v1/ready"})
+
+    return index
+
+
+def _plain(content: Any, status: int = 200) -> Response[Any]:
+    return Response(content, status_code=status, media_type=MediaType.JSON, headers=_id_headers())
+
+
+def _id_headers() -> dict[str, str]:
+    request_id, trace_id = _ids.request_id(), _ids.random()
+    return {
+        "x-headgate-request-id": request_id,
+        "x-request-id": request_id,
+        "x-headgate-trace-id": trace_id,
+        "x-portkey-trace-id": trace_id,
+    }
+
+
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The server's own errors, in the same envelope as all others."""
+    held: RequestError
+    match error:
+        case NotFoundException():
+            held = RouteNotFound(f"there is nothing at `{request.url.path}`")
+        case MethodNotAllowedException():
+            held = MethodNotAllowed(f"`{request.url.path}` does not take {request.method}")
+        case _:
+            held = InvalidRequest(error.detail or "the request is not valid")
+    status = held.status if not isinstance(held, InvalidRequest) else error.status_code
+    headers = {**_id_headers(), **{name: value for name, value in (error.headers or {}).items() if name == "allow"}}
+    return Response(held.envelope(), status_code=status, media_type=MediaType.JSON, headers=headers)
+
+
+def _server_error(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    held = RequestError("the gateway failed; its log has the reason")
+    return Response(held.envelope(), status_code=500, media_type=MediaType.JSON, headers=_id_headers())
+
+
+def _close_with(gateway: Gateway) -> Callable[[Litestar], Any]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    return lifespan

@@ -1,0 +1,491 @@
+"""The front door: HTTP/1.1 to ASGI, strict about what it takes and with a deadline for everything.
+
+It stands where uvicorn's own protocol would (`Config(http=Door)`) because a gateway needs what that one leaves open:
+a deadline for the head, limits on its size, exactly one valid Host, a bounded wait for slow readers, a lingering close
+so that a client still reads the error while it sends, and a word to the running exchange the moment its client leaves.
+Framing rules are those of RFC 9112; llhttp refuses what is ambiguous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+import uvicorn
+from typing_extensions import override
+
+from headgate.config import Limits
+from headgate.errors import InvalidRequest, Overloaded, RequestError
+from headgate.server.replies import STATUS_LINES, error_reply
+
+READ_HIGH_BYTES = 64 * 1024
+MAX_PIPELINED = 64
+MAX_HEADERS = 256
+LINGER_S = 2.0
+LINGER_BYTES = 1024 * 1024
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_limits = Limits()
+
+
+def use_limits(limits: Limits) -> None:
+    """Set the limits that new connections of this process are held to."""
+    globals()["_limits"] = limits
+
+
+class Door(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.app: Any = cast("Any", config).loaded_app
+        self.loop = _loop or asyncio.get_running_loop()
+        self.limits = _limits
+        self.state = server_state
+        self.app_state = app_state
+        self.parser: Any = httptools.HttpRequestParser(self)
+        # what follows a `connection: close` request is dropped, not parsed as a smuggled one
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.client: tuple[str, int] | None = None
+        self.server: tuple[str, int] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.reader_timer: asyncio.TimerHandle | None = None
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.cycle: Cycle | None = None
+        self.waiting: deque[Cycle] = deque()
+        self.parsing: Cycle | None = None
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.head_bytes = 0
+        self.in_head = False
+        self.reading_paused = False
+        self.closing = False
+        self.lingered = 0
+        self.refusal: RequestError | None = None
+
+    # connection
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.state.connections.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.client = _host_port(peer)
+        self.server = _host_port(own)
+        if len(self.state.connections) > self.limits.connections:
+            self._refuse(Overloaded("the gateway has too many connections", retry_after_s=1))
+            return
+        self._arm(self.limits.header_s, self._head_late)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.state.connections.discard(self)
+        self._disarm()
+        if self.reader_timer is not None:
+            self.reader_timer.cancel()
+        self.closing = True
+        self.writable.set()
+        for cycle in (self.cycle, self.parsing, *self.waiting):
+            if cycle is not None:
+                cycle.lose()
+        self.waiting.clear()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            self._linger(data)
+            return
+        if self.in_head or self.parsing is None:
+            self.head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(InvalidRequest("protocol upgrades are not supported", code="bad_http"))
+        except httptools.HttpParserCallbackError:
+            self._refuse(self.refusal or InvalidRequest("the request is not valid HTTP", code="bad_http"))
+        except httptools.HttpParserError as error:
+            words = str(error).rstrip(".") or "malformed request"
+            self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {words}", code="bad_http"))
+        else:
+            if self.in_head and self.head_bytes > self.limits.header_bytes:
+                self._refuse(_HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes"))
+
+    @override
+    def pause_writing(self) -> None:
+        self.writable.clear()
+        self.reader_timer = self.loop.call_later(self.limits.reader_stall_s, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        self.writable.set()
+        if self.reader_timer is not None:
+            self.reader_timer.cancel()
+            self.reader_timer = None
+
+    def shutdown(self) -> None:
+        """The server drains: close when idle, else after the current reply."""
+        if self.cycle is None:
+            self.closing = True
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.in_head = True
+        self.head_bytes = max(self.head_bytes if self.parsing is None else 0, 0)
+        if self.cycle is None:
+            self._arm(self.limits.header_s, self._head_late)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > MAX_HEADERS:
+            self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
+
+    def on_headers_complete(self) -> None:
+        self.in_head = False
+        size, self.head_bytes = self.head_bytes, 0
+        self._disarm()
+        if size > self.limits.header_bytes + READ_HIGH_BYTES * 4:
+            self._fail(_HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes"))
+        version = self.parser.get_http_version()
+        self._check_head(version)
+        scope = self._scope(version)
+        cycle = self.parsing = Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+        cycle.expects_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
+        )
+        if self.cycle is None:
+            self._begin(cycle)
+        else:
+            if len(self.waiting) >= MAX_PIPELINED:
+                self._fail(Overloaded("too many pipelined requests"))
+            self._pause_reading()
+            self.waiting.append(cycle)
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.parsing
+        if cycle is None or cycle.is_done:
+            return
+        cycle.body += body
+        if len(cycle.body) > READ_HIGH_BYTES:
+            self._pause_reading()
+        cycle.arrived.set()
+
+    def on_message_complete(self) -> None:
+        cycle, self.parsing = self.parsing, None
+        if cycle is not None:
+            cycle.more_body = False
+            cycle.arrived.set()
+        if self.closing:
+            self.transport.close()
+
+    # the life of a request
+
+    def _begin(self, cycle: Cycle) -> None:
+        self.cycle = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        self.state.tasks.add(task)
+        task.add_done_callback(self.state.tasks.discard)
+
+    def cycle_done(self, cycle: Cycle) -> None:
+        """The current reply is complete: go on with the next request, or close."""
+        self.state.total_requests += 1
+        self.cycle = None
+        if self.transport.is_closing() or self.closing:
+            return
+        if not cycle.keep_alive or self.refusal is not None:
+            self._close_after(cycle)
+            return
+        if self.waiting:
+            self._begin(self.waiting.popleft())
+        else:
+            self._arm(self.limits.keepalive_s, self._idle)
+        if not self.waiting:
+            self.resume_reading()
+
+    def resume_reading(self) -> None:
+        """Take more from the socket."""
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
+            self.transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def _close_after(self, cycle: Cycle) -> None:
+        """Close now, or after what the client is still sending has been read and thrown away, within bounds.
+
+        Closing a socket with unread data resets it, and the client would lose the reply it has not read yet.
+        """
+        self.closing = True
+        self.waiting.clear()
+        if not cycle.more_body and self.refusal is None:
+            self.transport.close()
+            return
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._arm(LINGER_S, self.transport.close)
+
+    def _linger(self, data: bytes) -> None:
+        self.lingered += len(data)
+        if self.lingered > LINGER_BYTES:
+            self.transport.abort()
+
+    # refusing
+
+    def _check_head(self, version: str) -> None:
+        if version not in {"1.0", "1.1"}:
+            self._fail(InvalidRequest("only HTTP/1.1 and HTTP/1.0 are spoken here", code="bad_http"))
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
+            self._fail(InvalidRequest("exactly one Host header is needed", code="bad_host"))
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            self._fail(InvalidRequest("the Host header is not valid", code="bad_host"))
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (version == "1.0" or codings != [b"chunked"]):
+            self._fail(InvalidRequest("transfer-encoding may only be `chunked`", code="bad_http"))
+        if not self.url.startswith(b"/") and not self.url.lower().startswith((b"http://", b"https://")):
+            self._fail(InvalidRequest("the request target must be a path", code="bad_http"))
+
+    def _fail(self, error: RequestError) -> None:
+        """Stop the parser from inside a callback; `data_received` answers."""
+        self.refusal = error
+        raise ValueError(error.message)
+
+    def _refuse(self, error: RequestError) -> None:
+        """Answer with an error and close. While an earlier reply is running it is finished first and nothing is said."""
+        self.refusal = error
+        self._disarm()
+        if self.parsing is not None:
+            broken, self.parsing = self.parsing, None
+            if broken is self.cycle and not broken.has_started:
+                broken.lose()
+                self.cycle = None
+            elif broken in self.waiting:
+                self.waiting.remove(broken)
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+            self._pause_reading()
+            return
+        self.transport.write(error_reply(error))
+        self.closing = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._arm(LINGER_S, self.transport.close)
+
+    def _head_late(self) -> None:
+        if self.in_head or self.head_bytes:
+            self._refuse(_HeadLate(f"the request head did not arrive within {self.limits.header_s:g} s"))
+        else:
+            self.closing = True
+            self.transport.close()
+
+    def _idle(self) -> None:
+        self.closing = True
+        self.transport.close()
+
+    def _arm(self, delay: float, callback: Callable[[], object]) -> None:
+        self._disarm()
+        self.timer = self.loop.call_later(delay, callback)
+
+    def _disarm(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _scope(self, version: str) -> dict[str, Any]:
+        try:
+            parsed = httptools.parse_url(self.url)
+            raw_path = parsed.path or b"/"
+            path = raw_path.decode("ascii")
+        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+            self._fail(InvalidRequest("the request target is not valid", code="bad_http"))
+            raise
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": parsed.query or b"",
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": self.app_state.copy(),
+            "extensions": {},
+        }
+
+
+class Cycle:
+    """One request and its reply on a connection: the ASGI side of the door.
+
+    The application finds it as `scope["extensions"]["headgate.cycle"]` and may set `on_gone`, called once when the
+    client leaves before the reply is complete, and call `abort` to break a reply off so that the client can tell.
+    """
+
+    __slots__ = (
+        "arrived",
+        "body",
+        "chunked",
+        "door",
+        "expects_continue",
+        "has_started",
+        "is_done",
+        "is_head",
+        "is_lost",
+        "keep_alive",
+        "more_body",
+        "on_gone",
+        "scope",
+    )
+
+    def __init__(self, door: Door, scope: dict[str, Any], *, keep_alive: bool) -> None:
+        self.door = door
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.arrived = asyncio.Event()
+        self.body = bytearray()
+        self.more_body = True
+        self.expects_continue = False
+        self.has_started = False
+        self.is_done = False
+        self.is_lost = False
+        self.is_head = scope["method"] == "HEAD"
+        self.chunked = False
+        self.on_gone: Callable[[], None] | None = None
+        scope["extensions"]["headgate.cycle"] = self
+
+    async def run(self, app: Any) -> None:
+        """Call the application; whatever it leaves undone becomes a broken connection, never a false end."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        finally:
+            if not self.is_done and not self.is_lost:
+                self.abort()
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI receive: body pieces, then http.disconnect once the client is gone or the reply is complete."""
+        if self.expects_continue and not self.is_lost:
+            self.expects_continue = False
+            self.door.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.is_lost and not self.is_done:
+            if not self.body and self.more_body:
+                self.door.resume_reading()
+            await self.arrived.wait()
+            self.arrived.clear()
+        if self.is_lost or self.is_done:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Any) -> None:
+        """ASGI send. Waits while the client reads slowly; does nothing once it is gone."""
+        door = self.door
+        if not door.writable.is_set() and not self.is_lost:
+            await door.writable.wait()
+        if self.is_lost or self.is_done:
+            return
+        if message["type"] == "http.response.start":
+            door.transport.write(self._head(message["status"], message.get("headers", ())))
+            self.has_started = True
+            return
+        body: bytes = message.get("body", b"")
+        more = bool(message.get("more_body", False))
+        if self.is_head:
+            pass
+        elif self.chunked:
+            end = b"" if more else b"0\r\n\r\n"
+            door.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end)
+        elif body:
+            door.transport.write(body)
+        if not more:
+            self.is_done = True
+            self.on_gone = None
+            self.arrived.set()
+            door.cycle_done(self)
+
+    def lose(self) -> None:
+        """The client is gone."""
+        if self.is_done or self.is_lost:
+            return
+        self.is_lost = True
+        self.arrived.set()
+        if self.on_gone is not None:
+            told, self.on_gone = self.on_gone, None
+            told()
+
+    def abort(self) -> None:
+        """Break the connection off without a proper end, so that a half-sent reply cannot be taken for a whole one."""
+        self.is_lost = True
+        self.door.transport.close()
+
+    def _head(self, status: int, headers: Any) -> bytes:
+        has_length = status in {204, 304} or self.is_head
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        for name, value in self.door.state.default_headers:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        for name, value in headers:
+            if _BAD_VALUE.search(value):
+                continue
+            if name == b"content-length":
+                has_length = True
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if not has_length:
+            self.chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if self.more_body:
+            self.keep_alive = (
+                False  # answered before the body was read: what is left of it cannot be told from a request
+            )
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+
+def _host_port(name: Any) -> tuple[str, int] | None:
+    """Host and port of a socket name; None for a Unix socket."""
+    if not isinstance(name, tuple):
+        return None
+    host, port = cast("tuple[Any, ...]", name)[:2]
+    return str(host), int(port)
+
+
+class _HeadTooLarge(InvalidRequest):
+    status = 431
+    code = "headers_too_large"
+
+
+class _HeadLate(InvalidRequest):
+    status = 408
+    code = "header_timeout"

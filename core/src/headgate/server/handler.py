@@ -1,0 +1,268 @@
+"""One exchange at the ASGI border: from scope to Exchange, through the pipeline, and back onto the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import structlog
+
+from headgate import pipeline
+from headgate.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    Overloaded,
+    RequestError,
+)
+from headgate.exchange import Exchange, Reply
+from headgate.folds import bounded
+from headgate.gateway import Gateway, Generation
+from headgate.ids import IdSource, trace_id_from
+from headgate.models import list_models
+from headgate.operations import MODELS, PASSTHROUGH, Operation
+from headgate.server.replies import JSON, error_headers, own_headers
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+_ONCE = (b"authorization", b"content-type", b"content-length", b"api-key", b"x-api-key", b"traceparent")
+
+log = structlog.get_logger("headgate")
+
+
+class ClientGone(Exception):
+    """The client left before its body was whole."""
+
+
+class Handler:
+    """Serves the operations of one gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._ids = IdSource()
+        self._running: dict[asyncio.Task[Any], _Run] = {}
+
+    async def serve(self, operation: Operation, scope: Any, receive: Receive, send: Send) -> None:
+        """Carry one request through. Every way it can end is settled, recorded and answered here."""
+        gateway = self.gateway
+        generation = gateway.enter()
+        ex = self._exchange(operation, scope, generation)
+        run = _Run(scope, asyncio.current_task(), send)
+        self._running[run.task] = run
+        try:
+            await self._answer(generation, ex, run, scope, receive)
+        except ClientGone:
+            ex.outcome = "client_gone"
+        except asyncio.CancelledError:
+            await self._cancelled(ex, run)
+        finally:
+            del self._running[run.task]
+            run.unwatch()
+            gateway.body_bytes -= ex.request_bytes
+            try:
+                await pipeline.finish(generation.plan, ex)
+            finally:
+                gateway.leave(generation)
+
+    def cut_all(self) -> None:
+        """The drain deadline has passed: end every running exchange with an error that says so."""
+        for task, run in list(self._running.items()):
+            run.why = "drain"
+            task.cancel()
+
+    async def _answer(self, generation: Generation, ex: Exchange, run: _Run, scope: Any, receive: Receive) -> None:
+        try:
+            self._check(ex, scope)
+            run.watch()
+            if ex.operation is MODELS:
+                await pipeline.authenticate(generation.plan, ex)
+                reply = Reply(200, (JSON,), list_models(generation.plan, ex))
+            else:
+                reply = await pipeline.run(generation.plan, ex, lambda: self._read(ex, receive))
+            await self._write(ex, run, reply)
+        except RequestError as error:
+            await self._write_error(ex, run, error)
+        except (ClientGone, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("the gateway failed", request_id=ex.id)
+            await self._write_error(ex, run, RequestError("the gateway failed; its log has the reason"))
+
+    def _exchange(self, operation: Operation, scope: Any, generation: Generation) -> Exchange:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        traceparent, given = headers.get(b"traceparent"), None
+        for name in (b"x-headgate-trace-id", b"x-portkey-trace-id"):
+            if name in headers:
+                given = headers[name].decode("latin-1")
+                break
+        trace_id = trace_id_from(traceparent.decode("latin-1") if traceparent else None, given)
+        ex = Exchange(
+            operation,
+            headers,
+            request_id=self._ids.request_id(),
+            trace_id=trace_id or self._ids.random(),
+            method=scope["method"],
+            path=scope["raw_path"].decode("ascii", "replace"),
+            query=scope["query_string"],
+            dialect=generation.plan.registry.dialects.get(operation.dialect),
+        )
+        if generation.loaded.config.server.timing:
+            ex.timings = {}
+        return ex
+
+    def _check(self, ex: Exchange, scope: Any) -> None:
+        """What is refused before any plugin runs."""
+        gateway = self.gateway
+        limits = gateway.generation.loaded.config.limits
+        if gateway.in_flight > limits.in_flight or gateway.body_bytes > limits.inflight_bytes:
+            raise Overloaded("the gateway is at its limit of requests; try again shortly", retry_after_s=1)
+        if len(ex.headers) != len(scope["headers"]):
+            names = [name for name, _ in scope["headers"]]
+            for name in names:
+                if names.count(name) > 1 and (name in _ONCE or name.startswith((b"x-headgate-", b"x-portkey-"))):
+                    shown = name.decode("latin-1")
+                    raise InvalidRequest(f"the header `{shown}` stands more than once", code="repeated_header")
+        operation = ex.operation
+        if operation.method not in {"*", ex.scope_method}:
+            raise MethodNotAllowed(f"`{operation.path}` takes {operation.method}")
+        if operation is PASSTHROUGH and _climbs(ex.path):
+            raise InvalidRequest("the path must not hold `.` or `..` segments", code="bad_path")
+        if b"content-encoding" in ex.headers and operation is not PASSTHROUGH:
+            raise InvalidRequest("send the body without a content-encoding", code="unsupported_encoding")
+
+    async def _read(self, ex: Exchange, receive: Receive) -> bytes:
+        """The whole body, within the limits of its operation."""
+        limits = self.gateway.generation.loaded.config.limits
+        limit = limits.body_limit(ex.operation.name)
+        declared = ex.headers.get(b"content-length")
+        if declared is not None and int(declared) > limit:
+            raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
+        pieces: list[bytes] = []
+        while True:
+            try:
+                message = await bounded(receive(), limits.body_stall_s)
+            except TimeoutError:
+                raise BodyTimeout(f"the body stalled for {limits.body_stall_s:g} s") from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece: bytes = message.get("body", b"")
+            ex.request_bytes += len(piece)
+            self.gateway.body_bytes += len(piece)
+            if ex.request_bytes > limit:
+                raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if self.gateway.body_bytes > limits.inflight_bytes:
+                raise Overloaded("the gateway holds too many request bodies; try again shortly", retry_after_s=1)
+
+    async def _write(self, ex: Exchange, run: _Run, reply: Reply) -> None:
+        headers = [*own_headers(ex), *reply.headers]
+        if not any(name == b"x-request-id" for name, _ in reply.headers):
+            headers.append((b"x-request-id", ex.id.encode()))
+        if reply.chunks is None:
+            headers.append((b"content-length", str(len(reply.body)).encode()))
+            await run.start(reply.status, headers)
+            ex.reply_bytes = len(reply.body)
+            await run.send({"type": "http.response.body", "body": reply.body})
+            ex.outcome = "complete"
+            return
+        try:
+            await run.start(reply.status, headers)
+            await pipeline.relay_stream(ex, reply.chunks, run.send_chunk)
+            await run.send({"type": "http.response.body", "body": b""})
+        except RequestError:
+            run.abort()
+        finally:
+            await pipeline.discard(reply)
+
+    async def _write_error(self, ex: Exchange, run: _Run, error: RequestError) -> None:
+        ex.error, ex.outcome = error, "error"
+        if run.has_started:
+            run.abort()
+            return
+        body = error.envelope()
+        headers = [
+            *own_headers(ex),
+            JSON,
+            (b"x-request-id", ex.id.encode()),
+            (b"content-length", str(len(body)).encode()),
+            *error_headers(error),
+        ]
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", ex.operation.method.encode()))
+        await run.start(error.status, headers)
+        await run.send({"type": "http.response.body", "body": body})
+
+    async def _cancelled(self, ex: Exchange, run: _Run) -> None:
+        """Somebody ended this task: the client by leaving, the drain deadline, or the loop itself."""
+        reply = ex.reply
+        if reply is not None:
+            await pipeline.discard(reply)
+        if not run.why:
+            ex.outcome = "cut"
+            raise asyncio.CancelledError
+        if run.task.uncancel() > 0:
+            raise asyncio.CancelledError
+        if run.why == "gone":
+            ex.outcome = "client_gone"
+            return
+        error = Overloaded("the gateway is shutting down", code="shutting_down", retry_after_s=1)
+        if not run.has_started:
+            await self._write_error(ex, run, error)
+            return
+        ex.error, ex.outcome = error, "cut"
+        if ex.dialect is not None:
+            await run.send_chunk(ex.dialect.error_event(error))
+            await run.send({"type": "http.response.body", "body": b""})
+        else:
+            run.abort()
+
+
+class _Run:
+    """The wire side of one exchange: what was sent, and who ended it."""
+
+    __slots__ = ("_cycle", "has_started", "send", "task", "why")
+
+    def __init__(self, scope: Any, task: asyncio.Task[Any] | None, send: Send) -> None:
+        if task is None:
+            raise RuntimeError("an exchange needs a task to run in")
+        self.task = task
+        self.send = send
+        self.has_started = False
+        self.why: Literal["", "gone", "drain"] = ""
+        self._cycle: Any = scope.get("extensions", {}).get("headgate.cycle")
+
+    def watch(self) -> None:
+        """Be told when the client leaves."""
+        if self._cycle is not None:
+            if self._cycle.is_lost:
+                raise ClientGone
+            self._cycle.on_gone = self._gone
+
+    def unwatch(self) -> None:
+        if self._cycle is not None:
+            self._cycle.on_gone = None
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.has_started = True
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send_chunk(self, chunk: bytes) -> None:
+        await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    def abort(self) -> None:
+        """Break the reply off."""
+        if self._cycle is not None:
+            self._cycle.abort()
+
+    def _gone(self) -> None:
+        self.why = self.why or "gone"
+        self.task.cancel()
+
+
+def _climbs(path: str) -> bool:
+    return any(part.lower().replace("%2e", ".") in {".", ".."} for part in path.replace("%2f", "/").split("/"))

@@ -1,0 +1,104 @@
+"""Several serving processes on one socket: started, respawned, drained and told to reload by one small parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from headgate.config import Loaded, load_file, load_zero
+from headgate.gateway import Gateway
+from headgate.server.run import Process
+
+MAX_CRASHES = 5
+CRASH_WINDOW_S = 30.0
+
+
+class Supervisor:
+    """Keeps `workers` processes running. Gives up when they crash too often, with the exit code 1."""
+
+    def __init__(self, workers: int, path: Path | None, sock: socket.socket, url: str) -> None:
+        self._workers = workers
+        self._path = path
+        self._sock = sock
+        self._url = url
+        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._processes: list[BaseProcess] = []
+        self._crashes: deque[float] = deque(maxlen=MAX_CRASHES)
+        self._stop = threading.Event()
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda got, _: self._forward(got, stop=True))
+        signal.signal(signal.SIGHUP, lambda got, _: self._forward(got, stop=False))
+        self._processes = [self._spawn(quiet=at > 0) for at in range(self._workers)]
+        code = 0
+        while not self._stop.is_set():
+            self._stop.wait(0.2)
+            if not self._stop.is_set() and not self._respawn():
+                code = 1
+                self._forward(signal.SIGTERM, stop=True)
+        for process in self._processes:
+            process.join()
+        return code
+
+    def _spawn(self, *, quiet: bool) -> BaseProcess:
+        process = self._context.Process(
+            target=serve_worker, args=(self._path, Path.cwd(), self._sock, self._url, quiet), daemon=False
+        )
+        process.start()
+        return process
+
+    def _respawn(self) -> bool:
+        """Replace what has died; False when it dies too often to go on."""
+        for at, process in enumerate(self._processes):
+            if process.is_alive():
+                continue
+            now = time.monotonic()
+            self._crashes.append(now)
+            sys.stderr.write(f"headgate: worker {process.pid} ended with code {process.exitcode}, starting another\n")
+            if len(self._crashes) == MAX_CRASHES and now - self._crashes[0] < CRASH_WINDOW_S:
+                sys.stderr.write("headgate: workers keep ending, giving up\n")
+                return False
+            self._processes[at] = self._spawn(quiet=True)
+        return True
+
+    def _forward(self, number: int, *, stop: bool) -> None:
+        for process in self._processes:
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, number)
+        if stop:
+            self._stop.set()
+
+
+def loader(path: Path | None, folder: Path) -> Callable[[], Loaded]:
+    """How a process reads its configuration: from the file, or the defaults without one."""
+    return (lambda: load_file(path)) if path is not None else (lambda: load_zero(folder))
+
+
+def serve_worker(path: Path | None, folder: Path, sock: socket.socket, url: str, quiet: bool) -> None:  # noqa: FBT001
+    """One worker process; it exits with the code of its server."""
+    sys.exit(Process(loader(path, folder), sock, url).run(_silent if quiet else greet))
+
+
+def greet(gateway: Gateway) -> None:
+    """Tell the person at the terminal that requests are taken, and what plugins had to say."""
+    context = gateway.context
+    sys.stdout.write(f"headgate is ready on {context.url}\n")
+    for text in context.announcements:
+        sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _silent(_: Gateway) -> None:
+    """Only the first worker speaks."""

@@ -1,0 +1,88 @@
+"""What an upstream engine offers, whatever carries it: an HTTP client of ours, aiohttp, or a replaying mock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from headgate.secret import Secret
+
+Headers = tuple[tuple[str, str], ...]
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for a provider, in seconds. `gap_s` is the silence allowed between two reads of a body."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 600.0
+    gap_s: float = 120.0
+    total_s: float = 3600.0
+
+
+class Credential(Struct, frozen=True):
+    """A secret, the header that carries it (`prefix` before it), and the origins it may be sent to."""
+
+    header: str
+    secret: Secret
+    origins: frozenset[str]
+    prefix: str = ""
+
+
+class UpstreamRequest(Struct, frozen=True):
+    """One outbound call. `private_hosts` names the hosts that may resolve to private addresses (the deployment's own)."""
+
+    method: str
+    url: str
+    headers: Headers = ()
+    body: bytes = b""
+    credential: Credential | None = None
+    timeouts: Timeouts = Timeouts()
+    private_hosts: frozenset[str] = frozenset()
+
+
+class UpstreamResponse(Protocol):
+    """A reply whose head has arrived. Header names are lower case. Content encodings are already undone, within bounds."""
+
+    status: int
+    headers: RawHeaders
+
+    async def read(self) -> bytes:
+        """The whole body. Raises ProviderFailed when it is cut, garbled or too large, ProviderTimeout when it stalls."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, in pieces of any size. Raises as `read` does."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection up: closed at once if the body has not ended. Safe to call twice."""
+        ...
+
+
+class Upstream(Protocol):
+    """An engine. `send` returns when the reply's head has arrived."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Raises ProviderFailed (no connection, denied address, broken head) or ProviderTimeout."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as `https://api.example.com:443`; ValueError when it has no host.
+
+    Follows RFC 6454 section 4; user info is refused because it would hide the real host from a reader.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or "\\" in url:
+        raise ValueError(f"`{url}` is no http or https URL with a plain host")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
