@@ -22,7 +22,7 @@ check: sync ## format, lint, types, import rules, dependencies, spelling, docs u
 	@.venv/bin/lint-imports
 	@.venv/bin/codespell core plugins providers guardrails tests README.md CONTRIBUTING.md CHANGELOG.md
 	@.venv/bin/python tests/tools/deptry_all.py
-	@.venv/bin/python -m headgate.cli.docs --check
+	@.venv/bin/python core/docs/generate.py --check
 	@$(UV) lock --check
 
 format: sync ## format and fix what can be fixed
@@ -33,7 +33,7 @@ bench: sync ## CPU per request and per stream chunk, against a direct call and a
 	@.venv/bin/python tests/bench/run.py $(ARGS)
 
 docs: sync ## write the generated documentation
-	@.venv/bin/python -m headgate.cli.docs
+	@.venv/bin/python core/docs/generate.py
 
 e2e-llama: sync ## the gateway in front of llama.cpp's server (builds it once, about 7 minutes)
 	@.venv/bin/python tests/llama/build.py
