@@ -49,10 +49,14 @@ class ModelRoute(Hooks):
     @hookimpl
     async def admit(self, ex: Exchange) -> None:
         principal = ex.principal
+        if ex.option("custom-host") and (principal is None or principal.credential is None):
+            raise Forbidden(
+                "`x-headgate-custom-host` needs the auth mode `passthrough`", code="custom_host_not_allowed"
+            )
         if principal is None or not principal.models:
             return
         wanted = ex.model
-        named = ex.option("provider")
+        named = _named(ex)
         if named and not principal.allows(f"{named}/{wanted}"):
             raise Forbidden(f"this key may not use `{named}/{wanted}`", code="model_not_allowed")
         if not named and wanted and not principal.allows(wanted):
@@ -61,7 +65,9 @@ class ModelRoute(Hooks):
     @override
     @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
-        named = ex.option("provider")
+        if ex.option("config"):
+            raise InvalidRequest("no router takes `x-headgate-config`: enable `router-standard`", code="no_router")
+        named = _named(ex)
         if named:
             return self._leaf(named, ex.model)
         target = self._models.get(ex.model)
@@ -81,11 +87,15 @@ class ModelRoute(Hooks):
         )
 
     def _leaf(self, name: str, model: str) -> Target:
-        name = name.removeprefix("@")
         if self._find(name) is None:
             raise ModelNotFound(f"deployment `{name}` is not known (header `x-headgate-provider`)")
         deployment, slash, rest = model.partition("/")
         return Target(deployment=name, model=rest if slash and deployment == name else model)
+
+
+def _named(ex: Exchange) -> str:
+    """The deployment a header names; Portkey's older clients call it a virtual key."""
+    return (ex.option("provider") or ex.option("virtual-key") or "").removeprefix("@")
 
 
 class OpenAccess(Hooks):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-import httpx2
+from typing import TYPE_CHECKING, Any
 
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
@@ -15,7 +13,9 @@ from headgate.routing import decode_target
 from headgate.secret import GatewaySecret
 from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
-from headgate.upstream.httpx import UpstreamTransport
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class Context:
@@ -41,6 +41,10 @@ class Context:
     def http(self) -> httpx2.AsyncClient:
         """An httpx2 client over the gateway's outbound path: same pool, same address rules, no redirects."""
         if self._http is None:
+            import httpx2
+
+            from headgate.upstream.httpx import UpstreamTransport  # costs 120 ms, and few plugins call out
+
             self._http = httpx2.AsyncClient(transport=UpstreamTransport(self.upstream), trust_env=False)
         return self._http
 

@@ -17,10 +17,11 @@ class Operation(msgspec.Struct, frozen=True):
     dialect: str
     body_bytes: int
     has_model: bool = True
+    can_stream: bool = False
 
 
-CHAT = Operation("chat", "POST", "/v1/chat/completions", "openai.chat", 32 * MIB)
-COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB)
+CHAT = Operation("chat", "POST", "/v1/chat/completions", "openai.chat", 32 * MIB, can_stream=True)
+COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB, can_stream=True)
 EMBEDDINGS = Operation("embeddings", "POST", "/v1/embeddings", "openai.embeddings", 16 * MIB)
 MODELS = Operation("models", "GET", "/v1/models", "", 64 * KIB, has_model=False)
 PASSTHROUGH = Operation("passthrough", "*", "/v1/*", "", 64 * MIB, has_model=False)

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import structlog
 
 from headgate.body import probe_body
@@ -32,6 +33,7 @@ from headgate.plan import Plan
 ReadBody = Callable[[], Awaitable[bytes]]
 
 MAX_COLLECTED_BYTES = 8 * 1024 * 1024
+METADATA_CHARS = 128
 
 _rng = random.Random()  # noqa: S311 - spreads load, protects nothing
 log = structlog.get_logger("headgate")
@@ -68,6 +70,9 @@ async def authenticate(plan: Plan, ex: Exchange) -> None:
     ex.principal = await first(plan.authenticate, ex, Principal)
     if ex.principal is None:
         raise Unauthenticated("no API key was given; send it as `Authorization: Bearer KEY`", code="missing_api_key")
+    given = ex.option("metadata")
+    if given is not None or ex.principal.metadata:
+        ex.metadata = {**_metadata(given), **ex.principal.metadata}
     _mark(ex, "auth")
 
 
@@ -198,10 +203,27 @@ def _probe(ex: Exchange) -> None:
     ex.model = probe.model or ""
     if not ex.model:
         raise InvalidRequest("`model` is missing", param="model", code="missing_model")
-    ex.stream = bool(probe.stream)
+    ex.stream = bool(probe.stream) and operation.can_stream
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
     ex.max_tokens = limit if isinstance(limit, int) else None
+
+
+def _metadata(given: str | None) -> dict[str, str]:
+    """The header `x-headgate-metadata`: a flat JSON object of short strings. What the key says goes before it."""
+    if given is None:
+        return {}
+    try:
+        held = msgspec.json.decode(given, type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequest(
+            "`x-headgate-metadata` must be a flat JSON object of strings", code="bad_metadata"
+        ) from None
+    if any(len(name) > METADATA_CHARS or len(value) > METADATA_CHARS for name, value in held.items()):
+        raise InvalidRequest(
+            f"`x-headgate-metadata` takes names and values of at most {METADATA_CHARS} characters", code="bad_metadata"
+        )
+    return held
 
 
 def _mark(ex: Exchange, stage: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from headgate.cli import inspecting, making, serving
+from headgate.cli import inspecting, making
 from headgate.errors import StartupError
 from headgate.version import VERSION
 
@@ -45,7 +45,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="headgate", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"headgate {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    serve = _add(commands, "serve", "run the gateway", serving.serve)
+    serve = _add(commands, "serve", "run the gateway", _serve)
     serve.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: headgate.yaml if present)")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, or server.host)")
     serve.add_argument("--port", type=_port, help="port to listen on (default: 8787, or server.port)")
@@ -72,6 +72,12 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     if wanted is None or wanted not in known:
         inspecting.add_plugin_commands(commands, known)
     return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from headgate.cli.serving import serve  # the web framework is for this command alone
+
+    return serve(arguments)
 
 
 def _add(commands: Any, name: str, text: str, run: Run) -> argparse.ArgumentParser:

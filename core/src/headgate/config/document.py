@@ -62,7 +62,7 @@ class Document:
             return self._secret(value, path)
         origin, arguments = get_origin(inner), get_args(inner)
         if value is None and origin in {dict, list, tuple}:
-            return origin()  # a key whose every entry is commented out
+            return cast("Any", origin())  # a key whose every entry is commented out
         if origin is dict and isinstance(value, dict):
             items = cast("dict[Any, Any]", value).items()
             return {str(name): self.decode(held, arguments[1], (*path, str(name))) for name, held in items}

@@ -28,7 +28,7 @@ class Installed:
         self._points: dict[str, dict[str, list[EntryPoint]]] = {PLUGINS: {}, PROVIDERS: {}, CATALOGUES: {}}
         for point in points:
             self._points.setdefault(point.group, {}).setdefault(point.name, []).append(point)
-        self._rows: Mapping[str, type[Provider]] | None = None
+        self._rows: Mapping[str, tuple[type[Provider], EntryPoint]] | None = None
 
     def plugins(self) -> Mapping[str, EntryPoint]:
         """Installed plugins by name."""
@@ -54,7 +54,8 @@ class Installed:
         """The provider class of a name: a package of its own first, then the rows of catalogues. None when unknown."""
         point = self._single(PROVIDERS, name)
         if point is None:
-            return self._catalogue().get(name)
+            row = self._catalogue().get(name)
+            return row[0] if row else None
         loaded = _import(point)
         if not (isinstance(loaded, type) and issubclass(loaded, Provider)):
             raise StartupError([Problem(f"provider `{name}`: `{point.value}` is no subclass of `headgate.Provider`")])
@@ -65,7 +66,8 @@ class Installed:
         own = self._points[PROVIDERS].get(name)
         if own:
             return own[0]
-        return next((points[0] for points in self._points[CATALOGUES].values() if name in _import(points[0])()), None)
+        row = self._catalogue().get(name)
+        return row[1] if row else None
 
     def _single(self, group: str, name: str) -> EntryPoint | None:
         points = self._points[group].get(name, [])
@@ -74,13 +76,13 @@ class Installed:
             raise StartupError([Problem(f"`{name}` is claimed by {owners}; uninstall one of them")])
         return points[0] if points else None
 
-    def _catalogue(self) -> Mapping[str, type[Provider]]:
+    def _catalogue(self) -> Mapping[str, tuple[type[Provider], EntryPoint]]:
         if self._rows is None:
-            rows: dict[str, type[Provider]] = {}
+            rows: dict[str, tuple[type[Provider], EntryPoint]] = {}
             for name in self._points[CATALOGUES]:
                 point = self._single(CATALOGUES, name)
                 if point is not None:
-                    rows.update(_import(point)())
+                    rows.update({row: (kind, point) for row, kind in _import(point)().items()})
             self._rows = rows
         return self._rows
 

@@ -71,6 +71,7 @@ class Door(asyncio.Protocol):
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.head_bytes = 0
+        self.unfinished_bytes = 0
         self.in_head = False
         self.reading_paused = False
         self.closing = False
@@ -112,8 +113,6 @@ class Door(asyncio.Protocol):
         if self.closing:
             self._linger(data)
             return
-        if self.in_head or self.parsing is None:
-            self.head_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -124,8 +123,9 @@ class Door(asyncio.Protocol):
             words = str(error).rstrip(".") or "malformed request"
             self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {words}", code="bad_http"))
         else:
-            if self.in_head and self.head_bytes > self.limits.header_bytes:
-                self._refuse(_HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes"))
+            self.unfinished_bytes = self.unfinished_bytes + len(data) if self.in_head else 0
+            if self.unfinished_bytes > self.limits.header_bytes + READ_HIGH_BYTES:
+                self._refuse(self._head_too_large())
 
     @override
     def pause_writing(self) -> None:
@@ -153,24 +153,23 @@ class Door(asyncio.Protocol):
         self.url = b""
         self.headers = []
         self.in_head = True
-        self.head_bytes = max(self.head_bytes if self.parsing is None else 0, 0)
+        self.head_bytes = 0
         if self.cycle is None:
             self._arm(self.limits.header_s, self._head_late)
 
     def on_url(self, url: bytes) -> None:
         self.url += url
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
+        self._count(len(name) + len(value) + 4)
         if len(self.headers) > MAX_HEADERS:
             self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
 
     def on_headers_complete(self) -> None:
         self.in_head = False
-        size, self.head_bytes = self.head_bytes, 0
         self._disarm()
-        if size > self.limits.header_bytes + READ_HIGH_BYTES * 4:
-            self._fail(_HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes"))
         version = self.parser.get_http_version()
         self._check_head(version)
         scope = self._scope(version)
@@ -222,6 +221,8 @@ class Door(asyncio.Protocol):
             return
         if self.waiting:
             self._begin(self.waiting.popleft())
+        elif self.in_head:
+            self._arm(self.limits.header_s, self._head_late)
         else:
             self._arm(self.limits.keepalive_s, self._idle)
         if not self.waiting:
@@ -258,7 +259,15 @@ class Door(asyncio.Protocol):
         if self.lingered > LINGER_BYTES:
             self.transport.abort()
 
+    def _count(self, size: int) -> None:
+        self.head_bytes += size
+        if self.head_bytes > self.limits.header_bytes:
+            self._fail(self._head_too_large())
+
     # refusing
+
+    def _head_too_large(self) -> RequestError:
+        return _HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes")
 
     def _check_head(self, version: str) -> None:
         if version not in {"1.0", "1.1"}:
@@ -301,7 +310,7 @@ class Door(asyncio.Protocol):
         self._arm(LINGER_S, self.transport.close)
 
     def _head_late(self) -> None:
-        if self.in_head or self.head_bytes:
+        if self.in_head:
             self._refuse(_HeadLate(f"the request head did not arrive within {self.limits.header_s:g} s"))
         else:
             self.closing = True

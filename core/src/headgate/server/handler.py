@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import MappingProxyType
 from typing import Any, Literal
 
 import structlog
@@ -101,7 +102,7 @@ class Handler:
         trace_id = trace_id_from(traceparent.decode("latin-1") if traceparent else None, given)
         ex = Exchange(
             operation,
-            headers,
+            MappingProxyType(headers),
             request_id=self._ids.request_id(),
             trace_id=trace_id or self._ids.random(),
             method=scope["method"],

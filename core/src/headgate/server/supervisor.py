@@ -78,6 +78,7 @@ class Supervisor:
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, number)
         if stop:
+            self._sock.close()  # or connections would wait here for a worker that is gone
             self._stop.set()
 
 

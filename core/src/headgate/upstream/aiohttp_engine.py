@@ -126,6 +126,7 @@ class _Response:
         self._response = response
         self._timeouts = timeouts
         self._timed_out = ""
+        self._handle: asyncio.TimerHandle | None = None
         self.status = response.status
         self.headers: RawHeaders = tuple((name.lower(), value) for name, value in response.raw_headers)
         encodings = [value for name, value in self.headers if name == b"content-encoding"]
@@ -148,8 +149,7 @@ class _Response:
         """The body as it arrives. The watch wakes once per `gap_s` at most, not once per chunk."""
         loop = asyncio.get_running_loop()
         started = self._seen = loop.time()
-        handle = loop.call_later(self._timeouts.gap_s, self._watch, loop, started)
-        self._handle = handle
+        self._handle = loop.call_later(self._timeouts.gap_s, self._watch, loop, started)
         decoder = self._decoder
         content = self._response.content
         try:
@@ -177,6 +177,8 @@ class _Response:
 
     def close(self) -> None:
         """Close the connection unless the body was read to its end."""
+        if self._handle is not None:
+            self._handle.cancel()
         self._response.close()
 
     def _watch(self, loop: asyncio.AbstractEventLoop, started: float) -> None:
