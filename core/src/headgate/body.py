@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,9 +13,7 @@ from headgate.errors import InvalidRequest
 MAX_DEPTH = 64
 MAX_KEYS = 65_536
 
-_NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b'"[]{}:')))
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")  # could spell the key `model` in another way
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b"[]{}:")))
 
 
 class Probe(Struct):
@@ -62,22 +59,13 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 
 def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> bytes:
-    """`body` with its top-level `model` replaced, every other byte and the key order kept.
+    """`body` with its top-level `model` replaced. Every value keeps its bytes, the keys their order.
 
-    Where the text `"model":` stands more than once, or `overrides` are given, the members are put together again:
-    each value keeps its bytes, a repeated key keeps its last value.
+    What stands between the members is written compactly, and a repeated key keeps its last value, as the probe read
+    it: the provider cannot see another model than the one that was asked for, however its key is spelled.
     """
-    encoded = msgspec.json.encode(model)
-    if not overrides and not (b"\\u00" in body and _ESCAPED_LETTER.search(body)):
-        found = _MODEL.findall(body)
-        if len(found) == 1 and body.count(b'"model"') == 1:
-            if found[0] == encoded:
-                return body
-            match = _MODEL.search(body)
-            if match is not None and _is_top_level(body, match.start()):
-                return body[: match.start(1)] + encoded + body[match.end(1) :]
     members: dict[str, Any] = dict(_members.decode(body))
-    members["model"] = Raw(encoded)
+    members["model"] = Raw(msgspec.json.encode(model))
     members.update(overrides)
     return msgspec.json.encode(members)
 
@@ -99,11 +87,10 @@ def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int,
 
 def _check_shape(body: bytes) -> None:
     """Refuse deep nesting and huge key counts before a decoder recurses; all steps run in C, linear in the body."""
-    opens = body.count(b"{") + body.count(b"[")
-    if opens <= MAX_DEPTH and body.count(b":") <= MAX_KEYS:
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH and (len(body) <= MAX_KEYS or body.count(b":") <= MAX_KEYS):
         return
-    skeleton = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
-    skeleton = b"".join(skeleton.split(b'"')[::2])
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b'\\"' in body else body
+    skeleton = b"".join(plain.split(b'"')[::2]).translate(None, _NOT_STRUCTURE)  # what stands outside of strings
     if skeleton.count(b":") > MAX_KEYS:
         raise InvalidRequest(f"the body has more than {MAX_KEYS} keys", code="too_many_keys")
     brackets = skeleton.replace(b":", b"")
@@ -116,15 +103,6 @@ def _check_shape(body: bytes) -> None:
         brackets = shorter
     if brackets:
         raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="too_deep")
-
-
-def _is_top_level(body: bytes, position: int) -> bool:
-    head = body[:position].replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
-    pieces = head.split(b'"')
-    if len(pieces) % 2 == 0:
-        return False  # inside a string
-    brackets = b"".join(pieces[::2])
-    return brackets.count(b"{") + brackets.count(b"[") - brackets.count(b"}") - brackets.count(b"]") == 1
 
 
 def _explain(message: str) -> str:
