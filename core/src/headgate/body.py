@@ -13,7 +13,8 @@ from headgate.errors import InvalidRequest
 MAX_DEPTH = 64
 MAX_KEYS = 65_536
 
-_NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b"[]{}:")))
+_SMALL = 4096
+_NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 class Probe(Struct):
@@ -87,13 +88,15 @@ def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int,
 
 def _check_shape(body: bytes) -> None:
     """Refuse deep nesting and huge key counts before a decoder recurses; all steps run in C, linear in the body."""
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH and (len(body) <= MAX_KEYS or body.count(b":") <= MAX_KEYS):
+    if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b'\\"' in body else body
-    skeleton = b"".join(plain.split(b'"')[::2]).translate(None, _NOT_STRUCTURE)  # what stands outside of strings
+    skeleton = b"".join(plain.split(b'"')[::2])  # what stands outside of strings
+    if skeleton.count(b"{") + skeleton.count(b"[") <= MAX_DEPTH and len(skeleton) <= MAX_KEYS:
+        return
     if skeleton.count(b":") > MAX_KEYS:
         raise InvalidRequest(f"the body has more than {MAX_KEYS} keys", code="too_many_keys")
-    brackets = skeleton.replace(b":", b"")
+    brackets = skeleton.translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return
