@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ MAX_DEPTH = 64
 MAX_KEYS = 65_536
 
 _SMALL = 4096
+_BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_AFTER_LAST = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -60,15 +63,22 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
 
 def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> bytes:
-    """`body` with its top-level `model` replaced. Every value keeps its bytes, the keys their order.
+    """`body` with its top-level `model` replaced, every other byte kept.
 
-    What stands between the members is written compactly, and a repeated key keeps its last value, as the probe read
-    it: the provider cannot see another model than the one that was asked for, however its key is spelled.
+    With `overrides`, or when a key is repeated or spelled with escapes, the members are written anew: values keep their
+    bytes and keys their order, and of a repeated key the last value stays, as the probe read it. So the provider cannot
+    see another model than the one that was asked for, however its key is spelled.
     """
     members: dict[str, Any] = dict(_members.decode(body))
-    members["model"] = Raw(msgspec.json.encode(model))
+    encoded = msgspec.json.encode(model)
+    given = members.get("model")
+    members["model"] = Raw(encoded)
     members.update(overrides)
-    return msgspec.json.encode(members)
+    written = msgspec.json.encode(members)
+    if overrides or given is None or len(written) - len(encoded) + len(bytes(given)) == len(body):
+        return written  # a compact body without repetition comes out as it was
+    at = _value_at(body, members, given)
+    return written if at < 0 else body[:at] + encoded + body[at + len(bytes(given)) :]
 
 
 def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]) -> dict[str, Any]:
@@ -106,6 +116,20 @@ def _check_shape(body: bytes) -> None:
         brackets = shorter
     if brackets:
         raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="too_deep")
+
+
+def _value_at(body: bytes, members: Mapping[str, Any], given: Raw) -> int:
+    """Where the value of `model` stands, found by walking all members; -1 unless each key is there once, unescaped."""
+    at, found = 0, -1
+    for name, value in members.items():
+        raw = bytes(given if name == "model" else value)
+        match = _BEFORE_VALUE.match(body, at)
+        if match is None or match[1] != msgspec.json.encode(name) or not body.startswith(raw, match.end()):
+            return -1
+        if name == "model":
+            found = match.end()
+        at = match.end() + len(raw)
+    return found if _AFTER_LAST.match(body, at) else -1
 
 
 def _explain(message: str) -> str:
