@@ -21,6 +21,7 @@ from headgate.plan import Plan, Plugin, collect, compile_plan, implements
 from headgate.provider import DeploymentConfig, Provider
 from headgate.routing import decode_target
 from headgate.upstream import Upstream
+from headgate.version import VERSION
 
 log = structlog.get_logger("headgate")
 
@@ -150,7 +151,7 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
             problems += error.problems
     deployments = _deployments(loaded, ctx.upstream, old, problems)
     _raise(problems)
-    core = Plugin("core", Core(), "headgate")
+    core = Plugin("core", Core(), "headgate", VERSION)
     registry = collect([*plugins, core])
     models = _models(loaded, deployments, registry.strategies, problems)
     if config.state not in registry.stores:
@@ -159,7 +160,7 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
     loaded.document.raise_problems()
     known = _Deployments(deployments, loaded, ctx.upstream)
     route = ModelRoute(models, known.find)
-    everything = [*plugins, core, Plugin("route", route, "headgate"), *_access(loaded, ctx)]
+    everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets)
     if not plan.authenticate:
         path = ("auth", "mode")
@@ -210,9 +211,9 @@ def _keyless(kind: type[Provider]) -> type[Provider]:
 def _access(loaded: Loaded, ctx: Context) -> list[Plugin]:
     match loaded.config.auth.mode:
         case "open":
-            return [Plugin("open", OpenAccess(), "headgate")]
+            return [Plugin("open", OpenAccess(), "headgate", VERSION)]
         case "passthrough":
-            return [Plugin("passthrough", CallerCredential(ctx.secret.digest), "headgate")]
+            return [Plugin("passthrough", CallerCredential(ctx.secret.digest), "headgate", VERSION)]
         case "keys":
             return []
 

@@ -369,6 +369,7 @@ class Cycle:
         "door",
         "expects_continue",
         "has_started",
+        "head",
         "is_done",
         "is_head",
         "is_lost",
@@ -391,6 +392,7 @@ class Cycle:
         self.is_lost = False
         self.is_head = scope["method"] == "HEAD"
         self.chunked = False
+        self.head = b""
         self.on_gone: Callable[[], None] | None = None
         scope["extensions"]["headgate.cycle"] = self
 
@@ -425,23 +427,29 @@ class Cycle:
         if self.is_lost or self.is_done:
             return
         if message["type"] == "http.response.start":
-            door.transport.write(self._head(message["status"], message.get("headers", ())))
+            # one write for head and first body where they come together, as they nearly always do
+            self.head = self._head(message["status"], message.get("headers", ()))
             self.has_started = True
+            door.loop.call_soon(self._flush_head)
             return
-        body: bytes = message.get("body", b"")
+        body: bytes = b"" if self.is_head else message.get("body", b"")
         more = bool(message.get("more_body", False))
-        if self.is_head:
-            pass
-        elif self.chunked:
+        if self.chunked:
             end = b"" if more else b"0\r\n\r\n"
-            door.transport.write(b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end)
-        elif body:
-            door.transport.write(body)
+            body = b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
+        head, self.head = self.head, b""
+        if head or body:
+            door.transport.write(head + body if head else body)
         if not more:
             self.is_done = True
             self.on_gone = None
             self.arrived.set()
             door.cycle_done(self)
+
+    def _flush_head(self) -> None:
+        if self.head and not self.is_lost:
+            head, self.head = self.head, b""
+            self.door.transport.write(head)
 
     def lose(self) -> None:
         """The client is gone."""
@@ -455,6 +463,7 @@ class Cycle:
 
     def abort(self) -> None:
         """Break the connection off without a proper end, so that a half-sent reply cannot be taken for a whole one."""
+        self._flush_head()
         self.is_lost = True
         self.door.transport.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -207,6 +208,7 @@ def _headers(request: UpstreamRequest) -> CIMultiDict[str]:
     return headers
 
 
+@lru_cache(maxsize=1024)
 def _vet_literal(host: str, private_hosts: frozenset[str]) -> None:
     """An address written into the URL never passes the resolver, so it is vetted here."""
     if ":" in host or host.replace(".", "").isdigit():

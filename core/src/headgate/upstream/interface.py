@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -75,6 +76,7 @@ class Upstream(Protocol):
         ...
 
 
+@lru_cache(maxsize=1024)
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, as `https://api.example.com:443`; ValueError when it has no host.
 
