@@ -72,8 +72,8 @@ def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> 
     members: dict[str, Any] = dict(_members.decode(body))
     encoded = msgspec.json.encode(model)
     given = members.get("model")
-    members["model"] = Raw(encoded)
     members.update(overrides)
+    members["model"] = Raw(encoded)
     written = msgspec.json.encode(members)
     if overrides or given is None or len(written) - len(encoded) + len(bytes(given)) == len(body):
         return written  # a compact body without repetition comes out as it was

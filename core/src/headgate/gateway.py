@@ -190,8 +190,8 @@ class _Deployments(dict[str, Provider]):
         if self._loaded.config.auth.mode != "passthrough":
             raise KeyError(name)
         kind = self._loaded.installed.provider(name)
-        if kind is None:
-            raise KeyError(name)
+        if kind is None or kind.is_keyless:
+            raise KeyError(name)  # a server of the operator's own is reached only where the file says so
         provider = self[name] = _keyless(kind)(name, kind.Config(provider=name), self._upstream)
         return provider
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from headgate.errors import InvalidRequest, Problem, StartupError
 from headgate.exchange import Exchange, Reply
-from headgate.relay import relay
+from headgate.relay import Origin, relay
 from headgate.secret import Secret
 from headgate.upstream import Credential, Timeouts, Upstream, UpstreamRequest, origin_of
 
@@ -63,6 +63,7 @@ class Provider:
         self.url = (config.base_url or self.base_url).rstrip("/")
         self.origins = frozenset({origin_of(self.url)}) if self.url else frozenset[str]()
         self.private_hosts = _private_hosts(self.url, allow_private=config.allow_private)
+        self._origin = Origin(self.name, deployment, tuple(_secret_values(config.headers)))
         if config.api_key is None and not self.is_keyless and self.requires_key():
             raise StartupError(
                 [Problem(f"`api_key` is missing: set it, for example to `env:{self.key_env or 'NAME'}`")]
@@ -99,7 +100,14 @@ class Provider:
 
         The default sends what `prepare` says and relays what comes back.
         """
-        return await relay(ex, self.upstream, self.prepare(ex), self.name, self.deployment)
+        return await relay(ex, self.upstream, self.prepare(ex), self._origin)
+
+
+def _secret_values(headers: Mapping[str, Secret]) -> Iterator[bytes]:
+    """The values of headers that prove something; others, such as a title, may well stand in a reply."""
+    for name, value in headers.items():
+        if any(word in name.lower() for word in ("auth", "cookie", "key", "secret", "token")):
+            yield value.reveal().encode()
 
 
 def _private_hosts(url: str, *, allow_private: bool) -> frozenset[str]:

@@ -46,6 +46,8 @@ _DROPPED = frozenset(
 _OWN = (b"x-headgate-", b"x-portkey-")
 _TAIL = 8
 
+Secrets = tuple[bytes, ...]
+
 
 class _ReplyProbe(Struct):
     usage: Any = None
@@ -54,7 +56,15 @@ class _ReplyProbe(Struct):
 _probe = msgspec.json.Decoder(_ReplyProbe)
 
 
-async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, provider: str, deployment: str) -> Reply:
+class Origin(Struct, frozen=True):
+    """Where a reply comes from, and the deployment's secrets that must not come back in it."""
+
+    provider: str
+    deployment: str
+    secrets: tuple[bytes, ...] = ()
+
+
+async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, origin: Origin) -> Reply:
     """Send `request` and make a Reply of what comes back.
 
     A stream is returned once its first whole event is here, so every failure before that can still go elsewhere.
@@ -63,29 +73,29 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, prov
     try:
         response = await upstream.send(request)
         try:
-            secret = request.credential.secret.reveal().encode() if request.credential else b""
-            return await _reply(ex, response, secret)
+            own = (request.credential.secret.reveal().encode(),) if request.credential else ()
+            return await _reply(ex, response, (*own, *origin.secrets))
         except BaseException:
             response.close()
             raise
     except ProviderError as error:
-        error.provider, error.deployment = provider, deployment
-        error.extra = {"provider": provider}
+        error.provider, error.deployment = origin.provider, origin.deployment
+        error.extra = {"provider": origin.provider}
         raise
 
 
-async def _reply(ex: Exchange, response: UpstreamResponse, secret: bytes) -> Reply:
+async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> Reply:
     is_ok = 200 <= response.status < 300
     kind = next((value for name, value in response.headers if name == b"content-type"), b"").lower()
-    headers = _passed(response.headers, secret)
+    headers = _passed(response.headers, secrets)
     if is_ok and ex.stream and ex.dialect is not None:
         if not kind.startswith(b"text/event-stream"):
             shown = kind.decode("latin-1") or "no content type"
             raise ProviderFailed(f"a stream was asked for and `{shown}` came", code="upstream_bad_reply")
-        return await _stream(ex.dialect, Reply(response.status, headers), response, secret)
+        return await _stream(ex.dialect, Reply(response.status, headers), response, secrets)
     if is_ok and ex.dialect is None:
-        return Reply(response.status, headers, chunks=_opaque(response, secret))
-    body = _scrub(await response.read(), secret)
+        return Reply(response.status, headers, chunks=_opaque(response, secrets))
+    body = _scrub(await response.read(), secrets)
     reply = Reply(response.status, headers, body)
     if is_ok:
         reply.usage = _usage_of(body)
@@ -95,7 +105,7 @@ async def _reply(ex: Exchange, response: UpstreamResponse, secret: bytes) -> Rep
     return reply
 
 
-async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, secret: bytes) -> Reply:
+async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, secrets: Secrets) -> Reply:
     chunks = response.chunks()
     splitter = Splitter()
     first = b""
@@ -108,7 +118,7 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
         raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
-    reply.chunks = _events(dialect, reply, response, chunks, splitter, first, secret)
+    reply.chunks = _events(dialect, reply, response, chunks, splitter, first, secrets)
     return reply
 
 
@@ -119,19 +129,19 @@ async def _events(
     chunks: AsyncIterator[bytes],
     splitter: Splitter,
     first: bytes,
-    secret: bytes,
+    secrets: Secrets,
 ) -> AsyncGenerator[bytes, None]:
     """Whole events as they come; ends cleanly only when the stream did, else raises ProviderError."""
     tail: deque[bytes] = deque((first,), _TAIL)
     broken: ProviderError | None = None
     try:
-        yield _scrub(first, secret)
+        yield _scrub(first, secrets)
         try:
             async for data in chunks:
                 whole = splitter.feed(data)
                 if whole:
                     tail.append(whole)
-                    yield _scrub(whole, secret) if secret and secret in whole else whole
+                    yield _scrub(whole, secrets)
         except ProviderError as error:
             broken = error
         rest = splitter.end() if broken is None else b""
@@ -143,23 +153,41 @@ async def _events(
         if ending == "cut" or (broken is not None and ending != "complete"):
             raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")
         if rest:
-            yield _scrub(rest, secret)
+            yield _scrub(rest, secrets)
     finally:
         response.close()
 
 
-async def _opaque(response: UpstreamResponse, secret: bytes) -> AsyncGenerator[bytes, None]:
+async def _opaque(response: UpstreamResponse, secrets: Secrets) -> AsyncGenerator[bytes, None]:
+    """A body that is relayed unread. Only an end that could be the start of a secret waits for the next piece."""
+    held = b""
     try:
         async for data in response.chunks():
-            yield _scrub(data, secret)
+            data = _scrub(held + data, secrets)  # noqa: PLW2901 - the piece with what was held of the last one
+            keep = max((_started(data, secret) for secret in secrets), default=0)
+            held = data[len(data) - keep :]
+            if len(data) > keep:
+                yield data[: len(data) - keep]
+        if held:
+            yield held
     finally:
         response.close()
 
 
-def _passed(headers: RawHeaders, secret: bytes) -> RawHeaders:
+def _started(data: bytes, secret: bytes) -> int:
+    """How many bytes at the end of `data` are the beginning of `secret`."""
+    at = data.find(secret[:1], max(0, len(data) - len(secret) + 1)) if secret else -1
+    while at >= 0:
+        if secret.startswith(data[at:]):
+            return len(data) - at
+        at = data.find(secret[:1], at + 1)
+    return 0
+
+
+def _passed(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
     return tuple(
-        (name, _scrub(value, secret)) for name, value in headers if name not in _DROPPED and not name.startswith(_OWN)
+        (name, _scrub(value, secrets)) for name, value in headers if name not in _DROPPED and not name.startswith(_OWN)
     )
 
 
@@ -168,9 +196,12 @@ def _without_type(headers: RawHeaders) -> RawHeaders:
     return (*kept, (b"content-type", b"application/json"))
 
 
-def _scrub(data: bytes, secret: bytes) -> bytes:
+def _scrub(data: bytes, secrets: Secrets) -> bytes:
     """A provider that echoes the key it was given must not hand it to the caller."""
-    return data.replace(secret, b"[redacted]") if secret and secret in data else data
+    for secret in secrets:
+        if secret and secret in data:
+            data = data.replace(secret, b"[redacted]")
+    return data
 
 
 def _usage_of(body: bytes) -> Usage | None:

@@ -72,6 +72,8 @@ class _Decoder:
         retry = self._retry(fields.get("retry"), path, retry)
         timeout_s = self._number(fields, "request_timeout", path) / 1000 or timeout_s
         params = {**params, **self._mapping(fields, "override_params", path)}
+        if "stream" in params:
+            self._wrong(f"{path}.override_params.stream", "cannot be set: the caller decides whether a reply streams")
         if "targets" in fields or "strategy" in fields:
             return self._node(fields, path, retry, timeout_s, params)
         return self._leaf(fields, path, retry, timeout_s, params)

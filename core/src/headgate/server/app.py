@@ -25,7 +25,7 @@ def build_app(gateway: Gateway, handler: Handler) -> Litestar:
     return Litestar(
         route_handlers=[
             *(_operation_route(handler, operation, operation.path) for operation in named),
-            _operation_route(handler, PASSTHROUGH, "/v1/{rest:path}"),
+            _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
             _health(),
             _ready(gateway),
             _index(),
@@ -38,11 +38,11 @@ def build_app(gateway: Gateway, handler: Handler) -> Litestar:
     )
 
 
-def _operation_route(handler: Handler, operation: Operation, path: str) -> Any:
+def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mount: bool = False) -> Any:
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         await handler.serve(operation, scope, receive, send)
 
-    return asgi(path, name=f"operation.{operation.name}", copy_scope=False)(serve)
+    return asgi(path, name=f"operation.{operation.name}", is_mount=is_mount, copy_scope=False)(serve)
 
 
 def _health() -> Any:

@@ -17,6 +17,7 @@ from headgate.errors import (
     MethodNotAllowed,
     Overloaded,
     RequestError,
+    RouteNotFound,
 )
 from headgate.exchange import Exchange, Reply
 from headgate.folds import bounded
@@ -129,6 +130,8 @@ class Handler:
         operation = ex.operation
         if operation.method not in {"*", ex.scope_method}:
             raise MethodNotAllowed(f"`{operation.path}` takes {operation.method}")
+        if operation is PASSTHROUGH and not ex.path.startswith("/v1/"):
+            raise RouteNotFound(f"there is nothing at `{ex.path}`")
         if operation is PASSTHROUGH and _climbs(ex.path):
             raise InvalidRequest("the path must not hold `.` or `..` segments", code="bad_path")
         if b"content-encoding" in ex.headers and operation is not PASSTHROUGH:
@@ -266,4 +269,6 @@ class _Run:
 
 
 def _climbs(path: str) -> bool:
-    return any(part.lower().replace("%2e", ".") in {".", ".."} for part in path.replace("%2f", "/").split("/"))
+    """Whether a path has a segment that could lead out of the API, however its dots and slashes are written."""
+    plain = path.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
+    return any(part in {".", ".."} for part in plain.split("/"))

@@ -1,0 +1,95 @@
+"""What of a client's request may reach a provider: its path, the headers it names, and the timeout it asks for.
+
+All of it is the caller's word, so each part is checked before it becomes part of an outbound request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+from headgate.errors import InvalidRequest
+from headgate.exchange import Exchange
+from headgate.upstream import Timeouts
+
+_PATH_BYTES = "/%:@!$&'()*+,;=~"
+_QUERY_BYTES = _PATH_BYTES + "?[]"
+_OWN = ("x-headgate-", "x-portkey-")
+_REFUSED = frozenset(
+    {
+        # hop by hop, RFC 9110 section 7.6.1
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # the outbound engine's own
+        "accept-encoding",
+        "content-length",
+        "expect",
+        "host",
+        # how the caller proves itself to the gateway
+        "api-key",
+        "authorization",
+        "cookie",
+        "x-api-key",
+    }
+)
+
+
+def passed_path(ex: Exchange) -> str:
+    """The client's path below `/v1`, with its query string, as a URL may hold it.
+
+    Raises InvalidRequest for `.` and `..` segments, however they are written: they would leave the base URL.
+    """
+    prefix, path = ex.path[:4], ex.path[3:]
+    if prefix != "/v1/":
+        raise InvalidRequest("only paths under `/v1/` can be passed through", code="invalid_path")
+    if not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/")):
+        raise InvalidRequest("the path must not hold `.` or `..` segments", code="invalid_path")
+    query = "?" + quote(ex.query, safe=_QUERY_BYTES) if ex.query else ""
+    return quote(path, safe=_PATH_BYTES) + query
+
+
+def named_headers(ex: Exchange) -> Iterator[str]:
+    """The header names of the option `forward-headers`, in lower case.
+
+    Raises InvalidRequest for one that belongs to the connection, to the gateway, or proves who the caller is.
+    """
+    for item in (ex.option("forward-headers") or "").split(","):
+        name = item.strip().lower()
+        if name in _REFUSED or name.startswith(_OWN):
+            raise InvalidRequest(
+                f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
+            )
+        if name:
+            yield name
+
+
+def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
+    """`timeouts` with `first_byte_s` and `total_s` no longer than the caller or the target allows.
+
+    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`; neither raises a limit.
+    """
+    limit_s = _requested_s(ex) or (ex.attempt.target.request_timeout_s if ex.attempt else 0.0)
+    if limit_s <= 0:
+        return timeouts
+    return Timeouts(
+        connect_s=timeouts.connect_s,
+        first_byte_s=min(timeouts.first_byte_s, limit_s),
+        gap_s=timeouts.gap_s,
+        total_s=min(timeouts.total_s, limit_s),
+    )
+
+
+def _requested_s(ex: Exchange) -> float:
+    value = ex.option("request-timeout")
+    if value is None:
+        return 0.0
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+        raise InvalidRequest("`request-timeout` must be a number of milliseconds above 0", param="request-timeout")
+    return int(value) / 1000
