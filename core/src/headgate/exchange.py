@@ -42,7 +42,9 @@ class Principal(Struct, frozen=True):
     @property
     def tenant(self) -> str:
         """What must not share anything with others: organisation, workspace, or failing both the key itself."""
-        return f"{self.organisation}/{self.workspace}" if self.organisation or self.workspace else f"key:{self.key}"
+        if self.organisation or self.workspace:
+            return f"org:{len(self.organisation)}:{self.organisation}/{self.workspace}"
+        return f"key:{self.key}"
 
     def allows(self, model: str) -> bool:
         """Whether a model name, as the caller wrote it, is on the list."""
@@ -128,6 +130,7 @@ class Exchange:
         "data",
         "dialect",
         "error",
+        "generation",
         "headers",
         "id",
         "is_changed",
@@ -174,6 +177,7 @@ class Exchange:
         self.path = path or operation.path
         self.query = query
         self.dialect = dialect
+        self.generation = 0
         self.started = time.perf_counter()
         self.started_at = time.time()
         self.body = b""

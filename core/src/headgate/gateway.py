@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -162,6 +163,9 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
     route = ModelRoute(models, known.find)
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets)
+    if config.auth.mode != "keys":
+        own = tuple(step for step in plan.authenticate if step.plugin == config.auth.mode)
+        plan = msgspec.structs.replace(plan, authenticate=own)  # the mode says who may call, so no plugin is asked
     if not plan.authenticate:
         path = ("auth", "mode")
         loaded.document.problem(path, "is `keys`, but no enabled plugin authenticates: enable `keys`, or set `open`")

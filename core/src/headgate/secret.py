@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import NoReturn, final
 
@@ -63,9 +65,17 @@ class GatewaySecret:
         if given:
             return given.encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-        except FileExistsError:
-            pass
+        if not self._path.exists():
+            self._create()
         return self._path.read_text().strip().encode()
+
+    def _create(self) -> None:
+        """Make the file whole or not at all: another process may look for it at the same moment."""
+        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix="secret.")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32))
+            with contextlib.suppress(FileExistsError):
+                os.link(name, self._path)
+        finally:
+            Path(name).unlink()

@@ -70,8 +70,18 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     known = set(commands.choices)
     wanted = next((word for word in given if not word.startswith("-")), None)
     if wanted is None or wanted not in known:
-        inspecting.add_plugin_commands(commands, known)
+        inspecting.add_plugin_commands(commands, known, _config_in(given))
     return parser
+
+
+def _config_in(given: Sequence[str]) -> Path | None:
+    """The file `--config` names: which plugins bring commands depends on it, so it is looked for before parsing."""
+    for at, word in enumerate(given):
+        if word == "--config" and at + 1 < len(given):
+            return Path(given[at + 1])
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+    return None
 
 
 def _serve(arguments: argparse.Namespace) -> int:

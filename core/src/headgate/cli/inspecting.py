@@ -88,11 +88,11 @@ def schema(_: argparse.Namespace) -> int:
     return 0
 
 
-def add_plugin_commands(commands: Any, known: set[str]) -> None:
+def add_plugin_commands(commands: Any, known: set[str], path: Path | None) -> None:
     """Add the subcommands of the enabled plugins. A configuration with problems brings none: other commands tell why."""
     loaded: Loaded | None = None
     with contextlib.suppress(StartupError):
-        loaded = load(None)
+        loaded = load(path)
     if loaded is None:
         return
     for command in _commands(loaded):
@@ -102,6 +102,7 @@ def add_plugin_commands(commands: Any, known: set[str]) -> None:
         parser = commands.add_parser(command.name, help=command.help, description=command.help)
         if command.arguments is not None:
             command.arguments(parser)
+        parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: headgate.yaml)")
         parser.set_defaults(run=command.run, state_dir=loaded.state_dir)
 
 

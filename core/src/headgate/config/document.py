@@ -16,6 +16,8 @@ from headgate.errors import Problem, StartupError
 from headgate.secret import Secret
 from headgate.suggest import did_you_mean
 
+MAX_DEPTH = 100
+
 Path_ = tuple[str | int, ...]
 
 try:
@@ -134,6 +136,7 @@ class Document:
 
 def read_document(text: str, source: str, folder: Path) -> Document:
     """Parse YAML. StartupError for a syntax error, a repeated key, or a file that is no mapping."""
+    _check_depth(text, source)
     loader: Any = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -159,6 +162,20 @@ def read_document(text: str, source: str, folder: Path) -> Document:
         document.problem(path, "stands here a second time")
     document.raise_problems()
     return document
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Refuse deep nesting before the C loader recurses into it. Syntax errors are left to the loader."""
+    depth = 0
+    try:
+        events: Iterator[Any] = cast("Any", yaml).parse(text, _Loader)
+        for event in events:
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                line = event.start_mark.line + 1
+                raise StartupError([Problem(f"this is nested deeper than {MAX_DEPTH} levels", f"{source}:{line}")])
+    except (yaml.YAMLError, ValueError):
+        return
 
 
 def dotted(path: Path_) -> str:

@@ -111,6 +111,7 @@ class Handler:
             query=scope["query_string"],
             dialect=generation.plan.registry.dialects.get(operation.dialect),
         )
+        ex.generation = generation.number
         if generation.loaded.config.server.timing:
             ex.timings = {}
         return ex
@@ -189,6 +190,7 @@ class Handler:
             run.abort()
             return
         body = error.envelope()
+        ex.reply_bytes = len(body)
         headers = [
             *own_headers(ex),
             JSON,

@@ -89,17 +89,17 @@ def loader(path: Path | None, folder: Path) -> Callable[[], Loaded]:
 
 def serve_worker(path: Path | None, folder: Path, sock: socket.socket, url: str, quiet: bool) -> None:  # noqa: FBT001
     """One worker process; it exits with the code of its server."""
-    sys.exit(Process(loader(path, folder), sock, url).run(_silent if quiet else greet))
+    sys.exit(Process(loader(path, folder), sock, url).run(announce if quiet else greet))
 
 
 def greet(gateway: Gateway) -> None:
     """Tell the person at the terminal that requests are taken, and what plugins had to say."""
-    context = gateway.context
-    sys.stdout.write(f"headgate is ready on {context.url}\n")
-    for text in context.announcements:
+    sys.stdout.write(f"headgate is ready on {gateway.context.url}\n")
+    announce(gateway)
+
+
+def announce(gateway: Gateway) -> None:
+    """What plugins had to say alone: of several workers only the first greets, but any of them may have made the key."""
+    for text in gateway.context.announcements:
         sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _silent(_: Gateway) -> None:
-    """Only the first worker speaks."""

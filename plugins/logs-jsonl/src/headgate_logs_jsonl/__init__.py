@@ -1,0 +1,250 @@
+"""A line of JSON for every exchange: who asked for what, who answered, how it ended, what it took."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from typing_extensions import override
+
+from headgate import Attempt, Context, Exchange, Hooks, Principal, Problem, StartupError, hookimpl
+from headgate.chat import Usage
+from headgate_logs_jsonl.writer import LineFile, LineWriter
+
+MAX_TEXT_CHARS = 512
+MAX_METADATA = 64
+
+_UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+"""What JSON leaves as it is and what ends a line or moves a cursor for some readers: DEL, C1 controls, U+2028, U+2029."""
+
+Size = Annotated[int, Meta(ge=1)]
+
+
+class LogsJsonlConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where lines go, and how many may wait.
+
+    `path` is relative to the state folder. `content` adds the bodies of request and reply, each cut to
+    `max_content_bytes`. Lines wait at most `flush_s` seconds; past `max_queue` lines or `max_queue_bytes` they are dropped.
+    """
+
+    path: str = "requests.jsonl"
+    content: bool = False
+    max_content_bytes: Size = 16 * 1024
+    max_queue: Size = 10_000
+    max_queue_bytes: Size = 64 * 1024 * 1024
+    flush_s: Annotated[float, Meta(ge=0)] = 0.2
+
+
+class Caller(Struct, frozen=True):
+    """Who called: the key's name, never the key; in `passthrough` mode a digest of it."""
+
+    key: str
+    user: str
+    workspace: str
+    organisation: str
+
+
+class Call(Struct, frozen=True):
+    """One attempt. `status` 0: it never ended; `ms` null likewise. `path` is the target's place in the routing config."""
+
+    deployment: str
+    model: str
+    status: int
+    error: str
+    ms: float | None
+    retries: int
+    path: str
+
+
+class Tokens(Struct, frozen=True):
+    """What the provider says it used. `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`."""
+
+    prompt: int
+    completion: int
+    cached: int
+    cache_write: int
+    reasoning: int
+    total: int
+
+
+class Record(Struct, frozen=True):
+    """One line.
+
+    `time` is when the exchange began. `status` is that of the reply, 0 when none was begun. `outcome` is `complete`,
+    `error` (the gateway's own error reply), `cut` (broken off while it ran) or `client_gone`; `error` is the error's
+    code. `model` is what the caller named, `provider`, `deployment` and `called` are who answered and with what, empty
+    when nobody was asked. `cache` is HIT, MISS, REFRESH, DISABLED or empty. Times are milliseconds, sizes bytes.
+    `request` and `reply` are bodies, null unless content is logged. Long texts are cut.
+    """
+
+    time: datetime
+    request_id: str
+    trace_id: str
+    operation: str
+    method: str
+    path: str
+    principal: Caller | None
+    model: str
+    provider: str
+    deployment: str
+    called: str
+    status: int
+    outcome: str
+    error: str
+    stream: bool
+    attempts: list[Call]
+    cache: str
+    usage: Tokens | None
+    ttft_ms: float | None
+    total_ms: float
+    request_bytes: int
+    reply_bytes: int
+    metadata: dict[str, str]
+    request: str | None = None
+    reply: str | None = None
+
+
+class LogsJsonl(Hooks):
+    """Builds a record in the request and hands it to the writer; never waits for the disk."""
+
+    Config = LogsJsonlConfig
+
+    def __init__(self, config: LogsJsonlConfig) -> None:
+        self._config = config
+        self.writer: LineWriter | None = None
+
+    @override
+    @hookimpl
+    async def start(self, ctx: Context) -> None:
+        config = self._config
+        path = ctx.state_dir / config.path
+        writer = LineWriter(LineFile(path), config.max_queue, config.max_queue_bytes, config.flush_s)
+        try:
+            await writer.start()
+        except OSError as error:
+            raise StartupError([Problem(f"cannot be written to: {error.strerror}", str(path))]) from None
+        self.writer = writer
+
+    @override
+    @hookimpl
+    async def stop(self) -> None:
+        if self.writer is not None:
+            await self.writer.stop()
+
+    @override
+    @hookimpl
+    async def admit(self, ex: Exchange) -> None:
+        if self._config.content:
+            ex.collect = True  # a stream's bytes are kept only for those who ask
+
+    @override
+    @hookimpl
+    async def record(self, ex: Exchange) -> None:
+        if self.writer is not None:
+            self.writer.put(encode(record_of(ex, self._config.max_content_bytes if self._config.content else 0)))
+
+
+def encode(record: Record) -> bytes:
+    """A record as one line, whatever its texts hold: every character that could end a line or steer a terminal is escaped."""
+    try:
+        line = msgspec.json.encode(record)
+    except UnicodeEncodeError:  # lone surrogates, which only plugins could bring
+        line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False).encode("utf-8", "replace")
+    if b"\x7f" in line or not line.isascii():
+        line = _UNSAFE.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), line)
+    return line + b"\n"
+
+
+def record_of(ex: Exchange, content_bytes: int = 0) -> Record:
+    """What is kept of an exchange that has ended; bodies only when `content_bytes` is not 0."""
+    attempt = ex.attempt
+    error = ex.error
+    return Record(
+        time=datetime.fromtimestamp(ex.started_at, UTC),
+        request_id=ex.id,
+        trace_id=ex.trace_id,
+        operation=ex.operation.name,
+        method=ex.scope_method,
+        path=_cut(ex.path),
+        principal=_caller(ex.principal),
+        model=_cut(ex.model),
+        provider=attempt.provider.name if attempt else "",
+        deployment=attempt.provider.deployment if attempt else "",
+        called=_cut(attempt.model) if attempt else "",
+        status=_status(ex),
+        outcome=ex.outcome,
+        error=error.error_code if error else "",
+        stream=ex.stream,
+        attempts=[_call(attempt) for attempt in ex.attempts],
+        cache=ex.cache_status,
+        usage=_tokens(ex.reply.usage) if ex.reply else None,
+        ttft_ms=None if ex.ttft_s is None else _ms(ex.ttft_s),
+        total_ms=_ms(time.perf_counter() - ex.started),
+        request_bytes=ex.request_bytes,
+        reply_bytes=ex.reply_bytes,
+        metadata=_metadata(ex.metadata),
+        request=_text(ex.body, content_bytes) if content_bytes else None,
+        reply=_text(_reply_body(ex), content_bytes) if content_bytes else None,
+    )
+
+
+def _status(ex: Exchange) -> int:
+    """The status that was sent: a reply that an error took the place of was not."""
+    if ex.error is not None and (ex.outcome == "error" or ex.reply is None):
+        return ex.error.status
+    return ex.reply.status if ex.reply else 0
+
+
+def _reply_body(ex: Exchange) -> bytes:
+    if ex.outcome == "error" and ex.error is not None:
+        return ex.error.envelope()
+    if ex.reply is not None and ex.reply.chunks is None:
+        return ex.reply.body
+    return ex.reply_body or b""
+
+
+def _caller(principal: Principal | None) -> Caller | None:
+    if principal is None:
+        return None
+    return Caller(principal.key, principal.user, principal.workspace, principal.organisation)
+
+
+def _call(attempt: Attempt) -> Call:
+    return Call(
+        deployment=attempt.target.deployment,
+        model=_cut(attempt.model),
+        status=attempt.status,
+        error=attempt.error,
+        ms=_ms(attempt.ended - attempt.started) if attempt.ended else None,
+        retries=attempt.retries,
+        path=attempt.target.path,
+    )
+
+
+def _tokens(usage: Usage | None) -> Tokens | None:
+    if usage is None:
+        return None
+    return Tokens(usage.prompt, usage.completion, usage.cached, usage.cache_write, usage.reasoning, usage.total)
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {_cut(name): _cut(value) for name, value in islice(metadata.items(), MAX_METADATA)}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"
+
+
+def _text(body: bytes, limit: int) -> str:
+    return body[:limit].decode("utf-8", "replace")
