@@ -17,6 +17,7 @@ MAX_KEYS = 65_536
 _SMALL = 4096
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_LAST = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
+_SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
@@ -106,11 +107,11 @@ def _check_shape(body: bytes) -> None:
         return
     if skeleton.count(b":") > MAX_KEYS:
         raise InvalidRequest(f"the body has more than {MAX_KEYS} keys", code="too_many_keys")
-    brackets = skeleton.translate(None, _NOT_BRACKETS)
+    brackets = skeleton.translate(_SAME_BRACKETS, _NOT_BRACKETS)  # the decoder tells `[}` from `[]`
     for _ in range(MAX_DEPTH):
         if not brackets:
             return
-        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        shorter = brackets.replace(b"[]", b"")
         if len(shorter) == len(brackets):
             return  # unbalanced: the decoder says what is wrong with it
         brackets = shorter

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from headgate.body import decode_object, encode_with_model, replace_paths
 from headgate.chat import ChatRequest, Usage
@@ -38,6 +40,9 @@ class Principal(Struct, frozen=True):
     metadata: Mapping[str, str] = {}
     credential: Secret | None = None
     allow_config: bool = True
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "metadata", MappingProxyType(dict(self.metadata)))
 
     @property
     def tenant(self) -> str:
@@ -79,6 +84,10 @@ class Target(Struct, frozen=True):
     request_timeout_s: float = 0.0
     override_params: Mapping[str, Any] = {}
     settings: Mapping[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "override_params", MappingProxyType(dict(self.override_params)))
+        force_setattr(self, "settings", MappingProxyType(dict(self.settings)))
 
 
 class Attempt(Struct):

@@ -23,7 +23,7 @@ failures: Counter[str] = Counter()
 
 
 async def bounded(awaitable: Awaitable[T], budget_s: float) -> T:
-    """Await within a time budget; TimeoutError when it is overrun.
+    """Await a coroutine within a time budget; TimeoutError when it is overrun.
 
     The first step is taken by hand, so that what finishes without waiting, as most hooks do, needs no timer at all.
     """

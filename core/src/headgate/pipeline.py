@@ -6,7 +6,6 @@ the server writes; nothing here knows HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +28,7 @@ from headgate.folds import every, first, notify
 from headgate.guarding import StreamGuard
 from headgate.hooks import Outcome
 from headgate.plan import Plan
+from headgate.relay import OwnedStream
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
@@ -147,6 +147,8 @@ async def relay_stream(ex: Exchange, chunks: AsyncIterator[bytes], send: Callabl
             await send(chunk)
     except RequestError as error:
         ex.error, ex.outcome = error, "cut"
+        if ex.reply is not None:
+            await discard(ex.reply)
         if ex.dialect is None:
             raise
         await send(ex.dialect.error_event(error))
@@ -180,18 +182,9 @@ async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:
     if reply.chunks is None:
         await every(plan.guard_reply, ex)
     elif ex.dialect is not None:
-        reply.chunks = _guarded(StreamGuard(plan, ex, ex.dialect), reply.chunks)
-
-
-async def _guarded(guard: StreamGuard, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The guard's stream, closing what it reads from when it is cut."""
-    try:
-        async for chunk in guard.run(chunks):
-            yield chunk
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await asyncio.shield(close())
+        source = Reply(reply.status, chunks=reply.chunks)
+        guarded = StreamGuard(plan, ex, ex.dialect).run(reply.chunks)
+        reply.chunks = OwnedStream(guarded, lambda: discard(source))
 
 
 def _probe(ex: Exchange) -> None:

@@ -7,7 +7,7 @@ never sees half an event.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import msgspec
@@ -16,7 +16,7 @@ from msgspec import Struct
 from headgate.chat import Usage
 from headgate.dialects import Dialect
 from headgate.dialects.openai_decode import decode_usage
-from headgate.dialects.sse import Splitter, data_of, events_of, is_event
+from headgate.dialects.sse import Splitter, data_of, events_of, is_done, is_event, last_events
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
@@ -43,10 +43,35 @@ _DROPPED = frozenset(
         b"date",
     }
 )
-_OWN = (b"x-headgate-", b"x-portkey-")
+_DROPPED_PREFIXES = (b"x-headgate-", b"x-portkey-", b"x-accel-", b"x-sendfile")
+"""The gateway's own names, and orders to a proxy in front of it."""
+_MIN_SECRET = 8
+"""Shorter keys are placeholders such as `EMPTY`: no secret, and too likely to stand in an answer."""
 _TAIL = 8
+_TAIL_BYTES = 4096
 
 Secrets = tuple[bytes, ...]
+
+
+class OwnedStream:
+    """A stream that owns what it reads from: closing it closes that too, even if nobody ever began to read."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None] | None]) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        """End the stream and give up its source. Safe to call twice."""
+        await self._chunks.aclose()
+        closing = self._close()
+        if closing is not None:
+            await closing
 
 
 class _ReplyProbe(Struct):
@@ -90,11 +115,10 @@ async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> 
     headers = _passed(response.headers, secrets)
     if is_ok and ex.stream and ex.dialect is not None:
         if not kind.startswith(b"text/event-stream"):
-            shown = kind.decode("latin-1") or "no content type"
-            raise ProviderFailed(f"a stream was asked for and `{shown}` came", code="upstream_bad_reply")
+            raise ProviderFailed("a stream was asked for and something else came", code="upstream_bad_reply")
         return await _stream(ex.dialect, Reply(response.status, headers), response, secrets)
     if is_ok and ex.dialect is None:
-        return Reply(response.status, headers, chunks=_opaque(response, secrets))
+        return Reply(response.status, headers, chunks=OwnedStream(_opaque(response, secrets), response.close))
     body = _scrub(await response.read(), secrets)
     reply = Reply(response.status, headers, body)
     if is_ok:
@@ -113,12 +137,15 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
         first = splitter.feed(data)
         if first:
             break
-    first = first or splitter.end()
+    if not first:
+        rest = splitter.end()
+        first = rest if is_done(rest) or not is_event(rest) else b""
     if not first:
         raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
-    reply.chunks = _events(dialect, reply, response, chunks, splitter, first, secrets)
+    events = _events(dialect, reply, response, chunks, splitter, first, secrets)
+    reply.chunks = OwnedStream(events, response.close)
     return reply
 
 
@@ -132,7 +159,7 @@ async def _events(
     secrets: Secrets,
 ) -> AsyncGenerator[bytes, None]:
     """Whole events as they come; ends cleanly only when the stream did, else raises ProviderError."""
-    tail: deque[bytes] = deque((first,), _TAIL)
+    tail: deque[bytes] = deque((last_events(first, _TAIL_BYTES),), _TAIL)
     broken: ProviderError | None = None
     try:
         yield _scrub(first, secrets)
@@ -140,19 +167,21 @@ async def _events(
             async for data in chunks:
                 whole = splitter.feed(data)
                 if whole:
-                    tail.append(whole)
+                    if b"data" in whole:  # not the comments that keep a connection alive
+                        tail.append(last_events(whole, _TAIL_BYTES))
                     yield _scrub(whole, secrets)
         except ProviderError as error:
             broken = error
-        rest = splitter.end() if broken is None else b""
-        if rest:
+        rest = splitter.end()
+        if rest and is_done(rest):
             tail.append(rest)
         events = [event for slice_ in tail for event in events_of(slice_)]
-        ending = dialect.ending(events)
+        is_torn = bool(rest.strip()) and not is_done(rest) and not rest.startswith(b":")
+        ending = dialect.ending(events, is_broken=is_torn or broken is not None)
         reply.usage = _usage_in(events)
         if ending == "cut" or (broken is not None and ending != "complete"):
             raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")
-        if rest:
+        if rest and not is_torn:
             yield _scrub(rest, secrets)
     finally:
         response.close()
@@ -176,7 +205,7 @@ async def _opaque(response: UpstreamResponse, secrets: Secrets) -> AsyncGenerato
 
 def _started(data: bytes, secret: bytes) -> int:
     """How many bytes at the end of `data` are the beginning of `secret`."""
-    at = data.find(secret[:1], max(0, len(data) - len(secret) + 1)) if secret else -1
+    at = data.find(secret[:1], max(0, len(data) - len(secret) + 1)) if len(secret) >= _MIN_SECRET else -1
     while at >= 0:
         if secret.startswith(data[at:]):
             return len(data) - at
@@ -187,7 +216,9 @@ def _started(data: bytes, secret: bytes) -> int:
 def _passed(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
     return tuple(
-        (name, _scrub(value, secrets)) for name, value in headers if name not in _DROPPED and not name.startswith(_OWN)
+        (name, _scrub(value, secrets))
+        for name, value in headers
+        if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES)
     )
 
 
@@ -199,7 +230,7 @@ def _without_type(headers: RawHeaders) -> RawHeaders:
 def _scrub(data: bytes, secrets: Secrets) -> bytes:
     """A provider that echoes the key it was given must not hand it to the caller."""
     for secret in secrets:
-        if secret and secret in data:
+        if len(secret) >= _MIN_SECRET and secret in data:
             data = data.replace(secret, b"[redacted]")
     return data
 
@@ -219,7 +250,7 @@ def _usage_in(events: list[bytes]) -> Usage | None:
         if b'"usage"' in event:
             try:
                 found = _decode(_probe.decode(data_of(event)).usage)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if found is not None:
                 return found

@@ -40,12 +40,13 @@ class RefusalDelta(Struct, frozen=True, tag="refusal"):
 
 
 class ToolCallStart(Struct, frozen=True, tag="tool_start"):
-    """Tool call number `call` of choice `index` begins."""
+    """Tool call number `call` of choice `index` begins. A `custom` tool takes free text instead of JSON."""
 
     call: int
     id: str
     name: str
     index: int = 0
+    custom: bool = False
 
 
 class ToolCallDelta(Struct, frozen=True, tag="tool_delta"):
@@ -65,7 +66,7 @@ class Finish(Struct, frozen=True, tag="finish"):
 
 
 class UsageEvent(Struct, frozen=True, tag="usage"):
-    """What the whole reply used."""
+    """What the whole reply used so far. Said once, behind the last Finish; a later one corrects it."""
 
     usage: Usage
 

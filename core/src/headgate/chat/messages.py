@@ -1,4 +1,8 @@
-"""Messages and the parts they are made of."""
+"""Messages and the parts they are made of.
+
+`cache` of a part is a provider cache mark such as `{"type": "ephemeral"}`. `extra` of a part holds members of the dialect it
+was decoded from that have no place in it, by name and at their own depth; a dialect that cannot express them says so.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,11 @@ class Opaque(Struct, frozen=True):
 
 
 class Text(Struct, frozen=True, tag="text"):
-    """Plain text. `cache` is a provider cache mark such as `{"type": "ephemeral"}`."""
+    """Plain text."""
 
     text: str
     cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = {}
 
 
 class Image(Struct, frozen=True, tag="image"):
@@ -31,6 +36,8 @@ class Image(Struct, frozen=True, tag="image"):
     data: bytes | None = None
     media_type: str | None = None
     detail: str | None = None
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = {}
 
 
 class Audio(Struct, frozen=True, tag="audio"):
@@ -38,6 +45,7 @@ class Audio(Struct, frozen=True, tag="audio"):
 
     data: str
     format: str
+    extra: dict[str, Any] = {}
 
 
 class File(Struct, frozen=True, tag="file"):
@@ -46,16 +54,22 @@ class File(Struct, frozen=True, tag="file"):
     file_id: str | None = None
     filename: str | None = None
     data: str | None = None
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = {}
 
 
 class ToolCall(Struct, frozen=True, tag="tool_call"):
-    """A call the model asked for. `arguments` is the JSON text exactly as the model wrote it."""
+    """A call the model asked for. `arguments` is the JSON text exactly as the model wrote it.
+
+    A `custom` tool takes free text instead of JSON. A call that came without an id has its function's name as `id`.
+    """
 
     id: str
     name: str
     arguments: str
     index: int = 0
     custom: bool = False
+    extra: dict[str, Any] = {}
 
 
 class ToolResult(Struct, frozen=True, tag="tool_result"):
@@ -71,12 +85,14 @@ class Reasoning(Struct, frozen=True, tag="reasoning"):
 
     text: str
     opaque: Opaque | None = None
+    extra: dict[str, Any] = {}
 
 
 class Refusal(Struct, frozen=True, tag="refusal"):
     """The model's own words for declining."""
 
     text: str
+    extra: dict[str, Any] = {}
 
 
 Part = Text | Image | Audio | File | ToolCall | ToolResult | Reasoning | Refusal

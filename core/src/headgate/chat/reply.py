@@ -33,13 +33,14 @@ class Usage(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """One answer. `finish_raw` is the provider's own word for why it ended."""
+    """One answer. `finish_raw` is the provider's own word for why it ended; `extra` keeps its vendor members."""
 
     message: Message
     finish: FinishReason | None = None
     finish_raw: str | None = None
     index: int = 0
     logprobs: Any = None
+    extra: dict[str, Any] = {}
 
 
 class ChatReply(Struct, frozen=True):

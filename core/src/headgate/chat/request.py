@@ -10,7 +10,10 @@ from headgate.chat.messages import Message
 
 
 class Tool(Struct, frozen=True):
-    """A function the model may call. `parameters` is a JSON Schema; `kind` other than `function` keeps `raw` only."""
+    """A function the model may call. `parameters` is a JSON Schema; `kind` other than `function` keeps `raw` only.
+
+    `cache` is a provider cache mark; `extra` holds members of the client's tool that have no place here, at their own depth.
+    """
 
     name: str
     description: str | None = None
@@ -18,6 +21,8 @@ class Tool(Struct, frozen=True):
     strict: bool | None = None
     kind: str = "function"
     raw: dict[str, Any] | None = None
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = {}
 
 
 class ToolChoice(Struct, frozen=True):
@@ -29,13 +34,14 @@ class ToolChoice(Struct, frozen=True):
 
 
 class ResponseFormat(Struct, frozen=True):
-    """`kind` text, json_object or json_schema (then `name`, `schema`, `strict`)."""
+    """`kind` text, json_object or json_schema (then `name`, `schema`, `strict`); `extra` as in Tool."""
 
     kind: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     description: str | None = None
+    extra: dict[str, Any] = {}
 
 
 class Sampling(Struct, frozen=True):
@@ -56,7 +62,10 @@ class Sampling(Struct, frozen=True):
 
 
 class ChatRequest(Struct, frozen=True):
-    """What the caller asks of a chat model. `extra` holds every field of the client's dialect that has no place here."""
+    """What the caller asks of a chat model.
+
+    `extra` holds every field of the client's dialect that has no place here, at its own depth.
+    """
 
     model: str
     messages: tuple[Message, ...]

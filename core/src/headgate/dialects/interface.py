@@ -67,8 +67,8 @@ class Dialect(ABC):
         """Every piece of text in the decoded data of one stream event."""
 
     @abstractmethod
-    def ending(self, tail: Sequence[bytes]) -> Ending:
-        """How a stream ended, judged by its last events (whole, in order)."""
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        """How a stream ended, judged by its last events (whole, in order). `is_broken`: the transport was cut."""
 
     @abstractmethod
     def error_event(self, error: RequestError) -> bytes:

@@ -53,8 +53,8 @@ class OpenAIChat(ChatDialect):
         return places
 
     @override
-    def ending(self, tail: Sequence[bytes]) -> Ending:
-        return ending_of(tail)
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        return ending_of(tail, is_broken=is_broken)
 
     @override
     def error_event(self, error: RequestError) -> bytes:

@@ -1,4 +1,4 @@
-"""OpenAI chat JSON to the canonical model. Pure functions; they raise KeyError, TypeError or AttributeError on wrong shapes.
+"""OpenAI chat JSON to the canonical model. Pure functions; they raise InvalidRequest that names the place of a wrong shape.
 
 Source: https://platform.openai.com/docs/api-reference/chat/object
 """
@@ -6,7 +6,9 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
 
 from headgate.chat import (
     Audio,
@@ -33,208 +35,367 @@ from headgate.chat import (
 from headgate.errors import InvalidRequest
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 FINISH: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
     "error": "error",
+    "insufficient_system_resource": "error",
 }
-SAMPLING = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "n",
-)
+"""What vendors' words for the end mean; a word that is not here means `stop`."""
+SAMPLING: dict[str, type[Any]] = {
+    "temperature": float,
+    "top_p": float,
+    "top_k": int,
+    "seed": int,
+    "presence_penalty": float,
+    "frequency_penalty": float,
+    "logit_bias": dict[str, float],
+    "logprobs": bool,
+    "top_logprobs": int,
+    "n": int,
+}
 """Fields of Sampling that this dialect calls by the same name."""
-_KNOWN = {
-    "model",
-    "messages",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "stream",
-    "stream_options",
-    "user",
-    "metadata",
-    *SAMPLING,
-}
+
+
+class Members:
+    """The members of one JSON object, taken out by name and type; what nobody took is the `rest`.
+
+    `place` names the object in errors. Every method raises InvalidRequest for a member of another type.
+    """
+
+    __slots__ = ("_held", "_inner", "place")
+
+    def __init__(self, value: object, place: str = "") -> None:
+        if not isinstance(value, dict):
+            raise InvalidRequest(f"`{place}` must be an object", param=place)
+        self.place = place
+        self._held = dict(cast("Json", value))
+        self._inner: dict[str, Members] = {}
+
+    def at(self, name: str) -> str:
+        """The place of a member."""
+        return f"{self.place}.{name}" if self.place else name
+
+    def take(self, name: str) -> Any:
+        """A member of any type; None when it is absent."""
+        return self._held.pop(name, None)
+
+    def find(self, name: str, kind: type[T]) -> T | None:
+        """A member of type `kind`; None when it is absent or null."""
+        value = self._held.pop(name, None)
+        return None if value is None else typed(value, kind, self.at(name))
+
+    def need(self, name: str, kind: type[T]) -> T:
+        """A member of type `kind` that must be there."""
+        return typed(self._held.pop(name, None), kind, self.at(name))
+
+    def inner(self, name: str, short: str = "") -> Members:
+        """A member that must be an object. With `short`, a plain string stands for an object of that one member."""
+        value = self._held.pop(name, None)
+        if short and isinstance(value, str):
+            value = {short: value}
+        self._inner[name] = Members(value, self.at(name))
+        return self._inner[name]
+
+    def listed(self, name: str) -> list[Members]:
+        """The objects of a list; empty when it is absent or null."""
+        values = self.find(name, list[Any]) or []
+        return [Members(value, f"{self.at(name)}[{at}]") for at, value in enumerate(values)]
+
+    def rest(self) -> Json:
+        """What was not taken, that of inner objects at their own depth."""
+        inner = {name: rest for name, members in self._inner.items() if (rest := members.rest())}
+        return {**self._held, **inner}
+
+
+def typed(value: object, kind: type[T], place: str) -> T:
+    """`value` when it is a `kind`; InvalidRequest naming `place` when it is not."""
+    try:
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise InvalidRequest(f"`{place}`: {str(error).partition(' - at ')[0].lower()}", param=place) from None
 
 
 def decode_request(data: Json) -> ChatRequest:
     """A chat request from decoded JSON."""
-    messages: Any = data.get("messages")
+    body = Members(data)
+    messages = body.take("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("`messages` must be a list with at least one message", param="messages")
-    tools: list[Any] = data.get("tools") or []
-    options: Json = data.get("stream_options") or {}
+    turns = [decode_message(value, f"messages[{at}]") for at, value in enumerate(cast("list[object]", messages))]
     return ChatRequest(
-        model=str(data.get("model") or ""),
-        messages=tuple(
-            decode_message(message, f"messages[{at}]") for at, message in enumerate(cast("list[Any]", messages))
-        ),
-        sampling=_decode_sampling(data),
-        tools=tuple(_decode_tool(tool) for tool in tools),
-        tool_choice=_decode_tool_choice(data.get("tool_choice")),
-        parallel_tool_calls=data.get("parallel_tool_calls"),
-        response_format=_decode_format(data.get("response_format")),
-        reasoning_effort=data.get("reasoning_effort"),
-        stream=bool(data.get("stream")),
-        include_usage=bool(options.get("include_usage")),
-        user=data.get("user"),
-        metadata=data.get("metadata"),
-        extra={name: value for name, value in data.items() if name not in _KNOWN},
+        model=body.find("model", str) or "",
+        messages=tuple(turns),
+        sampling=_decode_sampling(body),
+        tools=tuple(_decode_tool(tool) for tool in body.listed("tools")),
+        tool_choice=_decode_tool_choice(body.take("tool_choice")),
+        parallel_tool_calls=body.find("parallel_tool_calls", bool),
+        response_format=_decode_format(body),
+        reasoning_effort=body.find("reasoning_effort", str),
+        stream=body.find("stream", bool) or False,
+        include_usage=_decode_stream_options(body),
+        user=body.find("user", str),
+        metadata=body.find("metadata", Json),
+        extra=body.rest(),
     )
 
 
 def decode_reply(data: Json) -> ChatReply:
-    """A chat completion from decoded JSON."""
-    usage = data.get("usage")
-    known = {"id", "model", "created", "choices", "usage", "object"}
+    """A chat completion from decoded JSON. Raises ValueError for usage nobody can read."""
+    body = Members(data)
+    usage = body.find("usage", Json)
+    body.need("choices", list[Any]) if "choices" not in data else None
+    body.take("object")
     return ChatReply(
-        id=str(data.get("id") or ""),
-        model=str(data.get("model") or ""),
-        created=int(data.get("created") or 0),
-        choices=tuple(_decode_choice(choice) for choice in data["choices"]),
+        id=str(body.take("id") or ""),
+        model=str(body.take("model") or ""),
+        created=seconds(body.take("created")),
+        choices=tuple(_decode_choice(choice) for choice in body.listed("choices")),
         usage=decode_usage(usage) if usage else None,
-        extra={name: value for name, value in data.items() if name not in known},
+        extra=body.rest(),
     )
 
 
 def objects(value: object) -> list[Json]:
-    """The JSON objects of a list; anything else is left out."""
+    """The items of a list, {} in place of those that are no JSON objects; empty when it is no list."""
     if not isinstance(value, list):
         return []
     return [cast("Json", item) if isinstance(item, dict) else {} for item in cast("list[object]", value)]
 
 
 def decode_usage(raw: Mapping[str, Any]) -> Usage:
-    """An OpenAI usage object. Details a provider leaves out count as 0; `raw` keeps the whole object."""
-    prompt: Mapping[str, Any] = raw.get("prompt_tokens_details") or {}
-    completion: Mapping[str, Any] = raw.get("completion_tokens_details") or {}
+    """An OpenAI usage object. Details a provider leaves out count as 0; `raw` keeps the whole object.
+
+    Raises ValueError when a number is none.
+    """
+    prompt, completion = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
     return Usage(
-        prompt=int(raw.get("prompt_tokens") or 0),
-        completion=int(raw.get("completion_tokens") or 0),
-        cached=int(prompt.get("cached_tokens") or 0),
-        cache_write=int(prompt.get("cache_write_tokens") or 0),
-        reasoning=int(completion.get("reasoning_tokens") or 0),
-        audio_in=int(prompt.get("audio_tokens") or 0),
-        audio_out=int(completion.get("audio_tokens") or 0),
+        prompt=_count(raw, "prompt_tokens"),
+        completion=_count(raw, "completion_tokens"),
+        cached=_count(prompt, "cached_tokens"),
+        cache_write=_count(prompt, "cache_write_tokens"),
+        reasoning=_count(completion, "reasoning_tokens"),
+        audio_in=_count(prompt, "audio_tokens"),
+        audio_out=_count(completion, "audio_tokens"),
         raw=dict(raw),
     )
 
 
-def decode_message(message: Any, place: str) -> Message:
-    """One message; `place` names it in an error."""
-    fields: Json = cast("Json", message) if isinstance(message, dict) else {}
-    role = fields.get("role")
-    if role not in _ROLES:
+def seconds(value: object) -> int:
+    """A time in whole seconds; absent counts as 0."""
+    if value is None:
+        return 0
+    return int(typed(value, float, "created"))
+
+
+def decode_message(value: object, place: str, role: str | None = None) -> Message:
+    """One message; `place` names it in an error, and `role` is whose it is when it does not say so."""
+    fields = Members(value, place)
+    said = fields.take("role") or role
+    if not isinstance(said, str) or said not in _ROLES:
         raise InvalidRequest(f"`{place}.role` must be one of {', '.join(sorted(_ROLES))}", param=f"{place}.role")
-    content: Any = fields.get("content")
-    parts: list[Part] = []
-    if fields.get("reasoning_content"):
-        parts.append(Reasoning(fields["reasoning_content"]))
-    if role in {"tool", "function"}:
-        texts = (
-            [Text(content)]
-            if isinstance(content, str)
-            else [_decode_part(part, place) for part in cast("list[Any]", content or [])]
-        )
-        call_id = str(fields.get("tool_call_id") or fields.get("name") or "")
-        held = tuple(part for part in texts if isinstance(part, Text | Image | File))
-        parts.append(ToolResult(call_id, held))
-    elif isinstance(content, str):
-        parts.append(Text(content))
+    name = fields.find("name", str)
+    content = decode_content(fields.take("content"), fields.at("content"))
+    if said in {"tool", "function"}:
+        parts: list[Part] = [_decode_result(fields, content, name)]
     else:
-        parts += [_decode_part(part, place) for part in cast("list[Any]", content or [])]
-    if fields.get("refusal"):
-        parts.append(Refusal(fields["refusal"]))
-    parts += [_decode_call(call, at) for at, call in enumerate(fields.get("tool_calls") or [])]
-    known = {"role", "content", "name", "refusal", "tool_calls", "tool_call_id", "reasoning_content"}
-    extra = {name: value for name, value in fields.items() if name not in known}
-    return Message(cast("Role", "tool" if role == "function" else role), tuple(parts), fields.get("name"), extra)
+        refusal = fields.find("refusal", str)
+        parts = [*decode_reasoning(fields), *content]
+        parts += [Refusal(refusal)] if refusal else []
+        parts += _decode_calls(fields)
+    return Message(cast("Role", "tool" if said == "function" else said), tuple(parts), name, fields.rest())
 
 
-def _decode_part(part: Any, place: str) -> Part:
-    match part.get("type"):
+def decode_content(value: object, place: str) -> list[Part]:
+    """The content of a message or a delta: a string, or a list of parts."""
+    if isinstance(value, str):
+        return [Text(value)]
+    parts = [] if value is None else typed(value, list[Any], place)
+    return [_decode_part(Members(part, f"{place}[{at}]")) for at, part in enumerate(parts)]
+
+
+def decode_reasoning(fields: Members) -> list[Reasoning]:
+    """Visible thinking: `reasoning_content`, or `reasoning` with vendors that call it so."""
+    for name in ("reasoning_content", "reasoning"):
+        text = fields.find(name, str)
+        if text:
+            return [Reasoning(text)]
+    return []
+
+
+def _decode_part(part: Members) -> Part:
+    kind = part.need("type", str)
+    match kind:
         case "text":
-            return Text(part["text"], part.get("cache_control"))
+            return Text(part.need("text", str), part.find("cache_control", Json), part.rest())
         case "image_url":
-            image = part["image_url"]
-            return Image(url=image["url"], detail=image.get("detail"))
+            image = part.inner("image_url", short="url")
+            url, detail = image.need("url", str), image.find("detail", str)
+            return Image(url, detail=detail, cache=part.find("cache_control", Json), extra=part.rest())
         case "input_audio":
-            return Audio(part["input_audio"]["data"], part["input_audio"]["format"])
+            audio = part.inner("input_audio")
+            return Audio(audio.need("data", str), audio.need("format", str), part.rest())
         case "file":
-            held = part["file"]
-            return File(held.get("file_id"), held.get("filename"), held.get("file_data"))
+            file = part.inner("file")
+            held = [file.find(name, str) for name in ("file_id", "filename", "file_data")]
+            return File(*held, cache=part.find("cache_control", Json), extra=part.rest())
         case "refusal":
-            return Refusal(part["refusal"])
-        case kind:
-            raise InvalidRequest(f"`{place}.content` has a part of unknown type `{kind}`", param=f"{place}.content")
+            return Refusal(part.need("refusal", str), part.rest())
+        case "thinking":
+            return _decode_thinking(part)
+        case _:
+            raise InvalidRequest(f"`{part.at('type')}`: `{kind}` is no known type of a part", param=part.at("type"))
 
 
-def _decode_call(call: Any, at: int) -> ToolCall:
-    if call.get("type") == "custom":
-        return ToolCall(call["id"], call["custom"]["name"], call["custom"]["input"], at, custom=True)
-    return ToolCall(call["id"], call["function"]["name"], call["function"].get("arguments") or "", at)
+def _decode_thinking(part: Members) -> Reasoning:
+    """Mistral's thinking part: a list of texts. https://docs.mistral.ai/capabilities/reasoning/"""
+    place = part.at("thinking")
+    texts = [piece.text for piece in decode_content(part.take("thinking"), place) if piece == Text(_text_of(piece))]
+    return Reasoning("".join(texts), extra=part.rest())
 
 
-def _decode_sampling(data: Json) -> Sampling:
-    stop = data.get("stop")
-    limit = data.get("max_completion_tokens")
+def _decode_result(fields: Members, content: list[Part], name: str | None) -> ToolResult:
+    """What a tool answered. A legacy function has no call id: its name joins it to its call."""
+    call_id = fields.find("tool_call_id", str) or name
+    if not call_id:
+        place = fields.at("tool_call_id")
+        raise InvalidRequest(f"`{place}` is missing: name the call that this message answers", param=place)
+    held = tuple(part for part in content if isinstance(part, Text | Image | File))
+    if len(held) < len(content):
+        place = fields.at("content")
+        raise InvalidRequest(f"`{place}`: a tool answers with text, images and files only", param=place)
+    return ToolResult(call_id, held)
+
+
+def _decode_calls(fields: Members) -> list[ToolCall]:
+    calls = [_decode_call(call, at) for at, call in enumerate(fields.listed("tool_calls"))]
+    legacy = fields.take("function_call")
+    if legacy is not None:
+        held = Members(legacy, fields.at("function_call"))
+        name, arguments = held.need("name", str), held.find("arguments", str) or ""
+        calls.append(ToolCall(name, name, arguments, len(calls), extra=held.rest()))
+    return calls
+
+
+def _decode_call(call: Members, at: int) -> ToolCall:
+    kind, call_id = call.find("type", str) or "function", call.need("id", str)
+    if kind == "custom":
+        custom = call.inner("custom")
+        name, text = custom.need("name", str), custom.need("input", str)
+        return ToolCall(call_id, name, text, at, custom=True, extra=call.rest())
+    if kind != "function":
+        raise InvalidRequest(f"`{call.at('type')}`: `{kind}` is no known type of a call", param=call.at("type"))
+    function = call.inner("function")
+    name, arguments = function.need("name", str), function.find("arguments", str) or ""
+    return ToolCall(call_id, name, arguments, at, extra=call.rest())
+
+
+def _decode_sampling(body: Members) -> Sampling:
+    stop, older = body.take("stop"), body.find("max_tokens", int)
+    limit = body.find("max_completion_tokens", int)
     return Sampling(
-        max_tokens=data.get("max_tokens") if limit is None else limit,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
-        **{name: data.get(name) for name in SAMPLING},
+        max_tokens=older if limit is None else limit,
+        stop=(stop,) if isinstance(stop, str) else tuple(typed(stop or [], list[str], "stop")),
+        **{name: body.find(name, kind) for name, kind in SAMPLING.items()},
     )
 
 
-def _decode_tool(tool: Json) -> Tool:
-    if tool.get("type") != "function":
-        custom: Json = tool.get("custom") or {}
-        name = custom.get("name") or tool.get("type")
-        return Tool(str(name), kind=str(tool.get("type")), raw=tool)
-    function = tool["function"]
-    return Tool(function["name"], function.get("description"), function.get("parameters"), function.get("strict"))
+def _decode_stream_options(body: Members) -> bool:
+    if body.peek("stream_options") is None:
+        return False
+    return body.inner("stream_options").find("include_usage", bool) or False
 
 
-def _decode_tool_choice(choice: Any) -> ToolChoice | None:
+def _decode_tool(tool: Members) -> Tool:
+    raw = tool.rest()
+    kind = tool.find("type", str) or "function"
+    if kind != "function":
+        name = tool.inner("custom").find("name", str) if kind == "custom" else None
+        return Tool(name or kind, kind=kind, raw=raw)
+    function = tool.inner("function")
+    return Tool(
+        function.need("name", str),
+        function.find("description", str),
+        function.find("parameters", Json),
+        function.find("strict", bool),
+        cache=tool.find("cache_control", Json),
+        extra=tool.rest(),
+    )
+
+
+def _decode_tool_choice(choice: object) -> ToolChoice | None:
     if choice is None:
         return None
     if isinstance(choice, str) and choice in {"auto", "none", "required"}:
         return ToolChoice(cast('Literal["auto", "none", "required"]', choice))
-    if isinstance(choice, dict) and cast("Json", choice).get("type") == "function":
-        return ToolChoice("named", cast("Json", choice)["function"]["name"])
-    return ToolChoice("other", raw=choice)
+    if not isinstance(choice, str | dict):
+        raise InvalidRequest("`tool_choice` must be a word or an object", param="tool_choice")
+    name = _named(cast("Json", choice)) if isinstance(choice, dict) else None
+    return ToolChoice("other", raw=choice) if name is None else ToolChoice("named", name)
 
 
-def _decode_format(value: Any) -> ResponseFormat | None:
-    if value is None:
+def _named(choice: Json) -> str | None:
+    """The function that this choice names, when that is all it says."""
+    match choice:
+        case {"type": "function", "function": {"name": str(name)}} if choice == _choice_of(name):
+            return name
+        case _:
+            return None
+
+
+def _choice_of(name: str) -> Json:
+    return {"type": "function", "function": {"name": name}}
+
+
+def _decode_format(body: Members) -> ResponseFormat | None:
+    if body.peek("response_format") is None:
         return None
-    if value["type"] != "json_schema":
-        return ResponseFormat(value["type"])
-    held = value["json_schema"]
-    return ResponseFormat("json_schema", held["name"], held.get("schema"), held.get("strict"), held.get("description"))
-
-
-def _decode_choice(choice: Json) -> Choice:
-    message: Json = choice["message"]
-    raw = choice.get("finish_reason")
-    decoded = decode_message({"role": "assistant", **message}, "choices.message")
-    return Choice(
-        decoded, FINISH.get(raw, "stop") if raw else None, raw, int(choice.get("index") or 0), choice.get("logprobs")
+    value = body.inner("response_format")
+    kind = value.need("type", str)
+    if kind in {"text", "json_object"}:
+        return ResponseFormat(cast('Literal["text", "json_object"]', kind))
+    if kind != "json_schema":
+        place = value.at("type")
+        raise InvalidRequest(f"`{place}` must be one of text, json_object, json_schema", param=place)
+    held = value.inner("json_schema")
+    return ResponseFormat(
+        "json_schema",
+        held.find("name", str),
+        held.find("schema", Json),
+        held.find("strict", bool),
+        held.find("description", str),
     )
+
+
+def _decode_choice(choice: Members) -> Choice:
+    message = decode_message(choice.take("message"), choice.at("message"), "assistant")
+    raw = choice.find("finish_reason", str)
+    return Choice(
+        message,
+        finish=FINISH.get(raw, "stop") if raw else None,
+        finish_raw=raw,
+        index=choice.find("index", int) or 0,
+        logprobs=choice.take("logprobs"),
+        extra=choice.rest(),
+    )
+
+
+def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    held = raw.get(name) or {}
+    if not isinstance(held, Mapping):
+        raise ValueError(f"`usage.{name}` is no object")  # noqa: TRY004 - one error for whatever is wrong
+    return cast("Mapping[str, Any]", held)
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int:
+    value = raw.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"`{name}` of the usage is no number of tokens")
+    return int(value)

@@ -43,8 +43,8 @@ class OpenAICompletions(Dialect):
         return places
 
     @override
-    def ending(self, tail: Sequence[bytes]) -> Ending:
-        return ending_of(tail)
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        return ending_of(tail, is_broken=is_broken)
 
     @override
     def error_event(self, error: RequestError) -> bytes:
@@ -70,8 +70,8 @@ class OpenAIEmbeddings(Dialect):
         return ()
 
     @override
-    def ending(self, tail: Sequence[bytes]) -> Ending:
-        return ending_of(tail)
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        return ending_of(tail, is_broken=is_broken)
 
     @override
     def error_event(self, error: RequestError) -> bytes:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
 
 from headgate.dialects.interface import Ending
 from headgate.errors import ProviderFailed
@@ -17,8 +20,9 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 _BOUNDARY = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE = re.compile(rb"\r\n|\n|\r")
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
-_ERROR = re.compile(rb'^data:\s*\{\s*"error"|^event:\s*error', re.MULTILINE)
+_ERROR_EVENT = re.compile(rb"^event:[ ]?error[ ]*$", re.MULTILINE)
+_DONE = b"[DONE]"
+_object = msgspec.json.Decoder(dict[str, Any])
 _FIELDS = (b"data", b"event", b"id", b"retry", b":", b"\r", b"\n", b"\xef\xbb\xbf")
 
 
@@ -37,8 +41,9 @@ class Splitter:
 
         Raises ProviderFailed when one event grows past 16 MiB.
         """
-        end = _last_boundary(self._tail + data) - len(self._tail)
-        if end <= 0:
+        found = _last_boundary(self._tail + data)
+        end = found - len(self._tail)
+        if found == 0 or end < 0:
             self._hold(data)
             return b""
         whole = b"".join((*self._parts, data[:end])) if self._parts else data[:end]
@@ -64,7 +69,9 @@ class Splitter:
 def events_of(slice_: bytes) -> list[bytes]:
     """The single events of a slice that `Splitter.feed` gave, each with its blank line."""
     if b"\r" not in slice_:
-        return [piece + b"\n\n" for piece in slice_.split(b"\n\n") if piece]
+        *pieces, rest = slice_.split(b"\n\n")
+        whole = [piece + b"\n\n" for piece in pieces]
+        return [*whole, rest] if rest else whole
     events: list[bytes] = []
     start = 0
     for match in _BOUNDARY.finditer(slice_):
@@ -108,14 +115,55 @@ def is_event(event: bytes) -> bool:
     return event.startswith(_FIELDS)
 
 
-def ending_of(tail: Sequence[bytes]) -> Ending:
-    """How an OpenAI-shaped stream ended: `[DONE]`, or a finish_reason before a clean close (some vendors send no
-    `[DONE]`), is complete; an error event is an error; anything else was cut.
+def is_done(event: bytes) -> bool:
+    """Whether an event is `[DONE]`, the one event that is understood even without its blank line."""
+    return data_of(event).strip() == _DONE
+
+
+def last_events(slice_: bytes, size_bytes: int) -> bytes:
+    """The whole events in about the last `size_bytes` of a slice: what is left to be judged need not be kept whole."""
+    if len(slice_) <= size_bytes:
+        return slice_
+    match = _BOUNDARY.search(slice_, len(slice_) - size_bytes)
+    return slice_[match.end() :] if match is not None and match.end() < len(slice_) else slice_
+
+
+def ending_of(tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+    """How an OpenAI-shaped stream ended, judged by its last events.
+
+    `[DONE]` is complete. So is a finish reason for every choice before a clean close, since some vendors send no
+    `[DONE]`; with `is_broken`, when the framing below was cut, it is not. An error event is an error, whatever follows.
     """
-    if not tail:
-        return "cut"
-    if data_of(tail[-1]).strip() == b"[DONE]":
+    seen: set[object] = set()
+    finished: set[object] = set()
+    ending: Ending = "cut"
+    for event in tail:
+        data = data_of(event).strip()
+        if data == _DONE:
+            ending = "complete"
+            continue
+        if _ERROR_EVENT.search(event):
+            return "error"
+        decoded = _decoded(data)
+        if not decoded:
+            continue
+        if decoded.get("error") is not None:
+            return "error"
+        choices: Any = decoded.get("choices")
+        for at, choice in enumerate(cast("list[Any]", choices) if isinstance(choices, list) else []):
+            if isinstance(choice, dict):
+                fields = cast("dict[str, Any]", choice)
+                index = str(fields.get("index", at))
+                seen.add(index)
+                if fields.get("finish_reason"):
+                    finished.add(index)
+    if ending == "cut" and seen and seen == finished and not is_broken:
         return "complete"
-    if any(_ERROR.search(event) for event in tail):
-        return "error"
-    return "complete" if any(_FINISH.search(event) for event in tail) else "cut"
+    return ending
+
+
+def _decoded(data: bytes) -> dict[str, Any] | None:
+    try:
+        return _object.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

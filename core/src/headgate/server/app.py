@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from litestar import Litestar, MediaType, Request, Response, asgi, get
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
@@ -17,6 +18,8 @@ from headgate.server.handler import Handler
 from headgate.version import VERSION
 
 _ids = IdSource()
+
+log = structlog.get_logger("headgate")
 
 
 def build_app(gateway: Gateway, handler: Handler) -> Litestar:
@@ -101,7 +104,8 @@ def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     return Response(held.envelope(), status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
-def _server_error(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+def _server_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("the server failed", path=request.url.path, exc_info=error)
     held = RequestError("the gateway failed; its log has the reason")
     return Response(held.envelope(), status_code=500, media_type=MediaType.JSON, headers=_id_headers())
 

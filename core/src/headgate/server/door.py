@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -25,10 +26,13 @@ from headgate.errors import InvalidRequest, Overloaded, RequestError
 from headgate.server.replies import STATUS_LINES, error_reply
 
 READ_HIGH_BYTES = 64 * 1024
+WRITE_HIGH_BYTES = 32 * 1024
+UNSENT_BYTES = 16 * 1024
 MAX_PIPELINED = 64
 MAX_HEADERS = 256
 LINGER_S = 2.0
 LINGER_BYTES = 1024 * 1024
+_TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module names it from Python 3.12 on
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -83,10 +87,14 @@ class Door(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         self.state.connections.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "linux":
+                # keep what a slow reader has not taken with us, where it is bounded and its progress can be seen
+                sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.client = _host_port(peer)
         self.server = _host_port(own)
@@ -110,7 +118,7 @@ class Door(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self.closing:
+        if self.closing or self.refusal is not None:
             self._linger(data)
             return
         try:
@@ -130,7 +138,7 @@ class Door(asyncio.Protocol):
     @override
     def pause_writing(self) -> None:
         self.writable.clear()
-        self.reader_timer = self.loop.call_later(self.limits.reader_stall_s, self.transport.abort)
+        self._watch_reader(self.transport.get_write_buffer_size())
 
     @override
     def resume_writing(self) -> None:
@@ -138,6 +146,14 @@ class Door(asyncio.Protocol):
         if self.reader_timer is not None:
             self.reader_timer.cancel()
             self.reader_timer = None
+
+    def _watch_reader(self, unread: int) -> None:
+        """Cut a client that takes nothing of its reply for `reader_stall_s`; a slow one that goes on reading stays."""
+        left = self.transport.get_write_buffer_size()
+        if self.reader_timer is not None and left >= unread:
+            self.transport.abort()
+            return
+        self.reader_timer = self.loop.call_later(self.limits.reader_stall_s, self._watch_reader, left)
 
     def shutdown(self) -> None:
         """The server drains: close when idle, else after the current reply."""
@@ -182,7 +198,6 @@ class Door(asyncio.Protocol):
         else:
             if len(self.waiting) >= MAX_PIPELINED:
                 self._fail(Overloaded("too many pipelined requests"))
-            self._pause_reading()
             self.waiting.append(cycle)
 
     def on_body(self, body: bytes) -> None:
@@ -199,6 +214,7 @@ class Door(asyncio.Protocol):
         if cycle is not None:
             cycle.more_body = False
             cycle.arrived.set()
+        self.resume_reading()  # a client that leaves is noticed only while its connection is read
         if self.closing:
             self.transport.close()
 
@@ -225,8 +241,7 @@ class Door(asyncio.Protocol):
             self._arm(self.limits.header_s, self._head_late)
         else:
             self._arm(self.limits.keepalive_s, self._idle)
-        if not self.waiting:
-            self.resume_reading()
+        self.resume_reading()
 
     def resume_reading(self) -> None:
         """Take more from the socket."""
@@ -255,9 +270,13 @@ class Door(asyncio.Protocol):
         self._arm(LINGER_S, self.transport.close)
 
     def _linger(self, data: bytes) -> None:
+        """Throw away what a refused client still sends. While an earlier reply runs there is only no reading on."""
         self.lingered += len(data)
         if self.lingered > LINGER_BYTES:
-            self.transport.abort()
+            if self.cycle is None:
+                self.transport.abort()
+            else:
+                self._pause_reading()
 
     def _count(self, size: int) -> None:
         self.head_bytes += size
@@ -278,10 +297,10 @@ class Door(asyncio.Protocol):
         if hosts and not _HOST.fullmatch(hosts[0]):
             self._fail(InvalidRequest("the Host header is not valid", code="bad_host"))
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (version == "1.0" or codings != [b"chunked"]):
+        if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
             self._fail(InvalidRequest("transfer-encoding may only be `chunked`", code="bad_http"))
-        if not self.url.startswith(b"/") and not self.url.lower().startswith((b"http://", b"https://")):
-            self._fail(InvalidRequest("the request target must be a path", code="bad_http"))
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            self._fail(InvalidRequest("the request target must be a path: this is no proxy", code="bad_http"))
 
     def _fail(self, error: RequestError) -> None:
         """Stop the parser from inside a callback; `data_received` answers."""
@@ -301,7 +320,6 @@ class Door(asyncio.Protocol):
                 self.waiting.remove(broken)
         if self.cycle is not None:
             self.cycle.keep_alive = False
-            self._pause_reading()
             return
         self.transport.write(error_reply(error))
         self.closing = True

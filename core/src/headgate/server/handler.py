@@ -145,6 +145,12 @@ class Handler:
         declared = ex.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
+        gateway = self.gateway
+        if gateway.body_bytes + int(declared or 0) > limits.inflight_bytes:
+            raise _too_many_bodies()
+        ex.request_bytes = int(declared or 0)  # what is announced is reserved, what is not is counted as it comes
+        gateway.body_bytes += ex.request_bytes
+        size = 0
         pieces: list[bytes] = []
         while True:
             try:
@@ -154,18 +160,22 @@ class Handler:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             piece: bytes = message.get("body", b"")
-            ex.request_bytes += len(piece)
-            self.gateway.body_bytes += len(piece)
-            if ex.request_bytes > limit:
+            size += len(piece)
+            if declared is None:
+                ex.request_bytes = size
+                gateway.body_bytes += len(piece)
+            if size > limit:
                 raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
             pieces.append(piece)
             if not message.get("more_body"):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            if self.gateway.body_bytes > limits.inflight_bytes:
-                raise Overloaded("the gateway holds too many request bodies; try again shortly", retry_after_s=1)
+            if gateway.body_bytes > limits.inflight_bytes:
+                raise _too_many_bodies()
 
     async def _write(self, ex: Exchange, run: _Run, reply: Reply) -> None:
         headers = [*own_headers(ex), *reply.headers]
+        if reply.chunks is not None and ex.dialect is not None:
+            headers.append((b"x-accel-buffering", b"no"))  # a proxy in front must pass each event on as it comes
         if not any(name == b"x-request-id" for name, _ in reply.headers):
             headers.append((b"x-request-id", ex.id.encode()))
         if reply.chunks is None:
@@ -268,6 +278,10 @@ class _Run:
     def _gone(self) -> None:
         self.why = self.why or "gone"
         self.task.cancel()
+
+
+def _too_many_bodies() -> Overloaded:
+    return Overloaded("the gateway holds too many request bodies; try again shortly", retry_after_s=1)
 
 
 def _climbs(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 import socket
@@ -27,6 +28,8 @@ from headgate.upstream.aiohttp_engine import AiohttpUpstream
 
 WATCH_S = 1.0
 BACKLOG = 2048
+MMAP_BYTES = 256 * 1024
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 log = structlog.get_logger("headgate")
 
@@ -188,6 +191,9 @@ def _stamp(path: Any) -> tuple[int, int, int] | None:
 
 def _settle_memory() -> None:
     """What start-up made lives as long as the process: keep the collector from walking it for every request."""
+    with contextlib.suppress(OSError, AttributeError):
+        # large bodies come and go: have glibc give their memory back instead of keeping it for the next one
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)

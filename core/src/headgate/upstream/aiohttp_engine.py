@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
 import socket
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -24,6 +26,8 @@ from headgate.upstream.interface import RawHeaders, Timeouts, UpstreamRequest, U
 
 _SKIPPED = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
 _IDLE_S = 30.0
+_LARGE_BYTES = 1024 * 1024
+_PIECE_BYTES = 32 * 1024
 
 
 class AiohttpUpstream:
@@ -34,32 +38,37 @@ class AiohttpUpstream:
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request; see Upstream. Redirects are not followed: a 3xx is a ProviderFailed."""
-        host = urlsplit(request.url).hostname or ""
+        host = _host_of(request.url)
         _vet_literal(host, request.private_hosts)
         timeouts = request.timeouts
+        began = asyncio.get_running_loop().time()
+        first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
         try:
-            async with asyncio.timeout(timeouts.first_byte_s):
+            async with asyncio.timeout(first_byte_s):
                 response = await self._session(request.private_hosts).request(
                     request.method,
                     URL(request.url, encoded=True),
                     headers=_headers(request),
-                    data=request.body or None,
+                    data=_payload(request.body),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
                 )
         except aiohttp.ConnectionTimeoutError:
             raise ProviderTimeout(f"no connection to `{host}` within {timeouts.connect_s:g} s") from None
         except TimeoutError:
-            raise ProviderTimeout(f"no answer from `{host}` within {timeouts.first_byte_s:g} s") from None
+            raise ProviderTimeout(f"no answer from `{host}` within {first_byte_s:g} s") from None
         except _DeniedError as error:
             raise ProviderFailed(f"`{host}` may not be reached: {error}", code="upstream_denied") from None
         except (ClientError, OSError, ValueError) as error:
             raise ProviderFailed(f"`{host}` could not be reached: {_plain(error)}") from None
+        if response.status < 200:
+            response.close()
+            raise ProviderFailed(f"`{host}` answered with status {response.status}", code="upstream_bad_reply")
         if 300 <= response.status < 400:
             response.close()
             raise ProviderFailed(f"`{host}` answered with a redirect, which is not followed", code="upstream_redirect")
         try:
-            return _Response(response, timeouts)
+            return _Response(response, timeouts, began)
         except BaseException:
             response.close()
             raise
@@ -86,7 +95,7 @@ class AiohttpUpstream:
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_SKIPPED,
-                read_bufsize=64 * 1024,
+                read_bufsize=_PIECE_BYTES,
             )
         return session
 
@@ -123,13 +132,16 @@ class _VettingResolver(AbstractResolver):
 class _Response:
     """An UpstreamResponse over aiohttp, with a watch on silence that costs nothing per chunk."""
 
-    def __init__(self, response: ClientResponse, timeouts: Timeouts) -> None:
+    def __init__(self, response: ClientResponse, timeouts: Timeouts, began: float) -> None:
         self._response = response
         self._timeouts = timeouts
+        self._began = began
         self._timed_out = ""
+        self._is_waiting = False
         self._handle: asyncio.TimerHandle | None = None
         self.status = response.status
         self.headers: RawHeaders = tuple((name.lower(), value) for name, value in response.raw_headers)
+        self._ended = None if _has_framing(self.headers) else _ending_of(response)
         encodings = [value for name, value in self.headers if name == b"content-encoding"]
         if len(encodings) > 1 or (encodings and b"," in encodings[0]):
             raise ProviderFailed("the body is encoded more than once", code="upstream_bad_encoding")
@@ -149,16 +161,17 @@ class _Response:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. The watch wakes once per `gap_s` at most, not once per chunk."""
         loop = asyncio.get_running_loop()
-        started = self._seen = loop.time()
-        self._handle = loop.call_later(self._timeouts.gap_s, self._watch, loop, started)
+        self._seen = loop.time()
+        self._watch(loop)
         decoder = self._decoder
         content = self._response.content
         try:
             while True:
-                data = await content.readany()
+                self._seen, self._is_waiting = loop.time(), True
+                data = await content.read(_PIECE_BYTES)
+                self._is_waiting = False
                 if not data:
                     break
-                self._seen = loop.time()
                 if decoder is None:
                     yield data
                 else:
@@ -166,6 +179,8 @@ class _Response:
                         yield piece
             if self._timed_out:
                 raise ProviderTimeout(self._timed_out)
+            if self._ended is not None and self._ended.done() and self._ended.exception() is not None:
+                raise ClientConnectionError
             if decoder is not None:
                 decoder.end()
         except (ClientError, OSError, asyncio.IncompleteReadError) as error:
@@ -174,7 +189,8 @@ class _Response:
             what = "cut" if isinstance(error, ClientPayloadError | ClientConnectionError) else _plain(error)
             raise ProviderFailed(f"the reply was broken off: {what}", code="upstream_cut") from None
         finally:
-            self._handle.cancel()
+            if self._handle is not None:
+                self._handle.cancel()
 
     def close(self) -> None:
         """Close the connection unless the body was read to its end."""
@@ -182,23 +198,39 @@ class _Response:
             self._handle.cancel()
         self._response.close()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop, started: float) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End a body that is silent or too long; else look again when either could first be true."""
         now = loop.time()
         limits = self._timeouts
-        if now - started >= limits.total_s:
+        gap_end = (self._seen if self._is_waiting else now) + limits.gap_s
+        end = self._began + limits.total_s
+        if now >= end:
             self._timed_out = f"the reply took longer than {limits.total_s:g} s"
-        elif now - self._seen >= limits.gap_s:
+        elif now >= gap_end:
             self._timed_out = f"the reply was silent for {limits.gap_s:g} s"
         else:
-            wait = min(self._seen + limits.gap_s, started + limits.total_s) - now
-            self._handle = loop.call_later(max(wait, 0.001), self._watch, loop, started)
+            self._handle = loop.call_later(max(min(gap_end, end) - now, 0.001), self._watch, loop)
             return
         self._response.content.set_exception(ClientConnectionError(self._timed_out))
         self._response.close()
 
 
+def _has_framing(headers: RawHeaders) -> bool:
+    """Whether a body says itself where it ends."""
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers)
+
+
+def _ending_of(response: ClientResponse) -> asyncio.Future[None] | None:
+    """How the connection ends, for a body that only its end delimits: aiohttp takes a reset for a proper end."""
+    protocol = response.connection.protocol if response.connection is not None else None
+    ended = protocol.closed if protocol is not None else None
+    if ended is not None:
+        ended.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return ended
+
+
 def _headers(request: UpstreamRequest) -> CIMultiDict[str]:
-    headers = CIMultiDict(request.headers)
+    headers = CIMultiDict((name, _wire(value)) for name, value in request.headers)
     headers["Accept-Encoding"] = "identity"
     credential = request.credential
     if credential is not None:
@@ -217,8 +249,44 @@ def _vet_literal(host: str, private_hosts: frozenset[str]) -> None:
             raise ProviderFailed(f"`{host}` may not be reached: {reason}", code="upstream_denied")
 
 
+def _host_of(url: str) -> str:
+    """The host of a URL, for messages and address rules. ProviderFailed when it has none."""
+    try:
+        origin_of(url)
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        raise ProviderFailed("the upstream address is no http or https URL", code="upstream_denied") from None
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """The body as aiohttp wants it: past 1 MiB in pieces, so that writing it never holds the loop."""
+    if not body:
+        return None
+    return io.BytesIO(body) if len(body) > _LARGE_BYTES else body
+
+
+def _wire(value: str) -> str:
+    """A header value that aiohttp, which writes UTF-8, sends as the bytes it came in (latin-1 on our side)."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return value
+
+
 def _plain(error: BaseException) -> str:
-    """An error in words, without a URL that could carry something private."""
+    """An error in words, without a URL or a class name that a caller has no use for."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
     inner: Any = getattr(error, "os_error", None) or error
-    text = getattr(inner, "strerror", None) or type(inner).__name__
-    return str(text).lower()
+    number = getattr(inner, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number).lower()
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "the TLS handshake failed"
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        return "its answer is not valid HTTP"
+    return "the connection failed"

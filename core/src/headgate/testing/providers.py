@@ -1,0 +1,365 @@
+"""What every provider must do, as a test suite to subclass."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import msgspec
+import pytest
+
+from headgate.builtin import Core
+from headgate.chat import StreamEvent, ToolCall, ToolCallDelta, ToolCallStart
+from headgate.config import Document
+from headgate.dialects import ChatDialect, Dialect
+from headgate.dialects.sse import Splitter, events_of
+from headgate.errors import ProviderError, StartupError
+from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
+from headgate.operations import CHAT, Operation
+from headgate.provider import DeploymentConfig, Provider
+from headgate.testing import samples
+from headgate.testing.recorded import Recorded
+from headgate.testing.replay import ReplayUpstream
+from headgate.testing.waiting import eventually
+from headgate.upstream import UpstreamRequest, origin_of
+
+SECRET = "sk-contract-0f1e2d3c4b5a6978"  # noqa: S105 - a sample that must never come out again
+SIZES = ((1,), (2,), (3,), (7, 1), (64,), (1000,))
+SEEDS = range(5)
+
+
+class ProviderContract:
+    """Subclass it as `class TestAcme(ProviderContract)` and set `provider`, and what differs from OpenAI. Added in 0.1.
+
+    The answers come from a ReplayUpstream. Recorded replies are in the vendor's own bytes; override `forwarded` and
+    `relayed` where the provider translates. What is set to None is not offered, and its tests are skipped by name.
+    """
+
+    provider: ClassVar[type[Provider]]
+    """The provider under test."""
+    config: ClassVar[Mapping[str, Any]] = {"api_key": SECRET}
+    """The deployment as it would stand in YAML, without `provider`. Every secret in it is `SECRET`."""
+    key_setting: ClassVar[str] = "api_key"
+    """The setting a deployment cannot start without; empty when there is none."""
+    operation: ClassVar[Operation] = CHAT
+    url: ClassVar[str] = ""
+    """Where a call goes; empty for the base URL and the operation's path below it."""
+    request: ClassVar[bytes] = samples.REQUEST
+    """A caller's request; the model in it is the one the vendor knows."""
+    reply: ClassVar[Recorded] = samples.REPLY
+    stream: ClassVar[Recorded | None] = samples.STREAM
+    tool_reply: ClassVar[Recorded | None] = samples.TOOL_REPLY
+    """A reply with one tool call, and `tool_stream` the same call streamed."""
+    tool_stream: ClassVar[Recorded | None] = samples.TOOL_STREAM
+    usage: ClassVar[tuple[int, int] | None] = samples.USAGE
+    """Prompt and completion tokens that `reply` and `stream` state; None when they state none."""
+    errors: ClassVar[Mapping[int, Recorded]] = samples.ERRORS
+    """Error replies by status."""
+
+    def forwarded(self, body: bytes) -> bytes:
+        """What the vendor must receive for a caller's body."""
+        return body
+
+    def relayed(self, recorded: Recorded) -> bytes:
+        """What the caller must receive for a good recorded answer."""
+        return recorded.body
+
+    # parts
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One case for each recorded error."""
+        if "error_status" in metafunc.fixturenames:
+            metafunc.parametrize("error_status", sorted(self.errors))
+
+    def deploy(self, upstream: ReplayUpstream, **changes: Any) -> Provider:
+        """The provider as a deployment; a change to None takes a setting away. StartupError as at a real start."""
+        written = {"provider": self.provider.name, **self.config, **changes}
+        given = {name: value for name, value in written.items() if value is not None}
+        document = Document(given, {}, "contract", Path())
+        config: DeploymentConfig = document.decode(given, self.provider.Config, ())
+        document.raise_problems()
+        return self.provider("contract", config, upstream)
+
+    def exchange(self, provider: Provider, *, stream: bool = False) -> Exchange:
+        """An admitted exchange whose current attempt is `provider`."""
+        ex = Exchange(self.operation, {}, request_id="req_contract", trace_id="0" * 32, dialect=self.dialect)
+        members = msgspec.json.decode(self.request, type=dict[str, Any])
+        ex.body = msgspec.json.encode({**members, "stream": True}) if stream else self.request
+        ex.model, ex.stream = str(members.get("model") or ""), stream
+        ex.principal = Principal("contract")
+        ex.attempt = Attempt(Target(deployment="contract"), provider, ex.model, time.monotonic())
+        return ex
+
+    async def call(self, upstream: ReplayUpstream, *, stream: bool = False) -> Reply:
+        """One call through a fresh deployment."""
+        provider = self.deploy(upstream)
+        return await provider.call(self.exchange(provider, stream=stream))
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The dialect of the operation's client side, None where the body is opaque."""
+        return next((dialect for dialect in Core().dialects() if dialect.name == self.operation.dialect), None)
+
+    # the request
+
+    @pytest.mark.asyncio
+    async def test_request_goes_where_it_should(self) -> None:
+        """One request by the operation's method to the vendor's URL, with the body the vendor must get."""
+        request = await self._sent()
+        url = self.url or self._base_url() + self.operation.path.removeprefix("/v1")
+        assert (request.method, request.url) == (self.operation.method, url)
+        assert request.body == self.forwarded(self.request)
+
+    @pytest.mark.asyncio
+    async def test_credential_is_bound_to_its_origin(self) -> None:
+        """The key travels as a credential for the vendor's origin alone, and stands nowhere else in the request."""
+        request = await self._sent()
+        credential = request.credential
+        assert (credential is None) == (not self.key_setting)
+        if credential is not None:
+            assert credential.secret.reveal() == SECRET
+            assert credential.origins == frozenset({origin_of(request.url)})
+        assert SECRET not in repr(request)
+
+    @pytest.mark.asyncio
+    async def test_base_url_of_the_deployment(self) -> None:
+        """A deployment's own base URL, with or without a slash at its end, moves the call and the credential there."""
+        upstream = ReplayUpstream({"*": self.reply})
+        provider = self.deploy(upstream, base_url="https://elsewhere.example/api/")
+        await provider.call(self.exchange(provider))
+        request = upstream.requests[0]
+        assert request.url.startswith("https://elsewhere.example/api/")
+        assert "//" not in request.url.removeprefix("https://")
+        if request.credential is not None:
+            assert request.credential.origins == frozenset({"https://elsewhere.example:443"})
+
+    @pytest.mark.asyncio
+    async def test_limits_of_the_deployment_hold(self) -> None:
+        """The deployment's timeouts and the private host it names go out with the call."""
+        timeouts = {"connect_s": 1, "first_byte_s": 2, "gap_s": 3, "total_s": 4}
+        upstream = ReplayUpstream({"*": self.reply})
+        provider = self.deploy(upstream, base_url="http://10.1.2.3/v1", timeouts=timeouts)
+        await provider.call(self.exchange(provider))
+        request = upstream.requests[0]
+        assert msgspec.to_builtins(request.timeouts) == timeouts
+        assert request.private_hosts == frozenset({"10.1.2.3"})
+
+    def test_missing_key_is_refused(self) -> None:
+        """Without its key a deployment cannot start, and the message names the setting."""
+        if not self.key_setting:
+            assert self.deploy(ReplayUpstream()).deployment == "contract"
+            return
+        with pytest.raises(StartupError) as caught:
+            self.deploy(ReplayUpstream(), **{self.key_setting: None})
+        assert f"`{self.key_setting}`" in str(caught.value)
+
+    # whole replies
+
+    @pytest.mark.asyncio
+    async def test_reply_is_relayed(self) -> None:
+        """Status and body come back; what belongs to the vendor's connection does not."""
+        own = (("set-cookie", "a=b"), ("connection", "close"), ("x-vendor", "kept"), ("x-headgate-provider", "forged"))
+        reply = await self.call(ReplayUpstream({"*": self.reply.varied(headers=(*self.reply.headers, *own))}))
+        assert (reply.status, await _body_of(reply)) == (self.reply.status, self.relayed(self.reply))
+        names = [name for name, _ in reply.headers]
+        assert not {b"set-cookie", b"connection", b"x-headgate-provider"} & set(names)
+        assert (b"x-vendor", b"kept") in reply.headers
+
+    @pytest.mark.asyncio
+    async def test_usage_is_read(self) -> None:
+        """The tokens the vendor states are known to the gateway, for whole replies and for streams."""
+        assert _usage_of(await self.call(ReplayUpstream({"*": self.reply}))) == self.usage
+        if self.stream is not None:
+            reply = await self.call(ReplayUpstream({"*": self.stream}), stream=True)
+            await _body_of(reply)
+            assert _usage_of(reply) == self.usage
+
+    @pytest.mark.asyncio
+    async def test_tool_calls_pass(self) -> None:
+        """A tool call keeps its id, its name and every byte of its arguments."""
+        recorded, dialect = _offered(self.tool_reply, "tool_reply"), self._chat_dialect()
+        reply = await self.call(ReplayUpstream({"*": recorded}))
+        assert reply.body == self.relayed(recorded)
+        parts = dialect.decode_reply(reply.body).choices[0].message.parts
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        assert [call.name for call in calls] != []
+        assert all(call.id and isinstance(msgspec.json.decode(call.arguments), dict) for call in calls)
+
+    @pytest.mark.asyncio
+    async def test_error_keeps_its_status(self, error_status: int) -> None:
+        """An error of the vendor is a reply with its status and an `error` object with a message, streams too."""
+        for stream in (False, True):
+            reply = await self.call(ReplayUpstream({"*": self.errors[error_status]}), stream=stream)
+            assert reply.status == error_status
+            error = msgspec.json.decode(reply.body, type=dict[str, dict[str, Any]])["error"]
+            assert isinstance(error["message"], str)
+            assert error["message"]
+            assert (b"content-type", b"application/json") in reply.headers
+
+    @pytest.mark.asyncio
+    async def test_cut_reply_raises(self) -> None:
+        """A whole reply that was broken off is the vendor's failure, never half a reply."""
+        for size in (0, 1, len(self.reply.body) // 2, len(self.reply.body) - 1):
+            with pytest.raises(ProviderError) as caught:
+                await self.call(ReplayUpstream({"*": self.reply.varied(cut_at=size)}))
+            assert (caught.value.provider, caught.value.deployment) == (self.provider.name, "contract")
+
+    # streams
+
+    @pytest.mark.asyncio
+    async def test_stream_is_relayed(self) -> None:
+        """Every event comes back, and the vendor's connection is given up after the last."""
+        recorded = _offered(self.stream, "stream")
+        upstream = ReplayUpstream({"*": recorded})
+        assert await _body_of(await self.call(upstream, stream=True)) == self.relayed(recorded)
+        assert [response.is_closed for response in upstream.responses] == [True]
+
+    @pytest.mark.asyncio
+    async def test_stream_does_not_depend_on_how_it_is_split(self) -> None:
+        """However the bytes arrive, the same bytes go on, and only whole events at a time."""
+        recorded = _offered(self.stream, "stream")
+        cases = [recorded.varied(sizes=sizes) for sizes in SIZES] + [recorded.varied(seed=seed) for seed in SEEDS]
+        for case in cases:
+            pieces = await _pieces_of(await self.call(ReplayUpstream({"*": case}), stream=True))
+            assert b"".join(pieces) == self.relayed(recorded)
+            assert all(Splitter().feed(piece) == piece for piece in pieces)
+
+    @pytest.mark.asyncio
+    async def test_streamed_tool_calls_pass(self) -> None:
+        """A streamed tool call begins once, with its id and name, and its arguments add up to a JSON object."""
+        recorded = _offered(self.tool_stream, "tool_stream")
+        body = await _body_of(await self.call(ReplayUpstream({"*": recorded}), stream=True))
+        assert body == self.relayed(recorded)
+        events = self._events_of(body)
+        starts = [event for event in events if isinstance(event, ToolCallStart)]
+        assert starts
+        for start in starts:
+            said = [
+                event.arguments for event in events if isinstance(event, ToolCallDelta) and event.call == start.call
+            ]
+            assert start.id
+            assert start.name
+            assert isinstance(msgspec.json.decode("".join(said)), dict)
+
+    @pytest.mark.asyncio
+    async def test_cut_stream_raises(self) -> None:
+        """A stream that ends before its proper end raises, after whole events only, however the connection ended."""
+        recorded, dialect = _offered(self.stream, "stream"), self.dialect
+        assert dialect is not None
+        events = events_of(recorded.body)
+        ends = [b"".join(events[: at + 1]) for at in range(len(events)) if dialect.ending(events[: at + 1]) == "cut"]
+        for size in (0, 1, *(len(end) for end in ends), *(len(end) + 9 for end in ends[:-1])):
+            for framing in ("chunked", "close"):
+                case = recorded.varied(cut_at=size, framing=framing)
+                pieces: list[bytes] = []
+                with pytest.raises(ProviderError):
+                    await _pieces_of(await self.call(ReplayUpstream({"*": case}), stream=True), pieces)
+                assert recorded.body[:size].startswith(b"".join(pieces))
+                assert all(Splitter().feed(piece) == piece for piece in pieces)
+
+    # leaving
+
+    @pytest.mark.asyncio
+    async def test_cancelled_call_ends_the_upstream(self) -> None:
+        """When the caller leaves before the reply is whole, the vendor's connection is closed."""
+        upstream = ReplayUpstream({"*": self.reply.varied(stall_at=1)})
+        task = asyncio.create_task(self.call(upstream))
+        await eventually(lambda: upstream.responses, "the vendor began to answer")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [response.is_closed for response in upstream.responses] == [True]
+
+    @pytest.mark.asyncio
+    async def test_abandoned_stream_ends_the_upstream(self) -> None:
+        """When the caller leaves during a stream, the vendor's connection is closed."""
+        recorded = _offered(self.stream, "stream")
+        first = events_of(recorded.body)[0]
+        upstream = ReplayUpstream({"*": recorded.varied(stall_at=len(first))})
+        reply = await self.call(upstream, stream=True)
+        chunks = cast("Any", reply.chunks)
+        assert await anext(chunks)
+        waiting = asyncio.create_task(anext(chunks))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await chunks.aclose()
+        assert [response.is_closed for response in upstream.responses] == [True]
+
+    # secrets
+
+    @pytest.mark.asyncio
+    async def test_secret_never_comes_back(self) -> None:
+        """A vendor that echoes the key in a header, a body, an error or a stream does not give it to the caller."""
+        if SECRET not in repr(self.config):
+            return  # nothing was sent that could be echoed
+        error = Recorded.from_json({"error": {"message": f"bad key {SECRET}", "type": "t", "param": None}}, 401)
+        cases = [(_echoing(self.reply), False), (error, False), (error.varied(body=SECRET.encode()), False)]
+        if self.stream is not None:
+            cases += [(_echoing(self.stream).varied(sizes=(size,)), True) for size in (1, 5, 10_000)]
+        for recorded, stream in cases:
+            upstream = ReplayUpstream({"*": recorded.varied(headers=(*recorded.headers, ("x-echo", SECRET)))})
+            reply = await self.call(upstream, stream=stream)
+            assert SECRET.encode() not in await _body_of(reply)
+            assert SECRET not in repr(reply.headers)
+
+    # helpers
+
+    async def _sent(self) -> UpstreamRequest:
+        upstream = ReplayUpstream({"*": self.reply})
+        await self.call(upstream)
+        assert len(upstream.requests) == 1
+        return upstream.requests[0]
+
+    def _base_url(self) -> str:
+        return str(self.config.get("base_url") or self.provider.base_url).rstrip("/")
+
+    def _chat_dialect(self) -> ChatDialect:
+        dialect = self.dialect
+        if not isinstance(dialect, ChatDialect):
+            pytest.skip(f"`{self.operation.name}` has no tool calls")
+        return dialect
+
+    def _events_of(self, body: bytes) -> list[StreamEvent]:
+        decoder = self._chat_dialect().stream_decoder()
+        return [event for raw in events_of(body) for event in decoder.feed(raw)]
+
+
+def _offered(recorded: Recorded | None, name: str) -> Recorded:
+    if recorded is None:
+        pytest.skip(f"`{name}` is None: the provider does not offer it")
+    return recorded
+
+
+def _usage_of(reply: Reply) -> tuple[int, int] | None:
+    return None if reply.usage is None else (reply.usage.prompt, reply.usage.completion)
+
+
+def _echoing(recorded: Recorded) -> Recorded:
+    """The same answer with the key at the start of the first string value."""
+    return recorded.varied(body=re.sub(rb'":\s*"', lambda found: found[0] + SECRET.encode(), recorded.body, count=1))
+
+
+async def _body_of(reply: Reply) -> bytes:
+    return b"".join(await _pieces_of(reply))
+
+
+async def _pieces_of(reply: Reply, pieces: list[bytes] | None = None) -> list[bytes]:
+    """Everything a reply holds, noted piece by piece in `pieces`."""
+    held: list[bytes] = [] if pieces is None else pieces
+    async for piece in _each(reply):
+        held.append(piece)  # noqa: PERF401 - what came before an error must be kept
+    return held
+
+
+async def _each(reply: Reply) -> AsyncIterator[bytes]:
+    if reply.chunks is None:
+        yield reply.body
+        return
+    async for piece in reply.chunks:
+        yield piece

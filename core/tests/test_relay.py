@@ -1,0 +1,493 @@
+"""From a provider's answer to a reply: which headers pass, what counts as broken, and how streams end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from headgate.chat import Usage
+from headgate.dialects import Dialect, OpenAIChat
+from headgate.dialects.sse import DONE, events_of
+from headgate.errors import ProviderError, ProviderFailed, ProviderTimeout
+from headgate.exchange import Exchange, Reply
+from headgate.operations import CHAT, PASSTHROUGH
+from headgate.relay import Origin, relay
+from headgate.secret import Secret
+from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse
+
+KEY = "sk-canary-0123456789abcdef"
+SECOND = "team-canary-fedcba9876543210"
+ORIGIN = Origin("vendor", "mine", (SECOND.encode(),))
+JSON = ((b"content-type", b"application/json"),)
+EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Answer(UpstreamResponse):
+    """A provider's answer in pieces; an exception among them breaks it off there."""
+
+    def __init__(self, status: int, headers: Headers, *pieces: bytes | Exception) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = pieces
+        self.is_closed = False
+
+    @override
+    async def read(self) -> bytes:
+        return b"".join([piece async for piece in self.chunks()])
+
+    @override
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            await asyncio.sleep(0)
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    @override
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Answering(Upstream):
+    def __init__(self, answer: Answer | Exception) -> None:
+        self._answer = answer
+
+    @override
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    @override
+    async def close(self) -> None: ...
+
+
+def exchange(*, stream: bool = False, opaque: bool = False) -> Exchange:
+    dialect: Dialect | None = None if opaque else OpenAIChat()
+    ex = Exchange(PASSTHROUGH if opaque else CHAT, {}, request_id="r", trace_id="t", dialect=dialect)
+    ex.stream = stream
+    return ex
+
+
+def request(secret: str = "") -> UpstreamRequest:
+    credential = Credential("authorization", Secret(secret), frozenset(), "Bearer ") if secret else None
+    return UpstreamRequest("POST", "https://example.com/", credential=credential)
+
+
+async def answered(answer: Answer | Exception, ex: Exchange | None = None, secret: str = "") -> Reply:
+    return await relay(ex or exchange(), Answering(answer), request(secret), ORIGIN)
+
+
+async def failed(answer: Answer | Exception, ex: Exchange | None = None) -> ProviderError:
+    async def all_of_it() -> bytes:
+        return await read(await answered(answer, ex))
+
+    with pytest.raises(ProviderError) as caught:
+        await all_of_it()
+    return caught.value
+
+
+async def read(reply: Reply) -> bytes:
+    if reply.chunks is None:
+        return reply.body
+    return b"".join([piece async for piece in reply.chunks])
+
+
+def event(data: Any) -> bytes:
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+
+
+def chunk(text: str | None = None, finish: str | None = None, index: int = 0) -> bytes:
+    delta = {} if text is None else {"content": text}
+    return event({"id": "x", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
+
+
+USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}})
+WHOLE = (chunk("Hel"), chunk("lo \u2028é"), chunk(finish="stop"), USAGE, DONE)
+
+# whole replies
+
+
+async def test_a_reply_passes_byte_for_byte() -> None:
+    """Body and status are the provider's, its usage is read, and the connection is given back."""
+    body = b'{ "id":"x" , "usage": {"prompt_tokens":9,"completion_tokens":3} , "n":1.00}'
+    answer = Answer(201, JSON, body[:5], body[5:])
+    reply = await answered(answer)
+    assert (reply.status, reply.body, reply.chunks) == (201, body, None)
+    assert reply.usage == Usage(9, 3, raw={"prompt_tokens": 9, "completion_tokens": 3})
+    assert answer.is_closed
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, [], "many", 5, {}, {"prompt_tokens": "x"}, {"prompt_tokens": []}, {"prompt_tokens_details": 5}, {"a": 1}],
+)
+async def test_odd_usage_does_not_break_a_reply(usage: Any) -> None:
+    """A reply without usage, or with one nobody can read, is still a reply."""
+    body = json.dumps({"choices": [], "usage": usage}).encode()
+    reply = await answered(Answer(200, JSON, body))
+    assert reply.body == body
+    assert reply.usage is None or reply.usage.total == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a":', b"\xff", b"[1]", b'{"a":"\xff"}', b"[" * 100_000])
+async def test_a_good_status_without_json_is_broken(body: bytes) -> None:
+    """A 200 whose body is no JSON object is the provider's failure, so that another one can be tried."""
+    answer = Answer(200, JSON, body)
+    error = await failed(answer)
+    assert error.error_code == "upstream_bad_reply"
+    assert answer.is_closed
+
+
+@pytest.mark.parametrize("error", [ProviderFailed("cut", code="upstream_cut"), ProviderTimeout("slow")])
+async def test_failures_name_provider_and_deployment(error: ProviderError) -> None:
+    """Whenever a provider fails, before its reply or within it, the error says which one it was."""
+    for ex, answer in (
+        (exchange(), error),
+        (exchange(), Answer(200, JSON, b'{"a"', error)),
+        (exchange(stream=True), Answer(200, EVENTS, b"data: ", error)),
+        (exchange(stream=True), Answer(200, EVENTS, chunk("a"), error)),
+    ):
+        raised = await failed(answer, ex)
+        assert (raised.provider, raised.deployment) == ("vendor", "mine")
+        assert json.loads(raised.envelope())["provider"] == "vendor"
+        assert not isinstance(answer, Answer) or answer.is_closed
+
+
+# headers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding",
+        "upgrade content-length content-encoding set-cookie alt-svc strict-transport-security server date",
+        "x-headgate-provider x-headgate-anything x-portkey-cache-status",
+        "x-accel-redirect x-accel-buffering x-sendfile",
+    ],
+)
+async def test_headers_that_stay_behind(name: str) -> None:
+    """Hop-by-hop headers, the vendor's session, the gateway's own names, and orders to a proxy in front of it."""
+    headers = tuple((part.encode(), b"x") for part in name.split())
+    reply = await answered(Answer(200, (*JSON, *headers), b"{}"))
+    assert reply.headers == JSON
+
+
+async def test_headers_that_pass() -> None:
+    """Rate limits, request ids and retry hints reach the client, repeated ones too, as the bytes they are."""
+    headers = (
+        *JSON,
+        (b"x-request-id", b"req_1"),
+        (b"x-ratelimit-remaining-requests", b"5"),
+        (b"retry-after", b"3"),
+        (b"openai-processing-ms", b"12"),
+        (b"x-many", b"1"),
+        (b"x-many", b"caf\xc3\xa9"),
+    )
+    assert (await answered(Answer(200, headers, b"{}"))).headers == headers
+
+
+# errors of the provider
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error":{"message":"no","x":1}}', b' { "error" : {"message":null} }', b'{"error":{"message":"a"},"b":2}'],
+)
+async def test_an_envelope_passes_byte_for_byte(body: bytes) -> None:
+    """An error that already has OpenAI's shape is not touched."""
+    reply = await answered(Answer(429, JSON, body))
+    assert (reply.status, reply.body, reply.headers) == (429, body, JSON)
+    assert reply.usage is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"message":"model is loading"}', "model is loading"),
+        (b'{"error":"no such model"}', "no such model"),
+        (b'{"detail":[{"loc":["body"]}]}', '[{"loc":["body"]}]'),
+        (b'{"error":{"type":"x"}}', '{"type":"x"}'),
+        (b'{"object":"error","message":"bad","type":"BadRequest","code":400}', "bad"),
+        (b'{"odd":1}', '{"odd":1}'),
+        (b"upstream connect error", "upstream connect error"),
+        (b"<html>Bad Gateway</html>", "the provider answered with status 502"),
+        (b"", "the provider answered with status 502"),
+        (b"  \n", "the provider answered with status 502"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b'["a"]', '["a"]'),
+        (b"null", "null"),
+        (b"[" * 100_000, "[" * 2000),
+    ],
+)
+async def test_other_errors_get_an_envelope(body: bytes, words: str) -> None:
+    """Any other error is put into OpenAI's envelope with its own words, and the content type says so."""
+    reply = await answered(Answer(502, ((b"content-type", b"text/html"), (b"retry-after", b"1")), body))
+    expected = {"message": words, "type": "upstream_error", "param": None, "code": "502"}
+    assert json.loads(reply.body) == {"error": expected}
+    assert reply.headers == ((b"retry-after", b"1"), (b"content-type", b"application/json"))
+    assert reply.status == 502
+
+
+@settings(max_examples=60)
+@given(st.binary(), st.integers(400, 599))
+async def test_any_error_body_becomes_an_envelope(body: bytes, status: int) -> None:
+    """Whatever the bytes, a client gets an error it can parse, with the provider's status."""
+    reply = await answered(Answer(status, (), body))
+    assert "message" in json.loads(reply.body)["error"]
+    assert reply.status == status
+
+
+async def test_an_error_to_a_stream_is_a_whole_reply() -> None:
+    """Asked for a stream, an error status still comes whole, so that it can be retried elsewhere."""
+    reply = await answered(Answer(503, JSON, b'{"error":{"message":"busy"}}'), exchange(stream=True))
+    assert reply.chunks is None
+    assert reply.body == b'{"error":{"message":"busy"}}'
+
+
+# the key
+
+
+@pytest.mark.parametrize(
+    ("ex", "answer"),
+    [
+        (exchange(), Answer(200, JSON, json.dumps({"a": f"key {KEY}!"}).encode())),
+        (exchange(), Answer(401, JSON, json.dumps({"error": {"message": f"bad key {KEY}"}}).encode())),
+        (exchange(), Answer(401, JSON, f"bad key {KEY}".encode())),
+        (exchange(), Answer(200, (*JSON, (b"x-debug", f"Bearer {KEY}".encode())), b"{}")),
+        (exchange(stream=True), Answer(200, EVENTS, chunk(KEY), DONE)),
+        (exchange(stream=True), Answer(200, EVENTS, chunk("a"), chunk(KEY)[:40], chunk(KEY)[40:], DONE)),
+        (
+            exchange(stream=True),
+            Answer(200, EVENTS, chunk("a"), b'data: {"error":{"message":"%b"}}\n\n' % KEY.encode()),
+        ),
+        (exchange(opaque=True), Answer(200, (), f"a {KEY} b".encode())),
+        (exchange(opaque=True), Answer(200, (), b"a " + KEY[:9].encode(), KEY[9:].encode() + b" b")),
+        (exchange(opaque=True), Answer(200, (), *(bytes([byte]) for byte in f"a {KEY} b".encode()))),
+    ],
+    ids=["reply", "envelope", "text", "header", "event", "split event", "last event", "opaque", "split", "bytes"],
+)
+async def test_the_key_never_comes_back(ex: Exchange, answer: Answer) -> None:
+    """A provider that echoes the key it was given does not hand it to the caller, whatever pieces it echoes in."""
+    reply = await answered(answer, ex, KEY)
+    shown = await read(reply) + b"".join(value for _, value in reply.headers)
+    assert KEY.encode() not in shown
+    assert b"redacted" in shown
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+async def test_secret_headers_of_a_deployment_never_come_back(opaque: bool) -> None:
+    """Beside the key, what else a deployment proves itself with is taken out."""
+    reply = await answered(
+        Answer(200, JSON, json.dumps({"a": SECOND, "b": KEY}).encode()), exchange(opaque=opaque), KEY
+    )
+    assert json.loads(await read(reply)) == {"a": "[redacted]", "b": "[redacted]"}
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=40), st.binary(max_size=40), st.integers(1, 9))
+async def test_other_bytes_of_an_opaque_reply_are_kept(before: bytes, after: bytes, size: int) -> None:
+    """Around a taken-out key every byte stays, also ends that look like its beginning."""
+    body = before + KEY.encode() + after + KEY[:7].encode()
+    answer = Answer(200, (), *(body[at : at + size] for at in range(0, len(body), size)))
+    got = await read(await answered(answer, exchange(opaque=True), KEY))
+    assert got == body.replace(KEY.encode(), b"[redacted]")
+
+
+@pytest.mark.parametrize("key", ["x", "none", "stop", "EMPTY", "ollama"])
+async def test_a_placeholder_is_no_secret(key: str) -> None:
+    """Servers of one's own get keys such as `none`: words like that in a reply are left alone."""
+    body = json.dumps({"finish_reason": "stop", "text": f"{key} ollama EMPTY x"}).encode()
+    assert (await answered(Answer(200, JSON, body), secret=key)).body == body
+
+
+# streams
+
+
+async def test_a_stream_passes_byte_for_byte() -> None:
+    """All bytes in their order, in whole events, whatever pieces they came in; usage is known at the end."""
+    stream = b": hello\n\n" + b"".join(WHOLE).replace(b"\n\n", b"\r\n\r\n", 1)
+    for size in (1, 2, 3, 7, 50, len(stream)):
+        answer = Answer(200, EVENTS, *(stream[at : at + size] for at in range(0, len(stream), size)))
+        reply = await answered(answer, exchange(stream=True))
+        assert reply.chunks is not None
+        got = [piece async for piece in reply.chunks]
+        assert b"".join(got) == stream
+        assert all(piece.endswith((b"\n\n", b"\n\r\n")) for piece in got)
+        assert reply.usage is not None
+        assert reply.usage.total == 12
+        assert answer.is_closed
+
+
+@pytest.mark.parametrize("headers", [(), JSON, ((b"content-type", b"text/plain"),)])
+async def test_a_stream_must_be_events(headers: Headers) -> None:
+    """Something else where a stream was asked for is the provider's failure."""
+    answer = Answer(200, headers, b"{}")
+    assert (await failed(answer, exchange(stream=True))).error_code == "upstream_bad_reply"
+    assert answer.is_closed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "code"),
+    [
+        ((), "upstream_cut"),
+        ((b"",), "upstream_cut"),
+        ((ProviderFailed("cut", code="upstream_cut"),), "upstream_cut"),
+        ((b"data: {", ProviderTimeout("slow")), "upstream_timeout"),
+        ((b'{"error":{"message":"x"}}',), "upstream_bad_reply"),
+        ((b"<html>\n\n</html>\n\n",), "upstream_bad_reply"),
+        ((b"x" * (17 * 1024 * 1024),), "upstream_bad_reply"),
+    ],
+)
+async def test_before_the_first_event_a_stream_can_go_elsewhere(pieces: Sequence[bytes | Exception], code: str) -> None:
+    """What breaks before the first whole event is raised before there is a reply."""
+    answer = Answer(200, EVENTS, *pieces)
+    with pytest.raises(ProviderError) as caught:
+        await answered(answer, exchange(stream=True))
+    assert caught.value.error_code == code
+    assert answer.is_closed
+
+
+async def relayed(*pieces: bytes | Exception) -> tuple[bytes, ProviderError | None]:
+    """What a client got of a stream, and the error it ended with."""
+    reply = await answered(Answer(200, EVENTS, *pieces), exchange(stream=True))
+    assert reply.chunks is not None
+    got: list[bytes] = []
+    try:
+        async for piece in reply.chunks:
+            got.append(piece)  # noqa: PERF401 - what came before the error counts
+    except ProviderError as error:
+        return b"".join(got), error
+    return b"".join(got), None
+
+
+CUT = ProviderFailed("the reply was broken off", code="upstream_cut")
+
+
+@pytest.mark.parametrize("end", [None, CUT], ids=["closed", "broken"])
+async def test_a_cut_at_every_byte_is_never_complete(end: ProviderError | None) -> None:
+    """Cut anywhere before its finish, a stream ends with an error, and the client has seen whole events only."""
+    stream = b"".join(WHOLE)
+    for at in range(len(WHOLE[0]), len(b"".join(WHOLE[:3])) - 2):
+        got, error = await relayed(stream[:at], *([end] if end else []))
+        assert error is not None, at
+        assert stream.startswith(got)
+        assert all(piece.endswith(b"\n\n") for piece in events_of(got))
+        assert got.endswith(b"\n\n")
+
+
+@pytest.mark.parametrize("end", [None, CUT], ids=["closed", "broken"])
+async def test_a_cut_behind_the_finish_gives_no_half_event(end: ProviderError | None) -> None:
+    """After the last choice has finished a cut is no error, but half an event is never sent."""
+    stream = b"".join(WHOLE[:4])
+    behind = len(b"".join(WHOLE[:3]))
+    for at in range(behind, len(stream)):
+        got, _ = await relayed(stream[:at], *([end] if end else []))
+        is_unended = at >= len(stream) - 2  # the event is whole but for its blank line
+        assert got == stream[:behind] or (is_unended and got == stream[:at]), at
+
+
+async def test_one_finished_choice_does_not_finish_the_other() -> None:
+    """With two choices, a stream that breaks while one of them runs was cut."""
+    _, error = await relayed(chunk("a"), chunk("b", index=1), chunk(finish="stop"), chunk("c", index=1), CUT)
+    assert error is not None
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (chunk("a"), DONE),
+        (chunk("a"), DONE.rstrip()),
+        (chunk("a"), chunk(finish="stop")),
+        (chunk("a"), chunk(finish="stop"), USAGE),
+        (chunk("a"), DONE, CUT),
+        (chunk("a"), event({"error": {"message": "busy"}})),
+        (chunk("a") + DONE,),
+        (DONE,),
+        (chunk("a"), chunk(finish="stop"), *(b": ping\n\n" for _ in range(20))),
+    ],
+    ids=["done", "done unended", "no done", "usage", "cut after done", "error", "one", "only", "pings"],
+)
+async def test_streams_that_end_properly(pieces: Sequence[bytes | Exception]) -> None:
+    """`[DONE]`, a finish reason, or an error of the provider's own: all bytes pass and nothing is added."""
+    got, error = await relayed(*pieces)
+    assert error is None
+    assert got == b"".join(piece for piece in pieces if isinstance(piece, bytes))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [b'data: {"usage": {"x": "\xff"}}\n\n', b'data: {"usage": ' + b"[" * 100_000 + b"\n\n", b'data: "usage"\n\n'],
+)
+async def test_odd_usage_does_not_break_a_stream(last: bytes) -> None:
+    """A last event whose usage cannot be read costs the usage, not the stream."""
+    got, error = await relayed(chunk("a"), chunk(finish="stop"), last, DONE)
+    assert error is None
+    assert got.endswith(last + DONE)
+
+
+async def test_usage_is_the_last_that_was_stated() -> None:
+    """Vendors that state usage in every chunk count up: the last one counts."""
+    first = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+    null = event({"choices": [], "usage": None})
+    reply = await answered(Answer(200, EVENTS, chunk("a"), first, USAGE, null, DONE), exchange(stream=True))
+    await read(reply)
+    assert reply.usage is not None
+    assert reply.usage.total == 12
+
+
+# giving up
+
+
+async def close(reply: Reply) -> None:
+    await cast("AsyncGenerator[bytes, None]", reply.chunks).aclose()
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize("read_first", [True, False])
+async def test_a_reply_given_up_closes_its_connection(opaque: bool, read_first: bool) -> None:
+    """A running reply nobody goes on with, or nobody has begun with, costs its connection at once."""
+    answer = Answer(200, EVENTS, *WHOLE)
+    reply = await answered(answer, exchange(stream=True, opaque=opaque))
+    assert reply.chunks is not None
+    if read_first:
+        await anext(reply.chunks)
+    assert not answer.is_closed
+    await close(reply)
+    assert answer.is_closed
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    """Cancelled while the first event is awaited, or while the body is read, the connection is closed."""
+
+    class Hanging(Answer):
+        @override
+        async def chunks(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+    for ex, headers in ((exchange(), JSON), (exchange(stream=True), EVENTS)):
+        answer = Hanging(200, headers)
+        task = asyncio.create_task(answered(answer, ex))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert answer.is_closed
+
+
+async def test_an_opaque_reply_is_not_looked_at() -> None:
+    """Without a dialect a good reply streams through, whatever it is."""
+    answer = Answer(200, ((b"content-type", b"audio/mpeg"),), b"\xff\xf3", b"\x00\n\n")
+    reply = await answered(answer, exchange(opaque=True))
+    assert (await read(reply), reply.headers) == (b"\xff\xf3\x00\n\n", ((b"content-type", b"audio/mpeg"),))
+    assert answer.is_closed

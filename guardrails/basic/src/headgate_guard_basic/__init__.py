@@ -1,0 +1,230 @@
+"""Word and pattern checks, and the plugin that runs any installed check on requests and replies, whole or streamed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+from typing_extensions import override
+
+from headgate.context import Context
+from headgate.errors import InvalidRequest, Problem, RequestError, StartupError
+from headgate.exchange import Exchange
+from headgate.hooks import Check, CheckFactory, Hooks, Verdict, Window, hookimpl
+from headgate_guard_basic.checks import Forbids, contains, regex_match
+from headgate_guard_basic.groups import Group, changes_of, groups_of
+from headgate_guard_basic.results import NAME, Notes, Side, result_of
+from headgate_guard_basic.text import WHOLE
+
+__all__ = ["CheckConfig", "GuardBasic", "GuardBasicConfig"]
+
+_ROLES = ("assistant", "developer", "function", "system", "tool", "tool_definition", "user")
+
+
+class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One check to run. `check` is its id; without a dot it is one of `default.`.
+
+    `on` says where it runs. `deny: false` notes a failure and lets the text pass. `on_error` is what an error of the
+    check itself means. `roles` limits a check of requests to texts of these roles; empty means all.
+    """
+
+    check: str
+    on: list[Literal["request", "reply"]]
+    parameters: dict[str, Any] = {}
+    deny: bool = True
+    on_error: Literal["deny", "allow"] = "deny"
+    roles: list[str] = []
+
+
+class GuardBasicConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`checks` run in order. `passthrough` is for requests whose text cannot be read: opaque bodies and token lists."""
+
+    checks: list[CheckConfig] = []
+    passthrough: Literal["refuse", "allow"] = "refuse"
+
+
+class Entry(Struct, frozen=True):
+    """A configured check and its full id."""
+
+    id: str
+    config: CheckConfig
+    check: Check
+
+
+class GuardBasic(Hooks):
+    """Runs checks. A text that fails one with `deny` ends the exchange with status 446 and Portkey's `hook_results`."""
+
+    Config = GuardBasicConfig
+
+    def __init__(self, config: GuardBasicConfig) -> None:
+        self._config = config
+        self._request: Sequence[Entry] = ()
+        self._reply: Sequence[Entry] = ()
+        self.on_error = "deny" if any(check.on_error == "deny" for check in config.checks) else "allow"
+
+    @override
+    @hookimpl
+    def checks(self) -> Mapping[str, CheckFactory]:
+        return {"default.contains": contains, "default.regexMatch": regex_match}
+
+    @override
+    @hookimpl
+    def configure(self, ctx: Context) -> None:
+        problems: list[Problem] = []
+        entries: list[Entry] = []
+        for at, config in enumerate(self._config.checks):
+            place = f"checks[{at}]"
+            problems += _problems_of(config, place)
+            full = config.check if "." in config.check else f"default.{config.check}"
+            try:
+                entries.append(Entry(full, config, ctx.check(full, config.parameters)))
+            except StartupError as error:
+                problems += [Problem(f"`{place}`: {problem.message}") for problem in error.problems]
+        if problems:
+            raise StartupError(problems)
+        self._request = [entry for entry in entries if "request" in entry.config.on]
+        self._reply = [entry for entry in entries if "reply" in entry.config.on]
+        self.hold_chars = max((entry.check.hold_chars for entry in self._reply), default=0)
+
+    @override
+    @hookimpl
+    async def guard_request(self, ex: Exchange) -> None:
+        if self._config.passthrough == "refuse" and self._is_unreadable(ex):
+            raise InvalidRequest(
+                f"guardrails cannot read this `{ex.operation.name}` request; the operator can let such requests through "
+                f"with `passthrough: allow` of plugin `{NAME}`",
+                code="cannot_inspect",
+            )
+        notes = Notes.of(ex)
+        if not self._request or notes.judged == hash(ex.body):
+            return
+        groups = groups_of(ex.texts())
+        await _run(self._request, groups, notes, "request")
+        changes = changes_of(groups)
+        if changes:
+            ex.replace_texts(changes)
+        notes.judged = hash(ex.body)
+
+    @override
+    @hookimpl
+    async def guard_chunk(self, ex: Exchange, window: Window) -> str | None:
+        if self.hold_chars < WHOLE:
+            return await self._judge_window(window, Notes.of(ex)) if self._reply else None
+        if not window.is_last:
+            return None
+        group = Group(window.channel)
+        group.texts.append(window.text)
+        await _run(self._reply, [group], Notes.of(ex), "reply")
+        return group.text
+
+    @override
+    @hookimpl
+    async def guard_reply(self, ex: Exchange) -> None:
+        groups = groups_of(ex.reply_texts()) if self._reply else []
+        await _run(self._reply, groups, Notes.of(ex), "reply")
+        changes = changes_of(groups)
+        if changes:
+            ex.replace_reply_texts(changes)
+
+    def _is_unreadable(self, ex: Exchange) -> bool:
+        if ex.dialect is None:
+            return bool(self._reply or (self._request and ex.body))
+        return bool(self._request) and any(_has_tokens(ex.json.get(field)) for field in ("input", "prompt"))
+
+    async def _judge_window(self, window: Window, notes: Notes) -> str:
+        """Judge a running stream. A check that knows no windows sees what it asked to see: what was sent, and what is held."""
+        for entry in self._reply:
+            verdict = await _ask(entry, window)
+            text = verdict.text if verdict.outcome == "transformed" else None
+            if text is not None and text.startswith(window.before):
+                window = Window(window.channel, text.removeprefix(window.before), window.before, window.is_last)
+            elif text is not None:
+                verdict = Verdict("fail", "text was to be replaced that has been sent")
+            results = [result_of(entry.id, verdict, window.channel, 0.0)]
+            _deny(entry, results, notes, "reply")
+            notes.add("reply", results)
+        return window.text
+
+
+def _problems_of(config: CheckConfig, place: str) -> list[Problem]:
+    problems = [
+        Problem(f"`{place}.roles`: `{role}` is no role; known are {', '.join(_ROLES)}")
+        for role in config.roles
+        if role not in _ROLES
+    ]
+    if not config.on:
+        problems.append(Problem(f"`{place}.on` must name `request`, `reply` or both"))
+    return problems
+
+
+def _has_tokens(value: Any) -> bool:
+    """Whether a list holds token numbers, which no check can read."""
+    return isinstance(value, list) and any(isinstance(item, int | list) for item in cast("list[object]", value))
+
+
+async def _run(entries: Sequence[Entry], groups: Sequence[Group], notes: Notes, side: Side) -> None:
+    """Run checks one after another, each on what the ones before it left. Raises Blocked at the first denial."""
+    results: list[dict[str, Any]] = []
+    for entry in entries:
+        started = time.perf_counter()
+        worst, where = Verdict("pass"), ""
+        for group in groups:
+            if side == "request" and entry.config.roles and group.role not in entry.config.roles:
+                continue
+            verdict = await _judge(entry, group)
+            if _RANK[verdict.outcome] > _RANK[worst.outcome]:
+                worst, where = verdict, group.where
+        results.append(result_of(entry.id, worst, where, time.perf_counter() - started))
+        _deny(entry, results, notes, side)
+    notes.add(side, results)
+
+
+_RANK = {"pass": 0, "transformed": 1, "error": 2, "fail": 3}
+
+
+def _deny(entry: Entry, results: list[dict[str, Any]], notes: Notes, side: Side) -> None:
+    """Note the results and refuse, if `entry`, whose result is the last, failed and denies."""
+    if entry.config.deny and not results[-1]["verdict"]:
+        notes.add(side, results, is_denied=True)
+        raise notes.blocked(side, entry.id)
+
+
+async def _judge(entry: Entry, group: Group) -> Verdict:
+    """The verdict on a group: on each part, so that each is changed where it stands, and on all parts joined.
+
+    A check that needs the whole text cannot fail on a part.
+    """
+    changed = False
+    if len(group.texts) > 1:
+        for at, text in enumerate(group.texts):
+            verdict = await _ask(entry, text)
+            if verdict.outcome == "transformed" and verdict.text is not None:
+                group.texts[at], changed = verdict.text, True
+            elif verdict.outcome == "fail" and entry.check.hold_chars < WHOLE:
+                return verdict
+    verdict = await _ask(entry, group.text)
+    if verdict.outcome == "transformed" and verdict.text is not None:
+        group.replace(verdict.text)
+    return Verdict("transformed") if changed and verdict.outcome == "pass" else verdict
+
+
+async def _ask(entry: Entry, text: str | Window) -> Verdict:
+    """The check's verdict; `error` only where the configuration allows errors."""
+    try:
+        if isinstance(text, str):
+            verdict = await entry.check.judge(text) if text else Verdict("pass")
+        elif isinstance(entry.check, Forbids):
+            verdict = entry.check.judge_window(text)
+        else:
+            verdict = await entry.check.judge(text.before + text.text)
+        if verdict.outcome == "error":
+            raise RuntimeError(f"check `{entry.id}`: {verdict.reason}")
+    except RequestError:
+        raise
+    except Exception as error:
+        if entry.config.on_error == "deny":
+            raise
+        return Verdict("error", f"{type(error).__name__} in the check")
+    return verdict
