@@ -189,7 +189,8 @@ def _struct(title: str, kind: type[msgspec.Struct], without: set[str] | None = N
             default = "required" if made is msgspec.NODEFAULT else made()
         if isinstance(default, msgspec.Struct):
             default = "see below"
-        shown = default if default in {"required", "see below"} else f"`{json.dumps(default, default=str)}`"
+        words = isinstance(default, str) and default in {"required", "see below"}
+        shown = default if words else f"`{json.dumps(default, default=str)}`"
         lines.append(f"| `{field.name}` | {_type(field.type)} | {shown} |\n")
     return lines
 

@@ -676,16 +676,23 @@ async def test_the_whole_call_begins_with_the_call(server: Server, upstream: Aio
 
 async def test_time_before_the_head_counts(server: Server, upstream: AiohttpUpstream) -> None:
     """What the head took is taken off the time the body has."""
-    loop = asyncio.get_running_loop()
 
     async def answer(connection: Connection) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
         await dripping(DRIP, b"x", 0.02)(connection)
 
     server.answer = answer
-    began = loop.time()
-    await refused(upstream, server.request(timeouts=Timeouts(gap_s=0.1, total_s=0.5)))
-    assert loop.time() - began < 0.75
+    response = await upstream.send(server.request(timeouts=Timeouts(gap_s=0.3, total_s=0.6)))
+    got: list[bytes] = []
+
+    async def read() -> None:
+        async for piece in response.chunks():
+            got.append(piece)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(ProviderTimeout):
+        await read()
+    response.close()
+    assert len(b"".join(got)) < 15
 
 
 # giving up
@@ -735,11 +742,11 @@ async def test_a_thousand_random_cancels_leave_nothing(server: Server, upstream:
     for start in range(0, 1000, 50):
         tasks = [asyncio.create_task(call(start + at)) for at in range(50)]
         for task in tasks:
-            asyncio.get_running_loop().call_later(rng.random() * 0.03, task.cancel)
+            asyncio.get_running_loop().call_later(rng.random() * 0.02, task.cancel)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
         cancelled += sum(isinstance(result, asyncio.CancelledError) for result in results)
-    assert cancelled > 200
+    assert cancelled > 50
     await call(1000)
     await upstream.close()
     await eventually(lambda: server.open == 0, "every connection was closed")

@@ -61,7 +61,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return ("{" + ",".join(written) + "}").encode("utf-8", "replace")
 
 
-brief = settings(max_examples=60)
+brief = settings(max_examples=60, deadline=None)
 
 
 def nested(depth: int, kinds: str) -> bytes:
@@ -78,6 +78,7 @@ def nested(depth: int, kinds: str) -> bytes:
 # probing
 
 
+@settings(deadline=None)
 @given(st.binary())
 @example(b"")
 @example(b"[]")
@@ -126,6 +127,7 @@ def test_any_near_json_is_a_probe_or_refused(text: str) -> None:
         probe_body(text.encode())
 
 
+@settings(deadline=None)
 @given(st.binary())
 @example(b'{"a":' + b"1" * 10_000 + b"}")
 @example(b'{"a":"\\ud800"}')
@@ -313,6 +315,7 @@ def test_overrides_replace_whole_members(body: bytes, overrides: dict[str, Any])
 # replacing text
 
 
+@settings(deadline=None)
 @given(VALUES, st.text())
 def test_replacing_copies_only_the_way(value: Any, text: str) -> None:
     """The original is never changed, and what is beside the way is shared, not copied."""

@@ -233,13 +233,11 @@ def test_check_prints_all_problems(headgate: Any) -> None:
 
 
 def test_check_finds_what_only_composing_shows(headgate: Any) -> None:
-    """Missing keys and unknown deployments in models, both at once, beside mistakes of the file."""
-    write(
-        f"{GOOD}typo: 1\n".replace("one: {provider: demo}", "one: {provider: vendor}").replace("one/echo", "two/echo")
-    )
+    """Missing keys and unknown deployments in models, both at once, with their lines."""
+    write(GOOD.replace("one: {provider: demo}", "one: {provider: vendor}").replace("one/echo", "two/echo"))
     run = headgate("check")
-    assert run.code == 1
-    for words in ("`typo`", "`api_key` is missing", "deployment `two` is not known"):
+    assert (run.code, len(run.errors)) == (1, 2)
+    for words in ("headgate.yaml:2:13: `providers.one`: `api_key` is missing", "deployment `two` is not known"):
         assert words in run.err, words
 
 

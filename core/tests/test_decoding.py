@@ -7,7 +7,7 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.errors import ProviderFailed
@@ -60,6 +60,7 @@ def test_a_body_in_any_pieces(name: str, size: int, body: bytes) -> None:
     assert decoded(name.upper(), pieces_of(encoded, size)) == body
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(1, 40))
 def test_any_body_survives(body: bytes, size: int) -> None:
     """Whatever the body is."""
@@ -88,6 +89,7 @@ def test_a_broken_body_is_refused(name: str, at: int) -> None:
     assert caught.value.error_code == "upstream_bad_encoding"
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=3, max_size=60))
 def test_garbage_is_refused(data: bytes) -> None:
     """Bytes that are no gzip are refused, and nothing but ProviderFailed is raised."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -126,6 +126,7 @@ def test_plain_aliases_work() -> None:
     assert held.value == {"a": {"t": 1}, "b": {"t": 1}, "c": {"t": 1, "u": 2}}
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 @example("a: !!timestamp x")
 @example("a: !!int '_'")
@@ -158,6 +159,7 @@ SIGNS = (
 PIECES = st.lists(st.sampled_from(SIGNS), max_size=25).map("".join)
 
 
+@settings(deadline=None)
 @given(PIECES)
 def test_any_near_yaml_is_a_document_or_refused(text: str) -> None:
     """Text made of YAML's own signs, tags and aliases."""

@@ -22,7 +22,7 @@ from headgate.plan import Plan, Plugin, Registry, compile_plan
 
 SECRET = "project-x"
 Judge = Callable[[Exchange, Window], Awaitable[str | None]]
-brief = settings(max_examples=60)
+brief = settings(max_examples=60, deadline=None)
 
 
 class Chunked(Hooks):

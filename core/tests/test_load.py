@@ -416,13 +416,14 @@ def check(text: str) -> None:
     assert all("\n" not in str(problem) for problem in found)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(mutated())
 def test_a_mutated_file_is_loaded_or_refused(text: str) -> None:
     """Typing mistakes of every kind end in a configuration or in StartupError."""
     check(text)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 @example("plugins: [!!bool x]")
 @example("models: &a {x: *a}")
@@ -446,7 +447,7 @@ SECTIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(SECTIONS, ODD | st.dictionaries(st.sampled_from(["main", "guard", "body_bytes"]), ODD)))
 def test_any_values_are_loaded_or_refused(data: dict[str, Any]) -> None:
     """Well-formed files whose sections hold anything."""

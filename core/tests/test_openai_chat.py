@@ -21,6 +21,7 @@ from headgate.chat import (
     ChatRequest,
     Choice,
     ErrorEvent,
+    ExtraDelta,
     File,
     Finish,
     Image,
@@ -49,7 +50,7 @@ Json = dict[str, Any]
 
 CHAT = OpenAIChat()
 CORPUS = Path(os.environ.get("HEADGATE_CORPUS") or Path(__file__).parents[2].parent / "shared" / "corpus")
-brief = settings(max_examples=60)
+brief = settings(max_examples=60, deadline=None)
 
 
 def encoded(data: Any) -> bytes:
@@ -201,18 +202,33 @@ def replies(draw: st.DrawFn) -> Json:
     return {**reply, **({} if usage is None else {"usage": usage}), **draw(EXTRAS)}
 
 
+def until_finished(held: Sequence[StreamEvent]) -> list[StreamEvent]:
+    """What is left when nothing follows the finish of its choice."""
+    finished: set[int] = set()
+    kept: list[StreamEvent] = []
+    for event in held:
+        index = cast("Any", event).index
+        if index not in finished:
+            kept.append(event)
+        if isinstance(event, Finish):
+            finished.add(index)
+    return kept
+
+
 EVENTS = st.lists(
     st.builds(TextDelta, WORDS.filter(bool), st.integers(0, 2))
     | st.builds(ReasoningDelta, WORDS.filter(bool), st.integers(0, 2))
     | st.builds(RefusalDelta, WORDS.filter(bool), st.integers(0, 2))
     | st.builds(ToolCallDelta, st.integers(0, 2), WORDS.filter(bool), st.integers(0, 2))
+    | st.builds(ExtraDelta, st.just({"audio": {"transcript": "a"}}), st.integers(0, 2))
     | st.builds(Finish, st.sampled_from(["stop", "length", "tool_calls", "content_filter"]), st.integers(0, 2)),
     max_size=8,
-)
+).map(until_finished)
 
 # round trips
 
 
+@settings(deadline=None)
 @given(requests())
 def test_a_request_keeps_its_meaning(data: Json) -> None:
     """Decoded, encoded and decoded again, a request means what it meant."""
@@ -244,6 +260,7 @@ def test_a_request_keeps_its_members(data: Json) -> None:
     assert result == expected
 
 
+@settings(deadline=None)
 @given(replies())
 @example({"choices": [{"index": 0, "message": {"role": "assistant", "content": None, "refusal": "no"}}]})
 @example({"choices": [{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "length"}]})
@@ -253,6 +270,7 @@ def test_a_reply_keeps_its_meaning(data: Json) -> None:
     assert canonical(CHAT.decode_reply(CHAT.encode_reply(first))) == canonical(first)
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_a_stream_keeps_its_meaning(held: list[StreamEvent]) -> None:
     """Encoded and decoded again, the events of a stream are the same, in the same order."""
@@ -470,7 +488,7 @@ def test_an_image_by_its_bytes_is_sent_as_a_data_url() -> None:
 
 
 def test_what_the_dialect_cannot_say_is_refused() -> None:
-    """Another provider's reasoning item is refused by name, never sent without its signature."""
+    """Another provider's reasoning item, bytes of no type and a failed tool are refused, never sent as something else."""
     part = Reasoning("x", Opaque("anthropic", "a", b"sig"))
     with pytest.raises(UnsupportedField):
         CHAT.encode_request(ChatRequest("m", (Message("assistant", (part,)),)))
@@ -596,7 +614,8 @@ def test_custom_tool_calls_stream_their_input() -> None:
     """A custom tool's call has a name, and its input comes as deltas, as a whole answer's has."""
     call = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "sql", "input": "select"}}
     events = CHAT.stream_decoder().feed(data_event(encoded({"choices": [{"delta": {"tool_calls": [call]}}]})))
-    assert list(events[1:]) == [ToolCallStart(0, "a", "sql"), ToolCallDelta(0, "select")]
+    assert list(events[1:]) == [ToolCallStart(0, "a", "sql", custom=True), ToolCallDelta(0, "select")]
+    assert canonical(replayed(events)) == canonical(events)
 
 
 def test_thinking_parts_are_reasoning() -> None:
@@ -609,6 +628,82 @@ def test_thinking_parts_are_reasoning() -> None:
     assert whole.choices[0].message.parts == (Reasoning("hm"), Text("4"))
     events = CHAT.stream_decoder().feed(data_event(encoded({"choices": [{"delta": {"content": content}}]})))
     assert list(events[1:]) == [ReasoningDelta("hm"), TextDelta("4")]
+
+
+def chunk(delta: Json | None = None, finish: str | None = None, **members: Any) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return data_event(encoded({"id": "x", "model": "m", "choices": choices, **members}))
+
+
+def decoded(*chunks: bytes) -> list[StreamEvent]:
+    decoder = CHAT.stream_decoder()
+    return [event for raw in chunks for event in decoder.feed(raw)]
+
+
+def test_what_vendors_repeat_is_said_once() -> None:
+    """A filter chunk first, usage in every chunk and a finish reason twice: one start, one finish, the last usage."""
+    one, two = ({"prompt_tokens": 1, "completion_tokens": count} for count in (1, 2))
+    held = decoded(
+        chunk(prompt_filter_results=[], id="", model=""),
+        chunk({"content": "a"}, usage=one),
+        chunk({"content": ""}, "stop", usage=two),
+        chunk({"content": ""}, "stop", usage=two),
+        DONE,
+    )
+    assert held == [Start("x", "m"), TextDelta("a"), Finish("stop", 0, "stop"), UsageEvent(Usage(1, 2, raw=two))]
+
+
+def test_usage_without_finish_is_said_at_the_end() -> None:
+    """Usage before any finish reason waits for the end of the stream."""
+    usage = {"prompt_tokens": 1}
+    assert decoded(chunk({"content": "a"}, usage=usage))[2:] == []
+    assert decoded(chunk({"content": "a"}, usage=usage), DONE)[2:] == [UsageEvent(Usage(1, raw=usage))]
+
+
+def test_text_behind_the_finish_is_a_failure() -> None:
+    """Text that no event can carry any more is not dropped silently."""
+    with pytest.raises(ProviderFailed, match="behind its finish reason"):
+        decoded(chunk({"content": "a"}, "stop"), chunk({"content": "b"}))
+
+
+def test_calls_without_an_index_are_told_apart_by_their_id() -> None:
+    """Mistral sends whole calls without an index; a piece without an id belongs to the last call."""
+    one, two = ({"id": name, "function": {"name": name, "arguments": "{"}} for name in "ab")
+    held = decoded(
+        chunk({"tool_calls": [one]}),
+        chunk({"tool_calls": [two]}),
+        chunk({"tool_calls": [{"function": {"arguments": "}"}}]}),
+    )
+    assert held[1:] == [
+        ToolCallStart(0, "a", "a"),
+        ToolCallDelta(0, "{"),
+        ToolCallStart(1, "b", "b"),
+        ToolCallDelta(1, "{"),
+        ToolCallDelta(1, "}"),
+    ]
+
+
+def test_legacy_function_calls_are_calls_by_name() -> None:
+    """`function_call` is a tool call whose id is its name, whole and streamed, so that its result finds it."""
+    legacy = {"function_call": {"name": "f", "arguments": "{}"}}
+    whole = CHAT.decode_reply(encoded({"choices": [{"message": {"content": None, **legacy}}]}))
+    assert whole.choices[0].message.parts == (ToolCall("f", "f", "{}"),)
+    assert decoded(chunk(legacy))[1:] == [ToolCallStart(0, "f", "f"), ToolCallDelta(0, "{}")]
+
+
+def test_vendor_members_of_a_delta_ride_along() -> None:
+    """What has no event of its own, such as a thought signature, is kept by name and comes out again."""
+    signature = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+    call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f"}, **signature}
+    held = decoded(chunk({"role": "assistant", "audio": {"id": "a"}, "tool_calls": [call]}))
+    assert held[1:] == [ToolCallStart(0, "a", "f", extra=signature), ExtraDelta({"audio": {"id": "a"}})]
+    assert canonical(replayed(held)) == canonical(held)
+
+
+def test_an_error_may_be_the_event_itself() -> None:
+    """Servers such as vLLM send `{"object": "error", "message": …}` without an envelope."""
+    held = decoded(data_event(encoded({"object": "error", "message": "no", "code": 400})))
+    assert held == [ErrorEvent("no", "400", {"message": "no", "code": 400})]
 
 
 def test_a_provider_error_ends_the_events() -> None:
@@ -672,6 +767,7 @@ ODD: Values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(REQUEST_NAMES), ODD))
 @example({"messages": [{"role": ["user"], "content": 5}]})
 @example({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]})
@@ -689,6 +785,7 @@ def test_odd_requests_are_well_typed_or_refused(data: Json) -> None:
     assert all(isinstance(message.text, str) for message in held.messages)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "id", "created", "model"]), ODD))
 @example({"choices": [{"message": {"content": "x"}, "finish_reason": ["stop"]}]})
 @example({"choices": [], "usage": {"prompt_tokens": "many"}})
@@ -698,6 +795,7 @@ def test_odd_replies_are_read_or_refused(data: Json) -> None:
         assert isinstance(CHAT.decode_reply(encoded(data)), ChatReply)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "id", "created", "error"]), ODD))
 @example({"choices": [{"delta": {}, "finish_reason": ["stop"]}]})
 @example({"choices": [{"index": "first", "delta": {"content": "x"}}]})
@@ -791,8 +889,21 @@ def test_every_text_of_a_request_can_be_replaced() -> None:
                 }
             ]
         },
+        {"tools": [{"function": {"name": "f", "parameters": {"properties": {"a": {"description": "HIDDEN"}}}}}]},
+        {"tools": [{"custom": {"name": "f", "format": {"grammar": {"definition": "HIDDEN"}}}}]},
+        {"response_format": {"json_schema": {"schema": {"anyOf": [{"title": "HIDDEN"}]}}}},
     ],
-    ids=["prediction", "prediction parts", "custom tool", "function", "reasoning details", "thinking"],
+    ids=[
+        "prediction",
+        "prediction parts",
+        "custom tool",
+        "function",
+        "reasoning details",
+        "thinking",
+        "schema",
+        "grammar",
+        "response format",
+    ],
 )
 def test_no_text_of_a_request_hides_from_guardrails(members: Json) -> None:
     """Texts a model reads outside of the usual messages are places too."""
@@ -805,8 +916,9 @@ def test_no_text_of_a_request_hides_from_guardrails(members: Json) -> None:
         {"content": None, "audio": {"id": "a", "transcript": "HIDDEN"}},
         {"content": "x", "reasoning_details": [{"type": "reasoning.text", "text": "HIDDEN"}]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "HIDDEN"}]}]},
+        {"content": [{"type": "thinking", "thinking": "HIDDEN"}]},
     ],
-    ids=["audio transcript", "reasoning details", "thinking"],
+    ids=["audio transcript", "reasoning details", "thinking", "thinking as text"],
 )
 def test_no_text_of_an_answer_hides_from_guardrails(message: Json) -> None:
     """Transcripts and thoughts in vendors' own places are seen, whole and streamed."""

@@ -237,7 +237,7 @@ async def test_other_errors_get_an_envelope(body: bytes, words: str) -> None:
     assert reply.status == 502
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(), st.integers(400, 599))
 async def test_any_error_body_becomes_an_envelope(body: bytes, status: int) -> None:
     """Whatever the bytes, a client gets an error it can parse, with the provider's status."""
@@ -292,7 +292,7 @@ async def test_secret_headers_of_a_deployment_never_come_back(opaque: bool) -> N
     assert json.loads(await read(reply)) == {"a": "[redacted]", "b": "[redacted]"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=40), st.binary(max_size=40), st.integers(1, 9))
 async def test_other_bytes_of_an_opaque_reply_are_kept(before: bytes, after: bytes, size: int) -> None:
     """Around a taken-out key every byte stays, also ends that look like its beginning."""

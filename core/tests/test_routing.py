@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headgate.errors import StartupError
@@ -210,6 +210,7 @@ ODD = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(ODD)
 @example({"provider": "openai", "retry": {"attempts": 1e300}})
 @example({"provider": "openai", "model": ["x"]})

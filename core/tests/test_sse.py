@@ -39,7 +39,7 @@ STREAMS = st.lists(st.tuples(LINES | st.just(""), BREAKS), max_size=14).map(
     lambda lines: "".join(text + end for text, end in lines).encode()
 )
 _LINE_END = re.compile(rb"\r\n|\n|\r")
-brief = settings(max_examples=60)
+brief = settings(max_examples=60, deadline=None)
 
 
 def split(pieces: list[bytes]) -> tuple[bytes, bytes]:
@@ -70,6 +70,7 @@ def cut_at(data: bytes, places: list[int]) -> list[bytes]:
 # splitting
 
 
+@settings(deadline=None)
 @given(STREAMS)
 @example(b"data: a\r\rdata: b")
 @example(b"data: a\n\r\r\ndata: b\n\n")
@@ -82,6 +83,7 @@ def test_every_single_split_gives_the_same(stream: bytes) -> None:
         assert meaning([stream[:at], stream[at:]]) == expected, at
 
 
+@settings(deadline=None)
 @given(STREAMS)
 @example(b"data: a\r\rdata: b")
 def test_single_bytes_give_the_same(stream: bytes) -> None:
@@ -106,6 +108,7 @@ def test_a_long_mixed_stream_in_a_thousand_random_cuts() -> None:
         assert split(cut_at(stream, rng.sample(range(len(stream)), rng.randint(1, 12)))) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=12), max_size=12))
 def test_bytes_are_never_changed(pieces: list[bytes]) -> None:
     """Whatever comes in comes out, in order, even if it is no event stream at all."""
@@ -155,6 +158,7 @@ def test_many_small_events_may_be_larger_together() -> None:
 # single events
 
 
+@settings(deadline=None)
 @given(STREAMS)
 @example(b"data: a\n\n\n")
 @example(b"\n\n\n\n")
@@ -168,6 +172,7 @@ def test_the_events_of_a_slice_are_the_slice(stream: bytes) -> None:
     assert b"".join(events_of(rest)) == rest
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([b"data: 1", b"data: {}", b": c", b"event: e\ndata: 2"]), BREAKS), max_size=9)
 )
@@ -208,6 +213,7 @@ def test_the_data_of_an_event(event: bytes, expected: bytes) -> None:
     assert data_of(event) == expected
 
 
+@settings(deadline=None)
 @given(st.binary().map(lambda data: data.replace(b"\n", b"").replace(b"\r", b"")))
 def test_data_survives_its_event(data: bytes) -> None:
     """What is put into an event is what is read from it."""

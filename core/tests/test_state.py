@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.state import MemoryStateStore
@@ -71,6 +71,7 @@ async def test_the_least_recently_used_goes_first() -> None:
     assert [await store.get(key) for key in (b"a", b"b", b"c", b"d")] == [b"1", b"2", None, b"1"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("gsadt"), st.sampled_from([b"x", b"y", b"z"]), st.integers(0, 5))))
 async def test_it_behaves_as_a_dictionary_with_limits(steps: list[tuple[str, bytes, int]]) -> None:
     """Any sequence of calls gives what a plain dictionary with expiry times gives."""

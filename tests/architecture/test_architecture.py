@@ -28,6 +28,8 @@ TOP = {
     "CONTRIBUTING.md",
 }
 DIALECT_PROVIDERS = {"headgate-openai"}
+LOCAL_PROVIDERS = {"demo"}
+"""Providers that send nothing over a network, so that the contract suite has nothing to replay."""
 GROUPS = {
     "plugins": {"headgate.plugins"},
     "providers": {"headgate.providers", "headgate.catalogues"},
@@ -130,18 +132,19 @@ def test_every_hook_is_documented_and_tested() -> None:
 def test_every_provider_package_runs_the_contract() -> None:
     """A provider's tests subclass the contract suite."""
     for folder in PACKAGES:
-        if folder.parent.name == "providers":
+        if folder.parent.name == "providers" and folder.name not in LOCAL_PROVIDERS:
             text = "".join(path.read_text("utf-8") for path in (folder / "tests").glob("test_*.py"))
             assert "ProviderContract" in text, folder.name
 
 
 def test_files_stay_small() -> None:
-    """A source file has at most 500 lines: past that, two things live in it."""
+    """A source file has at most 500 lines, a test file 800: past that, two things live in it."""
     long = {
         str(path.relative_to(ROOT)): count
-        for shelf in SHELVES
+        for shelf in (*SHELVES, "tests")
         for path in (ROOT / shelf).rglob("*.py")
-        if ".venv" not in path.parts and (count := len(path.read_text("utf-8").splitlines())) > 500
+        if "node_modules" not in path.parts
+        and (count := len(path.read_text("utf-8").splitlines())) > (800 if "tests" in path.parts else 500)
     }
 
     assert long == {}

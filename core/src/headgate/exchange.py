@@ -262,6 +262,7 @@ class Exchange:
 
     def replace_reply_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
         """Put new text in place of what `reply_texts()` found."""
-        if self.reply is not None:
-            body = replace_paths(decode_object(self.reply.body), ((place.path, text) for place, text in changes))
+        if self.reply is not None and self.dialect is not None:
+            listed = ((place.path, text) for place, text in changes)
+            body = self.dialect.replace_reply_texts(decode_object(self.reply.body), listed)
             self.reply.body = msgspec.json.encode(body)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
+from typing_extensions import override
 
 from headgate.builtin import CallerCredential, Core, ModelRoute, OpenAccess
 from headgate.config import Loaded
@@ -18,7 +19,7 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.hooks import STAGES
-from headgate.plan import Plan, Plugin, collect, compile_plan, implements
+from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements
 from headgate.provider import DeploymentConfig, Provider
 from headgate.routing import decode_target
 from headgate.upstream import Upstream
@@ -82,7 +83,7 @@ class Gateway:
             except StartupError as error:
                 self.reload_error = tuple(str(problem) for problem in error.problems)
                 log.error("the new configuration is refused, the last good one stays", problems=self.reload_error)
-                _publish(self.context, old.plan, old.loaded)
+                _publish(self.context, old.plan.registry, old.plan.deployments, old.loaded.config.state)
                 return False
             self.reload_error = ()
             self.generation = Generation(loaded, plan, old.number + 1)
@@ -161,6 +162,15 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
     loaded.document.raise_problems()
     known = _Deployments(deployments, loaded, ctx.upstream)
     route = ModelRoute(models, known.find)
+    _publish(ctx, registry, known, config.state)
+    for plugin in plugins:
+        try:
+            plugin.hooks.configure(ctx)
+        except StartupError as error:
+            problems += [Problem(f"plugin `{plugin.name}`: {problem}") for problem in error.problems]
+        except Exception as error:
+            problems.append(Problem(f"plugin `{plugin.name}` cannot be configured: {type(error).__name__}: {error}"))
+    _raise(problems)
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets)
     if config.auth.mode != "keys":
@@ -170,15 +180,6 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
         path = ("auth", "mode")
         loaded.document.problem(path, "is `keys`, but no enabled plugin authenticates: enable `keys`, or set `open`")
         loaded.document.raise_problems()
-    _publish(ctx, plan, loaded)
-    for plugin in plugins:
-        try:
-            plugin.hooks.configure(ctx)
-        except StartupError as error:
-            problems += [Problem(f"plugin `{plugin.name}`: {problem}") for problem in error.problems]
-        except Exception as error:
-            problems.append(Problem(f"plugin `{plugin.name}` cannot be configured: {type(error).__name__}: {error}"))
-    _raise(problems)
     return plan
 
 
@@ -198,6 +199,10 @@ class _Deployments(dict[str, Provider]):
             raise KeyError(name)  # a server of the operator's own is reached only where the file says so
         provider = self[name] = _keyless(kind)(name, kind.Config(provider=name), self._upstream)
         return provider
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and self.find(name) is not None)
 
     def find(self, name: str) -> Provider | None:
         """The deployment of that name, or None."""
@@ -268,13 +273,13 @@ def _models(
     return models
 
 
-def _publish(ctx: Context, plan: Plan, loaded: Loaded) -> None:
+def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], state: str) -> None:
     """Let plugins see the newest configuration through the context they hold."""
-    ctx.checks = plan.registry.checks
-    ctx.deployments = tuple(plan.deployments)
-    ctx.strategies = tuple(plan.registry.strategies)
+    ctx.checks = registry.checks
+    ctx.deployments = deployments
+    ctx.strategies = tuple(registry.strategies)
     if not hasattr(ctx, "state"):
-        ctx.state = plan.registry.stores[loaded.config.state](ctx)
+        ctx.state = registry.stores[state](ctx)
 
 
 def _kept_plugin(old: Generation | None, name: str, kind: type[Any], settings: Struct | None) -> Any:

@@ -1,20 +1,20 @@
 """Guardrails on a running stream: text is held back until it has been judged, then its own bytes are released.
 
 Each text flow of a stream (a choice's content, a tool call's arguments) is a channel. An event is released when every
-piece of text in it lies at least `hold` characters behind the end of its channel, or when the channel has ended.
+piece of text in it has at least `hold` characters of its channel behind it, or when the channel has ended.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from headgate.body import decode_object, replace_paths
+from headgate.body import decode_object
 from headgate.dialects import Dialect, TextPlace
-from headgate.dialects.sse import data_event, data_of, events_of
+from headgate.dialects.sse import data_event, data_of, events_of, lines_of
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
 from headgate.folds import bounded, every, fail
@@ -25,29 +25,37 @@ MAX_HELD_BYTES = 32 * 1024 * 1024
 
 
 class _Event:
-    """A held event: its bytes, its decoded data, and the pieces of text in it with their end in their channel."""
+    """A held event: its bytes, its decoded data, and the pieces of text in it."""
 
     __slots__ = ("changes", "data", "pieces", "raw")
 
-    def __init__(self, raw: bytes, data: dict[str, Any], pieces: list[tuple[TextPlace, int]]) -> None:
+    def __init__(self, raw: bytes, data: dict[str, Any], pieces: list[TextPlace]) -> None:
         self.raw = raw
         self.data = data
         self.pieces = pieces
         self.changes: dict[tuple[str | int, ...], str] = {}
 
-    def bytes(self) -> bytes:
+    def text_of(self, place: TextPlace) -> str:
+        return self.changes.get(place.path, place.text)
+
+    def bytes(self, dialect: Dialect) -> bytes:
+        """Its own bytes, or with replaced text its other fields and new data."""
         if not self.changes:
             return self.raw
-        return data_event(msgspec.json.encode(replace_paths(self.data, self.changes.items())))
+        others = [line + b"\n" for line in lines_of(self.raw) if line and not line.startswith(b"data:")]
+        data = msgspec.json.encode(dialect.replace_reply_texts(self.data, self.changes.items()))
+        return b"".join(others) + data_event(data)
 
 
 class _Channel:
-    __slots__ = ("pending", "received", "sent")
+    __slots__ = ("choice", "has_ended", "pending", "sent", "start")
 
-    def __init__(self) -> None:
+    def __init__(self, choice: str) -> None:
+        self.choice = choice
         self.pending = ""
-        self.received = 0
         self.sent = ""
+        self.start = 0
+        self.has_ended = False
 
 
 class StreamGuard:
@@ -70,7 +78,7 @@ class StreamGuard:
                 touched |= self._take(raw)
             if self._hold >= 0:
                 for name in touched:
-                    await self._judge(name, is_last=False)
+                    await self._judge(name, is_last=self._channels[name].has_ended)
             released = self._release(is_last=False)
             if released:
                 yield released
@@ -90,25 +98,35 @@ class StreamGuard:
                 decoded = decode_object(data)
             except InvalidRequest:
                 raise ProviderFailed("a stream event is not JSON", code="upstream_bad_reply") from None
-        pieces: list[tuple[TextPlace, int]] = []
+        pieces = [place for place in self._dialect.event_texts(decoded) if place.text]
         touched: set[str] = set()
-        for place in self._dialect.event_texts(decoded):
-            if place.text:
-                channel = self._channels.setdefault(place.channel, _Channel())
-                channel.pending += place.text
-                channel.received += len(place.text)
-                pieces.append((place, channel.received))
-                touched.add(place.channel)
+        for place in pieces:
+            choice = place.channel.partition(".")[0]
+            channel = self._channels.setdefault(place.channel, _Channel(choice))
+            channel.pending += place.text
+            channel.has_ended = False
+            touched |= {place.channel, *self._end(choice, except_for=place.channel)}
+        for choice in _finished(decoded):
+            touched |= self._end(choice)
         self._queue.append(_Event(raw, decoded, pieces))
         self._held_bytes += len(raw)
         if self._held_bytes > MAX_HELD_BYTES:
             raise ProviderFailed("the stream is too large to be judged by the guardrails", code="upstream_too_large")
         return touched
 
+    def _end(self, choice: str, except_for: str = "") -> set[str]:
+        """The channels of a choice end when it finishes, or when another of them speaks: they are not held any longer."""
+        ended: set[str] = set()
+        for name, channel in self._channels.items():
+            if channel.choice == choice and name != except_for and not channel.has_ended:
+                channel.has_ended = True
+                ended.add(name)
+        return ended
+
     async def _judge(self, name: str, *, is_last: bool) -> None:
         channel = self._channels[name]
         for step in self._plan.guard_chunk:
-            window = Window(name, channel.pending, channel.sent, is_last)
+            window = Window(name, channel.pending, channel.sent, channel.start, is_last)
             try:
                 answer = await bounded(step.call(self._ex, window), step.budget_s)
                 if answer is not None and not isinstance(answer, str):
@@ -147,11 +165,15 @@ class StreamGuard:
 
         What lies between goes into the last piece that the change touches, so nothing is released early.
         """
-        pieces = [(event, place) for event in self._queue for place, _ in event.pieces if place.channel == name]
-        words = [event.changes.get(place.path, place.text) for event, place in pieces]
+        pieces = [(event, place) for event in self._queue for place in event.pieces if place.channel == name]
+        if not pieces:
+            return  # nothing is held that could carry it
+        words = [event.text_of(place) for event, place in pieces]
         start, end = 0, len(pieces)
         head, tail = 0, 0
-        while start < end and text.startswith(words[start], head) and channel.pending.startswith(words[start], head):
+        while (
+            start < end - 1 and text.startswith(words[start], head) and channel.pending.startswith(words[start], head)
+        ):
             head += len(words[start])
             start += 1
         while end - 1 > start and text[head : len(text) - tail].endswith(words[end - 1]):
@@ -167,15 +189,35 @@ class StreamGuard:
         while self._queue and (is_last or self._is_clear(self._queue[0])):
             event = self._queue.popleft()
             self._held_bytes -= len(event.raw)
-            for place, _ in event.pieces:
+            for place in event.pieces:
                 channel = self._channels[place.channel]
-                text = event.changes.get(place.path, place.text)
+                text = event.text_of(place)
                 channel.pending = channel.pending[len(text) :]
+                channel.start += len(text)
                 channel.sent = (channel.sent + text)[-max(self._hold, 0) :] if self._hold else ""
-            out.append(event.bytes())
+            out.append(event.bytes(self._dialect))
         return b"".join(out)
 
     def _is_clear(self, event: _Event) -> bool:
+        """Whether what is held behind every text of the first event is enough to have judged it for good."""
         if self._hold < 0:
             return False
-        return all(self._channels[place.channel].received - end >= self._hold for place, end in event.pieces)
+        own: dict[str, int] = {}
+        for place in event.pieces:
+            own[place.channel] = own.get(place.channel, 0) + len(event.text_of(place))
+        return all(
+            self._channels[name].has_ended or len(self._channels[name].pending) - size >= self._hold
+            for name, size in own.items()
+        )
+
+
+def _finished(data: dict[str, Any]) -> list[str]:
+    """The choices that an event says are complete."""
+    choices: Any = data.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [
+        str(choice.get("index", at))
+        for at, choice in enumerate(cast("list[dict[str, Any]]", choices))
+        if isinstance(choice, dict) and choice.get("finish_reason")  # pyright: ignore[reportUnnecessaryIsInstance]
+    ]

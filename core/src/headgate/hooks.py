@@ -166,12 +166,14 @@ class Window(Struct, frozen=True):
     """Text of a running stream that has not been sent yet.
 
     `text` is all of it that is held for `channel` (`0.content`, `0.tool.1.arguments`); `before` is what was sent
-    already, at most `hold_chars` of it; `is_last` says that no more comes in this channel.
+    already, at most `hold_chars` of it; `start` is how many characters of the channel were sent before `text`;
+    `is_last` says that no more is expected in this channel.
     """
 
     channel: str
     text: str
     before: str = ""
+    start: int = 0
     is_last: bool = False
 
 
@@ -183,7 +185,9 @@ class Hooks:
     on_error: Literal["deny", "allow"] = "deny"
     """What a failing guardrail hook means for the exchange. Class or instance attribute."""
     hold_chars: int = 0
-    """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent."""
+    """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent; -1 holds all of it."""
+    inactive: frozenset[str] = frozenset()
+    """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
     budgets: ClassVar[Mapping[str, float]] = {}
     """Time budgets in seconds by hook name, where the plugin needs other ones than the stage's."""
 

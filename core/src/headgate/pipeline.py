@@ -34,6 +34,8 @@ ReadBody = Callable[[], Awaitable[bytes]]
 
 MAX_COLLECTED_BYTES = 8 * 1024 * 1024
 METADATA_CHARS = 128
+UNSUPPORTED = "unsupported_operation"
+"""The code of a target that cannot do what is asked; another one may."""
 
 _rng = random.Random()  # noqa: S311 - spreads load, protects nothing
 log = structlog.get_logger("headgate")
@@ -92,7 +94,8 @@ async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
             outcomes.append(Outcome(index, reply.status))
         except RequestError as raised:
             reply, error = None, raised
-            outcomes.append(Outcome(index, raised.status, is_final=not isinstance(raised, ProviderError)))
+            can_leave = isinstance(raised, ProviderError) or raised.error_code == UNSUPPORTED
+            outcomes.append(Outcome(index, raised.status, is_final=not can_leave))
     if reply is not None:
         return reply
     raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
@@ -107,9 +110,7 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
         wanted = ex.dialect.name if ex.dialect is not None else ""
         spoken = provider.dialects.get(ex.operation.name)
         if spoken is None or spoken != wanted:
-            raise InvalidRequest(
-                f"provider `{provider.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
-            )
+            raise InvalidRequest(f"provider `{provider.name}` has no operation `{ex.operation.name}`", code=UNSUPPORTED)
         if plan.guard_request:
             await every(plan.guard_request, ex)
             _mark(ex, "guardrail")

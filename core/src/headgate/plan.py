@@ -77,7 +77,8 @@ class Plan(Struct, frozen=True):
         chunked = {step.plugin for step in self.guard_chunk}
         if any(step.plugin not in chunked for step in self.guard_reply):
             return -1
-        return max((step.hooks.hold_chars for step in self.guard_chunk), default=0)
+        wanted = [step.hooks.hold_chars for step in self.guard_chunk]
+        return -1 if any(chars < 0 for chars in wanted) else max(wanted, default=0)
 
     def steps(self) -> Sequence[Step]:
         """Every step of every request stage, in the order of the stages."""
@@ -156,8 +157,8 @@ def compile_plan(
 
 
 def implements(hooks: Hooks, hook: str) -> bool:
-    """Whether a plugin has an implementation of its own of this hook."""
-    return getattr(type(hooks), hook) is not getattr(Hooks, hook)
+    """Whether a plugin has an implementation of its own of this hook, and a use for it."""
+    return getattr(type(hooks), hook) is not getattr(Hooks, hook) and hook not in hooks.inactive
 
 
 def validate(plugins: Sequence[Plugin]) -> list[Problem]:

@@ -6,6 +6,7 @@ stays in its own dialect never comes here: its bytes are forwarded.
 
 from headgate.chat.events import (
     ErrorEvent,
+    ExtraDelta,
     Finish,
     ReasoningDelta,
     RefusalDelta,
@@ -39,6 +40,7 @@ __all__ = [
     "ChatRequest",
     "Choice",
     "ErrorEvent",
+    "ExtraDelta",
     "File",
     "Finish",
     "FinishReason",

@@ -40,13 +40,14 @@ class RefusalDelta(Struct, frozen=True, tag="refusal"):
 
 
 class ToolCallStart(Struct, frozen=True, tag="tool_start"):
-    """Tool call number `call` of choice `index` begins. A `custom` tool takes free text instead of JSON."""
+    """Tool call number `call` of choice `index` begins; `custom` and `extra` as in ToolCall."""
 
     call: int
     id: str
     name: str
     index: int = 0
     custom: bool = False
+    extra: dict[str, Any] = {}
 
 
 class ToolCallDelta(Struct, frozen=True, tag="tool_delta"):
@@ -54,6 +55,13 @@ class ToolCallDelta(Struct, frozen=True, tag="tool_delta"):
 
     call: int
     arguments: str
+    index: int = 0
+
+
+class ExtraDelta(Struct, frozen=True, tag="extra"):
+    """Members of a vendor's delta that have no event of their own (audio, annotations, reasoning details), by name."""
+
+    members: dict[str, Any]
     index: int = 0
 
 
@@ -80,5 +88,14 @@ class ErrorEvent(Struct, frozen=True, tag="error"):
 
 
 StreamEvent = (
-    Start | TextDelta | ReasoningDelta | RefusalDelta | ToolCallStart | ToolCallDelta | Finish | UsageEvent | ErrorEvent
+    Start
+    | TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallStart
+    | ToolCallDelta
+    | ExtraDelta
+    | Finish
+    | UsageEvent
+    | ErrorEvent
 )

@@ -34,14 +34,13 @@ class ToolChoice(Struct, frozen=True):
 
 
 class ResponseFormat(Struct, frozen=True):
-    """`kind` text, json_object or json_schema (then `name`, `schema`, `strict`); `extra` as in Tool."""
+    """`kind` text, json_object or json_schema (then `name`, `schema`, `strict`)."""
 
     kind: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     description: str | None = None
-    extra: dict[str, Any] = {}
 
 
 class Sampling(Struct, frozen=True):

@@ -1,29 +1,25 @@
-"""YAML with places: every value remembers its line, so that a problem can point at it."""
+"""A configuration file as typed values: every problem is noted with its place, and none of them shows a secret."""
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
-import yaml
 from msgspec import Struct
 
+from headgate.config.parse import Path_, parse
 from headgate.errors import Problem, StartupError
 from headgate.secret import Secret
-from headgate.suggest import did_you_mean
+from headgate.suggest import did_you_mean, name_in, shown
 
-MAX_DEPTH = 100
-
-Path_ = tuple[str | int, ...]
-
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:
-    from yaml import SafeLoader as _Loader
+_VARIABLE = re.compile(r"[A-Za-z0-9_]*")
+_PLACE = re.compile(r":(\d+)(?::(\d+))?$")
 
 
 class Document:
@@ -44,44 +40,70 @@ class Document:
         return f"{self.source}:{line}:{column}"
 
     def problem(self, path: Path_, message: str) -> None:
-        """Note a problem with the value at `path`."""
+        """Note a problem with the value at `path`, once."""
+        self._problem_at(path, path, message)
+
+    def _problem_at(self, place: Path_, path: Path_, message: str) -> None:
         name = dotted(path)
-        self.problems.append(Problem(f"`{name}` {message}" if name else message, self.place(path)))
+        problem = Problem(shown(f"`{name}` {message}" if name else message), self.place(place))
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def raise_problems(self) -> None:
         """StartupError with everything noted, in the order of the file; nothing noted is fine."""
         if self.problems:
-            raise StartupError(self.problems)
+            raise StartupError(in_order(self.problems))
 
     def decode(self, value: Any, kind: Any, path: Path_) -> Any:
         """`value` as `kind`: Structs, lists, string maps, secrets, and whatever msgspec converts. None when wrong."""
         inner = _without_none(kind)
         if value is None and inner is not kind:
             return None
-        if isinstance(inner, type) and issubclass(inner, Struct):
-            return self._struct(value, inner, path)
-        if inner is Secret:
+        plain = get_args(inner)[0] if get_origin(inner) is Annotated else inner
+        if isinstance(plain, type) and issubclass(plain, Struct):
+            return self._struct(value, plain, path)
+        if plain is Secret:
             return self._secret(value, path)
-        origin, arguments = get_origin(inner), get_args(inner)
+        origin, arguments = get_origin(plain), get_args(plain)
         if value is None and origin in {dict, list, tuple}:
-            return cast("Any", origin())  # a key whose every entry is commented out
+            value = cast("Any", {} if origin is dict else [])  # a key whose every entry is commented out
         if origin is dict and isinstance(value, dict):
             items = cast("dict[Any, Any]", value).items()
             return {str(name): self.decode(held, arguments[1], (*path, str(name))) for name, held in items}
-        if origin in {list, tuple} and isinstance(value, list):
+        is_run = origin is list or (origin is tuple and arguments[1:] == (...,))
+        if is_run and isinstance(value, list):
             held: list[Any] = [
                 self.decode(item, arguments[0], (*path, at)) for at, item in enumerate(cast("list[Any]", value))
             ]
-            return cast("Any", tuple(held) if origin is tuple else held)
+            return tuple(held) if origin is tuple else held
+        return self._converted(value, inner, path)
+
+    def _converted(self, value: Any, kind: Any, path: Path_) -> Any:
+        endless = list(_endless(value, path))
+        for place in endless:
+            self.problem(place, "must be a number, and neither infinite nor `nan`")
+        if endless:
+            return None
         try:
-            converted: Any = msgspec.convert(value, cast("Any", inner))
+            return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             words = str(error).partition(" - at ")[0]
             self.problem(path, f"is wrong: {words[0].lower()}{words[1:]}")
             return None
-        return converted
 
     def _struct(self, value: Any, kind: type[Struct], path: Path_) -> Any:
+        before = len(self.problems)
+        values = self.fields(value, kind, path)
+        if values is None or len(self.problems) > before:
+            return None
+        try:
+            return kind(**values)
+        except Exception as error:
+            self.problem(path, f"is wrong: {error}")
+            return None
+
+    def fields(self, value: Any, kind: type[Struct], path: Path_) -> dict[str, Any] | None:
+        """The fields of a Struct by name, those that are right; wrong, unknown and missing ones are noted."""
         if value is None:
             value = {}
         if not isinstance(value, dict):
@@ -91,41 +113,53 @@ class Document:
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for name in given:
             if name not in fields:
-                self.problem((*path, name), f"is not known{did_you_mean(name, fields)}")
-        before = len(self.problems)
+                message = f"is not known{did_you_mean(name, fields)}"
+                self._problem_at((*path, name), (*path, name_in(name)), message)
         values: dict[str, Any] = {}
         for name, field in fields.items():
             if name in given:
-                values[field.name] = self.decode(given[name], field.type, (*path, name))
+                before = len(self.problems)
+                decoded = self.decode(given[name], field.type, (*path, name))
+                if len(self.problems) == before:
+                    values[field.name] = decoded
             elif field.required:
                 self.problem(path, f"needs `{name}`")
-        if len(self.problems) > before:
-            return None
-        try:
-            return kind(**values)
-        except (TypeError, ValueError) as error:
-            self.problem(path, f"is wrong: {error}")
-            return None
+        return values
 
     def _secret(self, value: Any, path: Path_) -> Secret | None:
         if not isinstance(value, str) or not value:
             self.problem(path, "must be a string such as `env:NAME` or `file:PATH`")
             return None
         kind, _, rest = value.partition(":")
-        if kind == "env":
-            found = os.environ.get(rest)
-            if not found:
-                self.problem(path, f"refers to the environment variable `{rest}`, which is not set")
-                return None
-            return self._checked(found.strip(), path)
-        if kind == "file":
-            try:
-                return self._checked((self.folder / rest).read_text("utf-8").strip(), path)
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                self.problem(path, f"refers to the file `{rest}`, which cannot be read: {reason}")
-                return None
-        return self._checked(value, path)
+        match kind:
+            case "env":
+                return self._from_environment(rest, path)
+            case "file":
+                return self._from_file(rest, path)
+            case _:
+                return self._checked(value, path)
+
+    def _from_environment(self, name: str, path: Path_) -> Secret | None:
+        if not _VARIABLE.fullmatch(name):
+            self.problem(path, "must be `env:NAME`, with the name of an environment variable")
+            return None
+        found = os.environ.get(name)
+        if not found:
+            self.problem(path, f"refers to the environment variable `{name}`, which is not set")
+            return None
+        return self._checked(found.strip(), path)
+
+    def _from_file(self, name: str, path: Path_) -> Secret | None:
+        try:
+            return self._checked((self.folder / name).read_text("utf-8").strip(), path)
+        except UnicodeDecodeError:
+            reason = "not UTF-8 text"
+        except OSError as error:
+            reason = str(error.strerror)
+        except ValueError:
+            reason = "not a path"
+        self.problem(path, f"refers to the file `{name}`, which cannot be read: {reason}")
+        return None
 
     def _checked(self, value: str, path: Path_) -> Secret | None:
         if not value or not value.isprintable() or not value.isascii():
@@ -136,25 +170,7 @@ class Document:
 
 def read_document(text: str, source: str, folder: Path) -> Document:
     """Parse YAML. StartupError for a syntax error, a repeated key, or a file that is no mapping."""
-    _check_depth(text, source)
-    loader: Any = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        value: Any = {} if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        what = getattr(error, "problem", None) or str(error)
-        raise StartupError([Problem(f"this is not valid YAML: {what}", place)]) from None
-    finally:
-        loader.dispose()
-    places: dict[Path_, tuple[int, int]] = {}
-    repeated: list[Path_] = []
-    if node is not None:
-        for path, line, column in _walk(node, ()):
-            if path in places:
-                repeated.append(path)
-            places[path] = (line, column)
+    value, places, repeated = parse(text, source)
     document = Document(value, places, source, folder)
     if not isinstance(value, dict):
         document.problem((), "the file must be a mapping")
@@ -164,18 +180,14 @@ def read_document(text: str, source: str, folder: Path) -> Document:
     return document
 
 
-def _check_depth(text: str, source: str) -> None:
-    """Refuse deep nesting before the C loader recurses into it. Syntax errors are left to the loader."""
-    depth = 0
-    try:
-        events: Iterator[Any] = cast("Any", yaml).parse(text, _Loader)
-        for event in events:
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                line = event.start_mark.line + 1
-                raise StartupError([Problem(f"this is nested deeper than {MAX_DEPTH} levels", f"{source}:{line}")])
-    except (yaml.YAMLError, ValueError):
-        return
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems by line and column; those without a place come last."""
+
+    def place(problem: Problem) -> tuple[float, float]:
+        found = _PLACE.search(problem.place)
+        return (float(found[1]), float(found[2] or 0)) if found else (math.inf, 0)
+
+    return sorted(problems, key=place)
 
 
 def dotted(path: Path_) -> str:
@@ -186,20 +198,17 @@ def dotted(path: Path_) -> str:
     return text
 
 
-def _walk(node: Any, path: Path_) -> Iterator[tuple[Path_, int, int]]:
-    """Every value below a YAML node with its path, 1-based line and column. A key stands for its value."""
-    if not path:
-        yield (), node.start_mark.line + 1, node.start_mark.column + 1
-    if isinstance(node, yaml.MappingNode):
-        for key, value in cast("list[tuple[Any, Any]]", node.value):
-            below = (*path, str(key.value))
-            yield below, key.start_mark.line + 1, key.start_mark.column + 1
-            yield from _walk(value, below)
-    elif isinstance(node, yaml.SequenceNode):
-        for at, item in enumerate(cast("list[Any]", node.value)):
-            below = (*path, at)
-            yield below, item.start_mark.line + 1, item.start_mark.column + 1
-            yield from _walk(item, below)
+def _endless(value: Any, path: Path_) -> Iterator[Path_]:
+    """Where in a value there are infinite numbers, or `nan`."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path
+    elif isinstance(value, dict):
+        for name, held in cast("dict[Any, Any]", value).items():
+            yield from _endless(held, (*path, str(name)))
+    elif isinstance(value, list):
+        for at, held in enumerate(cast("list[Any]", value)):
+            yield from _endless(held, (*path, at))
 
 
 def _without_none(kind: Any) -> Any:

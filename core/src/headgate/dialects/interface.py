@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 from msgspec import Struct
 
+from headgate.body import replace_paths
 from headgate.chat import ChatReply, ChatRequest, StreamEvent
 from headgate.errors import RequestError
 
@@ -65,6 +66,18 @@ class Dialect(ABC):
     @abstractmethod
     def event_texts(self, data: dict[str, Any]) -> Sequence[TextPlace]:
         """Every piece of text in the decoded data of one stream event."""
+
+    def replace_reply_texts(
+        self, body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]
+    ) -> dict[str, Any]:
+        """A copy of a reply or stream event with texts replaced, and without what else would tell the old ones."""
+        listed = list(changes)
+        changed = replace_paths(body, listed)
+        for path, _ in listed:
+            holder: Any = cast("Any", changed)[path[0]][path[1]] if len(path) > 2 else None
+            if isinstance(holder, dict) and "logprobs" in holder:
+                holder["logprobs"] = None
+        return changed
 
     @abstractmethod
     def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:

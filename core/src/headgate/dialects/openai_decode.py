@@ -104,6 +104,13 @@ class Members:
         self._inner[name] = Members(value, self.at(name))
         return self._inner[name]
 
+    def inner_if_given(self, name: str) -> Members | None:
+        """A member that must be an object where it is given; None when it is absent or null."""
+        if self._held.get(name) is None:
+            self._held.pop(name, None)
+            return None
+        return self.inner(name)
+
     def listed(self, name: str) -> list[Members]:
         """The objects of a list; empty when it is absent or null."""
         values = self.find(name, list[Any]) or []
@@ -151,7 +158,8 @@ def decode_reply(data: Json) -> ChatReply:
     """A chat completion from decoded JSON. Raises ValueError for usage nobody can read."""
     body = Members(data)
     usage = body.find("usage", Json)
-    body.need("choices", list[Any]) if "choices" not in data else None
+    if data.get("choices") is None:
+        raise InvalidRequest("`choices` is missing")
     body.take("object")
     return ChatReply(
         id=str(body.take("id") or ""),
@@ -256,8 +264,11 @@ def _decode_part(part: Members) -> Part:
 
 def _decode_thinking(part: Members) -> Reasoning:
     """Mistral's thinking part: a list of texts. https://docs.mistral.ai/capabilities/reasoning/"""
-    place = part.at("thinking")
-    texts = [piece.text for piece in decode_content(part.take("thinking"), place) if piece == Text(_text_of(piece))]
+    texts: list[str] = []
+    for piece in decode_content(part.take("thinking"), part.at("thinking")):
+        if not isinstance(piece, Text) or piece != Text(piece.text):
+            raise InvalidRequest(f"`{part.at('thinking')}` has a part that is no plain text", param=part.at("thinking"))
+        texts.append(piece.text)
     return Reasoning("".join(texts), extra=part.rest())
 
 
@@ -308,9 +319,8 @@ def _decode_sampling(body: Members) -> Sampling:
 
 
 def _decode_stream_options(body: Members) -> bool:
-    if body.peek("stream_options") is None:
-        return False
-    return body.inner("stream_options").find("include_usage", bool) or False
+    options = body.inner_if_given("stream_options")
+    return options is not None and bool(options.find("include_usage", bool))
 
 
 def _decode_tool(tool: Members) -> Tool:
@@ -344,20 +354,16 @@ def _decode_tool_choice(choice: object) -> ToolChoice | None:
 def _named(choice: Json) -> str | None:
     """The function that this choice names, when that is all it says."""
     match choice:
-        case {"type": "function", "function": {"name": str(name)}} if choice == _choice_of(name):
+        case {"type": "function", "function": {"name": str(name), **inner}, **outer} if not inner and not outer:
             return name
         case _:
             return None
 
 
-def _choice_of(name: str) -> Json:
-    return {"type": "function", "function": {"name": name}}
-
-
 def _decode_format(body: Members) -> ResponseFormat | None:
-    if body.peek("response_format") is None:
+    value = body.inner_if_given("response_format")
+    if value is None:
         return None
-    value = body.inner("response_format")
     kind = value.need("type", str)
     if kind in {"text", "json_object"}:
         return ResponseFormat(cast('Literal["text", "json_object"]', kind))
@@ -388,14 +394,14 @@ def _decode_choice(choice: Members) -> Choice:
 
 
 def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    held = raw.get(name) or {}
+    held: object = raw.get(name) or {}
     if not isinstance(held, Mapping):
         raise ValueError(f"`usage.{name}` is no object")  # noqa: TRY004 - one error for whatever is wrong
     return cast("Mapping[str, Any]", held)
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name) or 0
+    value: object = raw.get(name) or 0
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise ValueError(f"`{name}` of the usage is no number of tokens")
     return int(value)

@@ -100,11 +100,16 @@ def data_event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+def lines_of(event: bytes) -> list[bytes]:
+    """The lines of an event without their ends."""
+    return _LINE.split(event.removeprefix(b"\xef\xbb\xbf"))
+
+
 def data_of(event: bytes) -> bytes:
     """The data of one event: its `data` lines joined with LF, one leading space taken off each."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
-    lines = _LINE.split(event.removeprefix(b"\xef\xbb\xbf"))
+    lines = lines_of(event)
     return b"\n".join(
         line[6:] if line.startswith(b"data: ") else line[5:] for line in lines if line.startswith(b"data:")
     )

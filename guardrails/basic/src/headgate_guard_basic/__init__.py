@@ -86,7 +86,9 @@ class GuardBasic(Hooks):
             raise StartupError(problems)
         self._request = [entry for entry in entries if "request" in entry.config.on]
         self._reply = [entry for entry in entries if "reply" in entry.config.on]
-        self.hold_chars = max((entry.check.hold_chars for entry in self._reply), default=0)
+        wanted = [entry.check.hold_chars for entry in self._reply]
+        self.hold_chars = -1 if any(chars >= WHOLE or chars < 0 for chars in wanted) else max(wanted, default=0)
+        self.inactive = self._unused()
 
     @override
     @hookimpl
@@ -110,7 +112,7 @@ class GuardBasic(Hooks):
     @override
     @hookimpl
     async def guard_chunk(self, ex: Exchange, window: Window) -> str | None:
-        if self.hold_chars < WHOLE:
+        if self.hold_chars >= 0:
             return await self._judge_window(window, Notes.of(ex)) if self._reply else None
         if not window.is_last:
             return None
@@ -127,6 +129,13 @@ class GuardBasic(Hooks):
         changes = changes_of(groups)
         if changes:
             ex.replace_reply_texts(changes)
+
+    def _unused(self) -> frozenset[str]:
+        """Hooks that would find nothing to do, so that no stream is decoded and no text is looked for in vain."""
+        unused: set[str] = set() if self._reply else {"guard_chunk", "guard_reply"}
+        if not self._request and (not self._reply or self._config.passthrough == "allow"):
+            unused.add("guard_request")
+        return frozenset(unused)
 
     def _is_unreadable(self, ex: Exchange) -> bool:
         if ex.dialect is None:
