@@ -54,7 +54,13 @@ def all_on_config(upstream_port: int, folder: Path) -> dict[str, object]:
         {"keys": {"keys": [{"name": "bench", "key": _KEY}]}},
         "cache-memory",
         "router-standard",
-        {"guard-basic": {"checks": [{"check": "regex", "on": ["request", "reply"], "parameters": {"rule": _PATTERN}}]}},
+        {
+            "guard-basic": {
+                "checks": [
+                    {"check": "regexMatch", "on": ["request", "reply"], "parameters": {"rule": _PATTERN, "not": True}}
+                ]
+            }
+        },
         {"logs-jsonl": {"path": str(folder / "records.jsonl")}},
     ]
     return default_config(upstream_port) | {"auth": {"mode": "keys"}, "plugins": plugins}
