@@ -292,6 +292,18 @@ async def test_any_replacement_is_what_the_client_reads(sizes: list[int], hold: 
     assert texts(b"".join(out)).get("0.content", "") == expected
 
 
+@pytest.mark.parametrize("between", [tool("{}"), chunk("", reasoning="hm"), chunk("", refusal="no"), chunk("b", 1)])
+async def test_a_text_interrupted_by_another_channel_is_judged_as_one(between: bytes) -> None:
+    """A model that speaks in two channels in turn does not get half a secret out between them."""
+    half, rest = SECRET[:5], SECRET[5:]
+    slices = [chunk(half), between, chunk(rest), FINISH, DONE]
+    out, error = await until_blocked([Chunked(blocking, len(SECRET))], slices)
+    assert isinstance(error, Blocked)
+    assert "0.content" not in texts(out)
+    out = await guarded([Chunked(replacing(SECRET, "***"), len(SECRET))], slices)
+    assert texts(out)["0.content"] == "***"
+
+
 @pytest.mark.parametrize("hold", [0, 2, 50])
 async def test_text_may_be_added_at_the_end(hold: int) -> None:
     """A guard that answers with the window and something behind it gets both sent."""

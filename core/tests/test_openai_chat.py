@@ -66,7 +66,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         held = cast("dict[str, Any]", value)
         return {name: plain(item) for name, item in held.items() if name not in {"raw", "finish_raw"}}
-    return [plain(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+    return [plain(item) for item in cast("list[Any]", value)] if isinstance(value, list | tuple) else value
 
 
 def canonical(value: Any) -> Any:
@@ -567,6 +567,15 @@ def test_usage_in_detail() -> None:
     assert reply.usage == Usage(10, 5, 4, 3, 1, 2, 6, raw)
 
 
+def test_a_filtered_choice_has_no_message() -> None:
+    """Azure answers a filtered request with a choice that holds the filter's findings alone."""
+    choice = {"index": 0, "finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
+    reply = CHAT.decode_reply(encoded({"choices": [choice]}))
+    extra = {"content_filter_results": {"hate": {"filtered": True}}}
+    assert reply.choices == (Choice(Message("assistant"), "content_filter", "content_filter", extra=extra),)
+    assert json.loads(CHAT.encode_reply(reply))["choices"][0].items() >= choice.items()
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
@@ -695,8 +704,13 @@ def test_vendor_members_of_a_delta_ride_along() -> None:
     """What has no event of its own, such as a thought signature, is kept by name and comes out again."""
     signature = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
     call = {"index": 0, "id": "a", "type": "function", "function": {"name": "f"}, **signature}
-    held = decoded(chunk({"role": "assistant", "audio": {"id": "a"}, "tool_calls": [call]}))
-    assert held[1:] == [ToolCallStart(0, "a", "f", extra=signature), ExtraDelta({"audio": {"id": "a"}})]
+    later = chunk({"tool_calls": [{"index": 0, "x_late": 1}]})
+    held = decoded(chunk({"role": "assistant", "audio": {"id": "a"}, "tool_calls": [call]}), later)
+    assert held[1:] == [
+        ToolCallStart(0, "a", "f", extra=signature),
+        ExtraDelta({"audio": {"id": "a"}}),
+        ExtraDelta({"tool_calls": [{"index": 0, "x_late": 1}]}),
+    ]
     assert canonical(replayed(held)) == canonical(held)
 
 

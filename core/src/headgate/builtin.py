@@ -16,7 +16,7 @@ from headgate.hooks import Hooks, StoreFactory, hookimpl
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.state import MemoryStateStore
-from headgate.suggest import did_you_mean
+from headgate.suggest import MAX_NAME, did_you_mean, shown
 
 ANONYMOUS = Principal("anonymous", allow_config=True)
 
@@ -55,12 +55,11 @@ class ModelRoute(Hooks):
             )
         if principal is None or not principal.models:
             return
-        wanted = ex.model
         named = _named(ex)
-        if named and not principal.allows(f"{named}/{wanted}"):
-            raise Forbidden(f"this key may not use `{named}/{wanted}`", code="model_not_allowed")
-        if not named and wanted and not principal.allows(wanted):
-            raise Forbidden(f"this key may not use model `{wanted}`", code="model_not_allowed", param="model")
+        wanted = f"{named}/{_within(named, ex.model)}" if named else self._name(ex.model)
+        if wanted and not principal.allows(wanted):
+            param = None if named else "model"
+            raise Forbidden(f"this key may not use model `{_cut(wanted)}`", code="model_not_allowed", param=param)
 
     @override
     @hookimpl
@@ -70,10 +69,11 @@ class ModelRoute(Hooks):
         named = _named(ex)
         if named:
             return self._leaf(named, ex.model)
-        target = self._models.get(ex.model)
+        name = self._name(ex.model)
+        target = self._models.get(name)
         if target is not None:
             return target
-        deployment, slash, model = ex.model.partition("/")
+        deployment, slash, model = name.partition("/")
         if slash and self._find(deployment) is not None:
             return Target(deployment=deployment, model=model)
         anything = self._models.get("*")
@@ -83,14 +83,31 @@ class ModelRoute(Hooks):
             raise InvalidRequest("name the deployment in the header `x-headgate-provider`", code="missing_provider")
         hint = did_you_mean(ex.model, self._models)
         raise ModelNotFound(
-            f"model `{ex.model}` is not known{hint}: use an alias of `models:`, or `deployment/model`", param="model"
+            f"model `{_cut(ex.model)}` is not known{hint}: use an alias of `models:`, or `deployment/model`",
+            param="model",
         )
 
     def _leaf(self, name: str, model: str) -> Target:
         if self._find(name) is None:
-            raise ModelNotFound(f"deployment `{name}` is not known (header `x-headgate-provider`)")
-        deployment, slash, rest = model.partition("/")
-        return Target(deployment=name, model=rest if slash and deployment == name else model)
+            raise ModelNotFound(f"deployment `{_cut(name)}` is not known (header `x-headgate-provider`)")
+        return Target(deployment=name, model=_within(name, model))
+
+    def _name(self, model: str) -> str:
+        """A model as the allow-lists know it: Portkey writes `@deployment/model`. Other names may begin with `@` too."""
+        deployment, slash, _ = model.removeprefix("@").partition("/")
+        return model.removeprefix("@") if slash and self._find(deployment) is not None else model
+
+
+def _within(deployment: str, model: str) -> str:
+    """A model's name inside a deployment that is named beside it, which callers may repeat before the model."""
+    for prefix in (f"{deployment}/", f"@{deployment}/"):
+        if model.startswith(prefix):
+            return model.removeprefix(prefix)
+    return model
+
+
+def _cut(name: str) -> str:
+    return shown(name, MAX_NAME)
 
 
 def _named(ex: Exchange) -> str:

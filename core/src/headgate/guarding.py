@@ -48,13 +48,14 @@ class _Event:
 
 
 class _Channel:
-    __slots__ = ("choice", "has_ended", "pending", "sent", "start")
+    __slots__ = ("choice", "has_ended", "pending", "quiet", "sent", "start")
 
     def __init__(self, choice: str) -> None:
         self.choice = choice
         self.pending = ""
         self.sent = ""
         self.start = 0
+        self.quiet = 0
         self.has_ended = False
 
 
@@ -104,8 +105,8 @@ class StreamGuard:
             choice = place.channel.partition(".")[0]
             channel = self._channels.setdefault(place.channel, _Channel(choice))
             channel.pending += place.text
-            channel.has_ended = False
-            touched |= {place.channel, *self._end(choice, except_for=place.channel)}
+            channel.has_ended, channel.quiet = False, 0
+            touched |= {place.channel, *self._pass_over(choice, place.channel, len(place.text))}
         for choice in _finished(decoded):
             touched |= self._end(choice)
         self._queue.append(_Event(raw, decoded, pieces))
@@ -114,13 +115,22 @@ class StreamGuard:
             raise ProviderFailed("the stream is too large to be judged by the guardrails", code="upstream_too_large")
         return touched
 
-    def _end(self, choice: str, except_for: str = "") -> set[str]:
-        """The channels of a choice end when it finishes, or when another of them speaks: they are not held any longer."""
+    def _pass_over(self, choice: str, speaking: str, size: int) -> set[str]:
+        """Channels of a choice that were silent while others said more than is held: thinking that is over, say."""
         ended: set[str] = set()
         for name, channel in self._channels.items():
-            if channel.choice == choice and name != except_for and not channel.has_ended:
-                channel.has_ended = True
-                ended.add(name)
+            if channel.choice == choice and name != speaking and not channel.has_ended:
+                channel.quiet += size
+                if channel.quiet > self._hold:
+                    channel.has_ended = True
+                    ended.add(name)
+        return ended
+
+    def _end(self, choice: str) -> set[str]:
+        """A choice has finished: nothing of it is held any longer."""
+        ended = {name for name, channel in self._channels.items() if channel.choice == choice and not channel.has_ended}
+        for name in ended:
+            self._channels[name].has_ended = True
         return ended
 
     async def _judge(self, name: str, *, is_last: bool) -> None:

@@ -6,8 +6,8 @@ pluggy registers and validates the plugins here and is then let go: a request ru
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import pluggy
 from msgspec import Struct
@@ -17,6 +17,7 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange, Target
 from headgate.hooks import PROJECT, STAGES, Call, CheckFactory, Command, Hooks, Stage, StoreFactory, Strategy
 from headgate.provider import Provider
+from headgate.suggest import did_you_mean, shown
 
 
 class Plugin(Struct, frozen=True):
@@ -87,41 +88,55 @@ class Plan(Struct, frozen=True):
 
 _REQUEST = tuple(name for name, stage in STAGES.items() if stage.fold in {"first", "every", "notify"})
 _OUTWARD = {"guard_chunk", "guard_reply"}
+_MARK = f"{PROJECT}_impl"
+_NOT_PLAIN = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook", "specname")
+_BY_PLACE = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+_NAMED = {
+    "providers": "provider",
+    "dialects": "dialect",
+    "strategies": "strategy",
+    "checks": "check",
+    "stores": "store",
+}
 
 
 def collect(plugins: Sequence[Plugin]) -> Registry:
     """Run the start-up hooks. Raises StartupError listing every plugin that failed and every name claimed twice."""
     problems = validate(plugins)
-    found: dict[str, dict[str, Any]] = {
-        name: {} for name in ("providers", "dialects", "strategies", "checks", "stores")
-    }
+    found: dict[str, dict[str, Any]] = {name: {} for name in _NAMED}
     owners: dict[tuple[str, str], str] = {}
     routes: list[Any] = []
     commands: list[Command] = []
     for plugin in plugins:
+        if validate([plugin]):
+            continue  # nothing it would register can be relied on
         try:
-            named: dict[str, Mapping[str, Any]] = {
-                "providers": {provider.name: provider for provider in plugin.hooks.providers()},
-                "dialects": {dialect.name: dialect for dialect in plugin.hooks.dialects()},
-                "strategies": plugin.hooks.strategies(),
-                "checks": plugin.hooks.checks(),
-                "stores": plugin.hooks.stores(),
-            }
-            routes += plugin.hooks.routes()
-            commands += plugin.hooks.commands()
+            named = _registered(plugin.hooks)
+            routes += list(plugin.hooks.routes())
+            commands += list(plugin.hooks.commands())
         except Exception as error:
-            problems.append(Problem(f"plugin `{plugin.name}` failed to register: {type(error).__name__}: {error}"))
+            problems.append(_failed(plugin, "failed to register", error))
             continue
         for kind, entries in named.items():
             for name, value in entries.items():
                 first = owners.setdefault((kind, name), plugin.name)
                 if first != plugin.name:
-                    what = kind.removesuffix("s").replace("strategie", "strategy")
-                    problems.append(Problem(f"{what} `{name}` is claimed by `{first}` and by `{plugin.name}`"))
+                    problems.append(Problem(f"{_NAMED[kind]} `{name}` is claimed by `{first}` and by `{plugin.name}`"))
                 found[kind][name] = value
     if problems:
         raise StartupError(problems)
     return Registry(**found, routes=tuple(routes), commands=tuple(commands))
+
+
+def _registered(hooks: Hooks) -> dict[str, dict[str, Any]]:
+    """What a plugin registers under names. Raises whatever the plugin raises, and TypeError for what is no collection."""
+    return {
+        "providers": {provider.name: provider for provider in hooks.providers()},
+        "dialects": {dialect.name: dialect for dialect in hooks.dialects()},
+        "strategies": dict(hooks.strategies()),
+        "checks": dict(hooks.checks()),
+        "stores": dict(hooks.stores()),
+    }
 
 
 def compile_plan(
@@ -144,16 +159,31 @@ def compile_plan(
         steps = [_step(plugin, hook, budgets) for plugin in plugins if implements(plugin.hooks, hook)]
         stages[hook] = tuple(reversed(steps)) if hook in _OUTWARD else tuple(steps)
     known = {f"{step.plugin}.{step.hook}" for steps in stages.values() for step in steps}
-    unknown = [Problem(f"`budgets.{name}` names no enabled plugin's hook") for name in budgets if name not in known]
-    if unknown:
-        raise StartupError(unknown)
-    call: Call = call_provider
+    problems = [Problem(f"`budgets.{name}` names no enabled plugin's hook") for name in budgets if name not in known]
     wrappers = [plugin for plugin in plugins if implements(plugin.hooks, "wrap_call")]
-    for plugin in reversed(wrappers):
-        call = plugin.hooks.wrap_call(call)
+    call = _wrapped(wrappers, problems)
+    if problems:
+        raise StartupError(problems)
     return Plan(
         tuple(plugins), registry, deployments, models, call, wraps=tuple(plugin.name for plugin in wrappers), **stages
     )
+
+
+def _wrapped(wrappers: Sequence[Plugin], problems: list[Problem]) -> Call:
+    """The provider's call inside every plugin's wrapper, the first outermost. What cannot be had goes to `problems`."""
+    call: Call = call_provider
+    for plugin in reversed(wrappers):
+        try:
+            made: Any = plugin.hooks.wrap_call(call)
+        except Exception as error:
+            problems.append(_failed(plugin, "failed in `wrap_call`", error))
+            continue
+        if callable(made):
+            call = cast("Call", made)
+        else:
+            kind = type(made).__name__
+            problems.append(Problem(f"plugin `{plugin.name}`: `wrap_call` gave `{kind}`, which cannot be called"))
+    return call
 
 
 def implements(hooks: Hooks, hook: str) -> bool:
@@ -167,37 +197,50 @@ def validate(plugins: Sequence[Plugin]) -> list[Problem]:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     for plugin in plugins:
-        problems += _colours(plugin)
+        problems += [Problem(f"plugin `{plugin.name}`: {words}") for words in _wrong_hooks(plugin.hooks)]
         try:
             manager.register(plugin.hooks, plugin.name)
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except Exception as error:
             problems.append(Problem(f"plugin `{plugin.name}`: {' '.join(str(error).split())}"))
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        known = ", ".join(STAGES)
-        problems.append(Problem(f"{' '.join(str(error).split())}; the hooks are {known}"))
     return problems
 
 
-def _colours(plugin: Plugin) -> list[Problem]:
-    problems: list[Problem] = []
+def _wrong_hooks(hooks: Hooks) -> Iterator[str]:
+    """What is wrong with one plugin's hooks, in words; pluggy finds arguments that a hook does not have."""
+    for name in dir(type(hooks)):
+        if name not in STAGES and hasattr(inspect.getattr_static(hooks, name), _MARK):
+            yield f"`{name}` is no hook{did_you_mean(name, STAGES)}; the hooks are {', '.join(STAGES)}"
     for hook in STAGES:
-        if not implements(plugin.hooks, hook):
-            continue
-        method = getattr(plugin.hooks, hook)
-        wants_async = inspect.iscoroutinefunction(getattr(Hooks, hook))
-        options: Mapping[str, Any] | None = getattr(method, f"{PROJECT}_impl", None)
-        if options is None:
-            problems.append(Problem(f"plugin `{plugin.name}`: `{hook}` overrides a hook without `@hookimpl`"))
-        elif options.get("wrapper") or options.get("hookwrapper") or options.get("tryfirst") or options.get("trylast"):
-            problems.append(
-                Problem(f"plugin `{plugin.name}`: `{hook}` must be plain; order comes from the configuration")
-            )
-        if inspect.iscoroutinefunction(method) != wants_async:
-            word = "async def" if wants_async else "def"
-            problems.append(Problem(f"plugin `{plugin.name}`: `{hook}` must be `{word}`"))
-    return problems
+        if implements(hooks, hook):
+            yield from _wrong_hook(hook, getattr(hooks, hook))
+
+
+def _wrong_hook(hook: str, method: Any) -> Iterator[str]:
+    options: Mapping[str, Any] | None = getattr(method, _MARK, None)
+    if options is None:
+        yield f"`{hook}` overrides a hook without `@hookimpl`"
+    elif any(options.get(name) for name in _NOT_PLAIN):
+        yield f"`{hook}` must be plain; order comes from the configuration"
+    contract = getattr(Hooks, hook)
+    wants_async = inspect.iscoroutinefunction(contract)
+    if inspect.iscoroutinefunction(method) != wants_async:
+        yield f"`{hook}` must be `{'async def' if wants_async else 'def'}`"
+    wanted = list(inspect.signature(contract).parameters)[1:]
+    if not _takes(method, wanted):
+        yield f"`{hook}` must take the arguments `{', '.join(wanted)}`, in this order"
+
+
+def _takes(method: Any, wanted: Sequence[str]) -> bool:
+    """Whether a method can be called with these arguments, which come by position."""
+    given = list(inspect.signature(method).parameters.values())
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in given):
+        return True
+    by_place = [parameter.name for parameter in given if parameter.kind in _BY_PLACE]
+    return by_place[: len(wanted)] == list(wanted)
+
+
+def _failed(plugin: Plugin, what: str, error: Exception) -> Problem:
+    return Problem(f"plugin `{plugin.name}` {what}: {type(error).__name__}: {shown(str(error))}")
 
 
 def _step(plugin: Plugin, hook: str, budgets: Mapping[str, float]) -> Step:

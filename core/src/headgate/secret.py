@@ -13,6 +13,8 @@ from typing import NoReturn, final
 
 from typing_extensions import override
 
+from headgate.errors import Problem, StartupError
+
 
 @final
 class Secret:
@@ -55,7 +57,10 @@ class GatewaySecret:
         self._key: bytes | None = None
 
     def digest(self, text: str) -> str:
-        """HMAC-SHA256 of `text` under the gateway's secret, as 64 hex digits (RFC 2104)."""
+        """HMAC-SHA256 of `text` under the gateway's secret, as 64 hex digits (RFC 2104).
+
+        StartupError when the secret cannot be had: the file is empty, or can be neither read nor made.
+        """
         if self._key is None:
             self._key = self._load()
         return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()
@@ -63,11 +68,22 @@ class GatewaySecret:
     def _load(self) -> bytes:
         given = os.environ.get("HEADGATE_SECRET")
         if given:
-            return given.encode()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists():
-            self._create()
-        return self._path.read_text().strip().encode()
+            return os.fsencode(given)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.exists():
+                self._create()
+            key = self._path.read_bytes().strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            fix = "make its folder writable, or set `HEADGATE_SECRET`"
+            raise StartupError(
+                [Problem(f"the gateway's secret cannot be kept in `{self._path}`: {reason}; {fix}")]
+            ) from None
+        if not key:
+            fix = "restore it, or remove the file so that a new one is made (stored keys stop working then)"
+            raise StartupError([Problem(f"the gateway's secret in `{self._path}` is empty: {fix}")])
+        return key
 
     def _create(self) -> None:
         """Make the file whole or not at all: another process may look for it at the same moment."""

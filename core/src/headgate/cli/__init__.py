@@ -70,7 +70,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     known = set(commands.choices)
     wanted = next((word for word in given if not word.startswith("-")), None)
     if wanted is None or wanted not in known:
-        inspecting.add_plugin_commands(commands, known, _config_in(given))
+        problems = inspecting.add_plugin_commands(commands, known, _config_in(given))
+        if wanted is not None and wanted not in known and problems:
+            raise StartupError(problems)  # it may be the command of a plugin that these keep away
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headgate.config import Loaded, load_file, load_zero
+from headgate.config.document import in_order
 from headgate.context import Context
 from headgate.errors import Problem, StartupError
 from headgate.gateway import compose
@@ -40,5 +41,8 @@ def load(given: Path | None) -> Loaded:
 
 
 def compose_only(loaded: Loaded) -> Plan:
-    """The plan `serve` would run, without starting anything."""
-    return compose(loaded, Context(_NoUpstream(), loaded.state_dir, ""))
+    """The plan `serve` would run, without starting anything. Problems come in the order of the file."""
+    try:
+        return compose(loaded, Context(_NoUpstream(), loaded.state_dir, ""))
+    except StartupError as error:
+        raise StartupError(in_order(error.problems)) from error

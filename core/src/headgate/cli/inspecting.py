@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headgate.cli.config import compose_only, load
-from headgate.config import Installed, Loaded, load_file
+from headgate.config import Installed, PluginEntry, load_file
 from headgate.config.installed import distribution_of
 from headgate.config.schema import config_schema
-from headgate.errors import StartupError
+from headgate.errors import Problem, StartupError
 from headgate.hooks import STAGES, Command, Hooks
-from headgate.plan import implements
+from headgate.suggest import shown
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -88,30 +87,44 @@ def schema(_: argparse.Namespace) -> int:
     return 0
 
 
-def add_plugin_commands(commands: Any, known: set[str], path: Path | None) -> None:
-    """Add the subcommands of the enabled plugins. A configuration with problems brings none: other commands tell why."""
-    loaded: Loaded | None = None
-    with contextlib.suppress(StartupError):
+def add_plugin_commands(commands: Any, known: set[str], path: Path | None) -> list[Problem]:
+    """Add the subcommands of the enabled plugins. Gives the problems that keep some away; other commands go on."""
+    try:
         loaded = load(path)
-    if loaded is None:
-        return
-    for command in _commands(loaded):
-        if command.name in known:
-            continue
-        known.add(command.name)
-        parser = commands.add_parser(command.name, help=command.help, description=command.help)
-        if command.arguments is not None:
-            command.arguments(parser)
-        parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: headgate.yaml)")
-        parser.set_defaults(run=command.run, state_dir=loaded.state_dir)
-
-
-def _commands(loaded: Loaded) -> Iterable[Command]:
+    except StartupError as error:
+        return list(error.problems)
+    problems: list[Problem] = []
     for entry in loaded.plugins:
-        if entry.kind.commands is not Hooks.commands:
-            hooks_ = entry.create()
-            if implements(hooks_, "commands"):
-                yield from hooks_.commands()
+        try:
+            found = _commands(entry)
+        except StartupError as error:
+            problems += error.problems
+            continue
+        for command in found:
+            if command.name not in known:
+                known.add(command.name)
+                _add_command(commands, command, loaded.state_dir)
+    return problems
+
+
+def _commands(entry: PluginEntry) -> Sequence[Command]:
+    """The commands of a plugin. StartupError when it cannot be created, or fails to name them."""
+    if entry.kind.commands is Hooks.commands:
+        return ()
+    hooks_ = entry.create()
+    try:
+        return list(hooks_.commands())
+    except Exception as error:
+        words = f"plugin `{entry.name}` failed to register: {type(error).__name__}: {shown(str(error))}"
+        raise StartupError([Problem(words)]) from error
+
+
+def _add_command(commands: Any, command: Command, state_dir: Path) -> None:
+    parser = commands.add_parser(command.name, help=command.help, description=command.help)
+    if command.arguments is not None:
+        command.arguments(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: headgate.yaml)")
+    parser.set_defaults(run=command.run, state_dir=state_dir)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:

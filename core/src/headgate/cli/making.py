@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from headgate.cli.templates import render
+from headgate.errors import Problem, StartupError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _FOLDERS = {"plugin": "plugins", "provider": "providers", "guardrail": "guardrails"}
@@ -20,7 +21,7 @@ def init(arguments: argparse.Namespace) -> int:
     if path.exists() and not arguments.force:
         print(f"headgate: `{path}` is there already; --force overwrites it", file=sys.stderr)
         return 1
-    path.write_text(files("headgate.config").joinpath("headgate.yaml").read_text("utf-8"), "utf-8")
+    _write(path, files("headgate.config").joinpath("headgate.yaml").read_text("utf-8"))
     print(f"wrote {path}; look through it, then run `headgate serve`")
     return 0
 
@@ -38,10 +39,20 @@ def new(arguments: argparse.Namespace) -> int:
         return 1
     for relative, text in render(kind, name).items():
         path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        _write(path, text, with_folder=True)
     print(f"wrote {folder}\nnext: uv pip install -e {folder} && pytest {folder}")
     return 0
+
+
+def _write(path: Path, text: str, *, with_folder: bool = False) -> None:
+    """Write a file, and the folder it is in when that is wanted. StartupError says why it cannot be written."""
+    try:
+        if with_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StartupError([Problem(f"`{path}` cannot be written: {reason}")]) from None
 
 
 def _folder(kind: str, name: str, into: Path | None) -> Path:

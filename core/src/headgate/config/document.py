@@ -40,14 +40,12 @@ class Document:
         return f"{self.source}:{line}:{column}"
 
     def problem(self, path: Path_, message: str) -> None:
-        """Note a problem with the value at `path`, once."""
+        """Note a problem with the value at `path`."""
         self._problem_at(path, path, message)
 
     def _problem_at(self, place: Path_, path: Path_, message: str) -> None:
         name = dotted(path)
-        problem = Problem(shown(f"`{name}` {message}" if name else message), self.place(place))
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems.append(Problem(shown(f"`{name}` {message}" if name else message), self.place(place)))
 
     def raise_problems(self) -> None:
         """StartupError with everything noted, in the order of the file; nothing noted is fine."""
@@ -181,13 +179,13 @@ def read_document(text: str, source: str, folder: Path) -> Document:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems by line and column; those without a place come last."""
+    """Problems by line and column, each once; those without a place come last."""
 
     def place(problem: Problem) -> tuple[float, float]:
         found = _PLACE.search(problem.place)
         return (float(found[1]), float(found[2] or 0)) if found else (math.inf, 0)
 
-    return sorted(problems, key=place)
+    return sorted(dict.fromkeys(problems), key=place)
 
 
 def dotted(path: Path_) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from headgate.errors import Problem, StartupError
 from headgate.hooks import Hooks
 from headgate.provider import Provider
-from headgate.suggest import did_you_mean
+from headgate.suggest import did_you_mean, name_in, shown
 
 PLUGINS = "headgate.plugins"
 PROVIDERS = "headgate.providers"
@@ -28,7 +28,7 @@ class Installed:
         self._points: dict[str, dict[str, list[EntryPoint]]] = {PLUGINS: {}, PROVIDERS: {}, CATALOGUES: {}}
         for point in points:
             self._points.setdefault(point.group, {}).setdefault(point.name, []).append(point)
-        self._rows: Mapping[str, tuple[type[Provider], EntryPoint]] | None = None
+        self._rows: Mapping[str, tuple[Any, EntryPoint]] | None = None
 
     def plugins(self) -> Mapping[str, EntryPoint]:
         """Installed plugins by name."""
@@ -44,7 +44,7 @@ class Installed:
         if point is None:
             known = self._points[PLUGINS]
             hint = did_you_mean(name, known) or f"; installed are {', '.join(sorted(known)) or 'none'}"
-            raise StartupError([Problem(f"plugin `{name}` is not installed{hint}")])
+            raise StartupError([Problem(f"plugin `{name_in(name)}` is not installed{hint}")])
         loaded = _import(point)
         if not (isinstance(loaded, type) and issubclass(loaded, Hooks)):
             raise StartupError([Problem(f"plugin `{name}`: `{point.value}` is no subclass of `headgate.Hooks`")])
@@ -55,8 +55,11 @@ class Installed:
         point = self._single(PROVIDERS, name)
         if point is None:
             row = self._catalogue().get(name)
-            return row[0] if row else None
-        loaded = _import(point)
+            if row is None:
+                return None
+            loaded, point = row
+        else:
+            loaded = _import(point)
         if not (isinstance(loaded, type) and issubclass(loaded, Provider)):
             raise StartupError([Problem(f"provider `{name}`: `{point.value}` is no subclass of `headgate.Provider`")])
         return loaded
@@ -76,13 +79,13 @@ class Installed:
             raise StartupError([Problem(f"`{name}` is claimed by {owners}; uninstall one of them")])
         return points[0] if points else None
 
-    def _catalogue(self) -> Mapping[str, tuple[type[Provider], EntryPoint]]:
+    def _catalogue(self) -> Mapping[str, tuple[Any, EntryPoint]]:
         if self._rows is None:
-            rows: dict[str, tuple[type[Provider], EntryPoint]] = {}
+            rows: dict[str, tuple[Any, EntryPoint]] = {}
             for name in self._points[CATALOGUES]:
                 point = self._single(CATALOGUES, name)
                 if point is not None:
-                    rows.update({row: (kind, point) for row, kind in _import(point)().items()})
+                    rows.update({row: (kind, point) for row, kind in _rows_of(point).items()})
             self._rows = rows
         return self._rows
 
@@ -96,7 +99,20 @@ def _import(point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:
-        owner = distribution_of(point)[0]
-        raise StartupError(
-            [Problem(f"`{point.name}` of package `{owner}` cannot be imported: {type(error).__name__}: {error}")]
-        ) from error
+        raise _failed(point, "cannot be imported", error) from error
+
+
+def _rows_of(point: EntryPoint) -> Mapping[str, Any]:
+    """The rows of a catalogue: provider classes by name, which a function of its package returns."""
+    make = _import(point)
+    try:
+        return dict(make())
+    except Exception as error:
+        raise _failed(point, "is no catalogue", error) from error
+
+
+def _failed(point: EntryPoint, what: str, error: Exception) -> StartupError:
+    owner = distribution_of(point)[0]
+    return StartupError(
+        [Problem(f"`{point.name}` of package `{owner}` {what}: {type(error).__name__}: {shown(str(error))}")]
+    )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from headgate.operations import KIB, MIB, OPERATIONS
+
+MAX_S = 365 * 24 * 3600
+
+Count = Annotated[int, Meta(ge=1)]
+Duration = Annotated[float, Meta(gt=0, le=MAX_S)]
+Delay = Annotated[float, Meta(ge=0, le=MAX_S)]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,11 +23,11 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     header `server-timing`.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8787
-    workers: int = 1
-    drain_s: float = 30.0
-    drain_delay_s: float = 0.0
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8787
+    workers: Count = 1
+    drain_s: Delay = 30.0
+    drain_delay_s: Delay = 0.0
     timing: bool = False
 
 
@@ -40,15 +46,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `inflight_bytes`, when all bodies are whole and are being sent on.
     """
 
-    body_bytes: dict[str, int] = {}
-    header_bytes: int = 64 * KIB
-    header_s: float = 10.0
-    body_stall_s: float = 30.0
-    reader_stall_s: float = 60.0
-    keepalive_s: float = 75.0
-    connections: int = 20_000
-    in_flight: int = 8_192
-    inflight_bytes: int = 256 * MIB
+    body_bytes: dict[str, Count] = {}
+    header_bytes: Count = 64 * KIB
+    header_s: Duration = 10.0
+    body_stall_s: Duration = 30.0
+    reader_stall_s: Duration = 60.0
+    keepalive_s: Duration = 75.0
+    connections: Count = 20_000
+    in_flight: Count = 8_192
+    inflight_bytes: Count = 256 * MIB
 
     def body_limit(self, operation: str) -> int:
         """The largest body of an operation, in bytes."""
@@ -71,6 +77,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, dict[str, Any]] = {}
     models: dict[str, str | dict[str, Any]] = {}
     limits: Limits = Limits()
-    budgets: dict[str, float] = {}
+    budgets: dict[str, Duration] = {}
     state: str = "memory"
     state_dir: str = ".headgate"

@@ -58,9 +58,9 @@ def _constructed(loader: Any, root: Any) -> Any:
     """The value of a node. Values that do not fit their tag get a place, and numbers past 64 bits are refused."""
     construct = loader.construct_object
 
-    def construct_object(node: Any, deep: bool = False) -> Any:
+    def construct_object(node: Any, *rest: Any, **deep: Any) -> Any:
         try:
-            made: Any = construct(node, deep)
+            made: Any = construct(node, *rest, **deep)
         except yaml.YAMLError:
             raise
         except Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,59 +16,59 @@ from headgate.secret import Secret
 
 def config_schema(installed: Installed) -> dict[str, Any]:
     """A draft 2020-12 schema. What cannot be imported is left open rather than refused."""
-    kinds: list[Any] = [Config]
-    plugins: dict[str, Any] = {}
-    providers: dict[str, Any] = {}
-    for name in installed.plugins():
-        found = _config_of(lambda name=name: installed.plugin(name)[0].Config)
-        if found is not None:
-            plugins[name] = found
-            kinds.append(found)
-    for name in installed.providers():
-        found = _config_of(lambda name=name: getattr(installed.provider(name), "Config", None))
-        if found is not None:
-            providers[name] = found
-            kinds.append(found)
-    schemas, components = msgspec.json.schema_components(
-        list(dict.fromkeys(kinds)), schema_hook=_hook, ref_template="#/$defs/{name}"
-    )
-    by_kind = dict(zip(dict.fromkeys(kinds), schemas, strict=True))
-    root: dict[str, Any] = dict(components["Config"])
-    members: dict[str, Any] = dict(root["properties"])
-    settings = [
-        {"type": "object", "properties": {name: by_kind[kind]}, "required": [name], "additionalProperties": False}
-        for name, kind in plugins.items()
-    ]
-    members["plugins"] = {
-        "type": "array",
-        "items": {"anyOf": [{"type": "string", "examples": list(installed.plugins())}, *settings, {"type": "object"}]},
-    }
-    members["providers"] = {
-        "type": "object",
-        "additionalProperties": {
-            "type": "object",
-            "properties": {"provider": {"type": "string", "examples": list(providers)}},
-            "required": ["provider"],
-            "allOf": [
-                {"if": {"properties": {"provider": {"const": name}}}, "then": by_kind[kind]}
-                for name, kind in providers.items()
-            ],
-        },
+    plugins = _configs(installed.plugins(), lambda name: installed.plugin(name)[0].Config)
+    providers = _configs(installed.providers(), lambda name: getattr(installed.provider(name), "Config", None))
+    kinds = list(dict.fromkeys([Config, *plugins.values(), *providers.values()]))
+    schemas, components = msgspec.json.schema_components(kinds, schema_hook=_hook, ref_template="#/$defs/{name}")
+    by_kind = dict(zip(kinds, schemas, strict=True))
+    root: dict[str, Any] = components[by_kind[Config]["$ref"].removeprefix("#/$defs/")]
+    members = {
+        **root["properties"],
+        "plugins": _plugins(installed.plugins(), {name: by_kind[kind] for name, kind in plugins.items()}),
+        "providers": _providers({name: by_kind[kind] for name, kind in providers.items()}),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "headgate.yaml",
         **root,
+        "title": "headgate.yaml",
         "properties": members,
         "$defs": components,
     }
 
 
-def _config_of(read: Any) -> Any:
-    try:
-        return read()
-    except StartupError:
-        return None
+def _plugins(installed: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A list of names, and of names with their settings."""
+    named = [
+        {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
+        for name, schema in settings.items()
+    ]
+    name_alone = {"type": "string", "examples": list(installed)}
+    return {"type": "array", "items": {"anyOf": [name_alone, *named, {"type": "object"}]}}
+
+
+def _providers(deployments: Mapping[str, Any]) -> dict[str, Any]:
+    """Deployments by name, each with the fields of the provider it names."""
+    rules = [
+        {"if": {"properties": {"provider": {"const": name}}}, "then": schema} for name, schema in deployments.items()
+    ]
+    deployment = {
+        "type": "object",
+        "properties": {"provider": {"type": "string", "examples": list(deployments)}},
+        "required": ["provider"],
+        "allOf": rules,
+    }
+    return {"type": "object", "additionalProperties": deployment}
+
+
+def _configs(names: Iterable[str], read: Callable[[str], Any]) -> dict[str, Any]:
+    """The settings of those that can be imported and have some."""
+    found: dict[str, Any] = {}
+    for name in names:
+        with contextlib.suppress(StartupError):
+            kind = read(name)
+            if kind is not None:
+                found[name] = kind
+    return found
 
 
 def _hook(kind: type[Any]) -> dict[str, Any]:

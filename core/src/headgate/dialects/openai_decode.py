@@ -381,7 +381,8 @@ def _decode_format(body: Members) -> ResponseFormat | None:
 
 
 def _decode_choice(choice: Members) -> Choice:
-    message = decode_message(choice.take("message"), choice.at("message"), "assistant")
+    said = choice.take("message")  # absent where Azure has filtered it out
+    message = decode_message({} if said is None else said, choice.at("message"), "assistant")
     raw = choice.find("finish_reason", str)
     return Choice(
         message,

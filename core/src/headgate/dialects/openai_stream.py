@@ -146,6 +146,8 @@ class _Calls:
         if start.call not in self._ids:
             self._ids[start.call] = start.id
             yield start
+        elif start.extra:
+            yield ExtraDelta({"tool_calls": [{"index": start.call, **start.extra}]}, self._choice)
         if said:
             yield ToolCallDelta(start.call, said, self._choice)
 

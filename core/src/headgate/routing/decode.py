@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
+from msgspec import Struct
+
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Retry, Target
-from headgate.suggest import did_you_mean
+from headgate.suggest import MAX_NAME, did_you_mean, shown
 
 MAX_NODES = 1000
+MAX_DEPTH = 32
 _KEYS = {
     "name",
     "strategy",
@@ -29,6 +32,7 @@ _KEYS = {
 }
 _RETRY_KEYS = {"attempts", "on_status_codes", "use_retry_after_header", "use_retry_after_headers"}
 _MAX_RETRIES = 5
+_MAX_NUMBER = 10**12
 
 
 def decode_target(
@@ -36,7 +40,7 @@ def decode_target(
 ) -> Target:
     """The tree of a routing config. StartupError lists every problem: unknown keys, deployments, strategies, wrong types."""
     decoder = _Decoder(deployments, strategies)
-    target = decoder.decode(value, path, Retry(), 0.0, {})
+    target = decoder.decode(value, path, _Inherited())
     if decoder.problems:
         raise StartupError(decoder.problems)
     return target
@@ -48,6 +52,14 @@ def leaf_of(text: str, path: str = "config") -> Target:
     return Target(path=path, deployment=deployment, model=model)
 
 
+class _Inherited(Struct, frozen=True):
+    """What a node hands down to its targets."""
+
+    retry: Retry = Retry()
+    timeout_s: float = 0.0
+    params: Mapping[str, Any] = {}
+
+
 class _Decoder:
     def __init__(self, deployments: Collection[str], strategies: Collection[str]) -> None:
         self._deployments = deployments
@@ -55,122 +67,146 @@ class _Decoder:
         self._nodes = 0
         self.problems: list[Problem] = []
 
-    def decode(self, value: Any, path: str, retry: Retry, timeout_s: float, params: Mapping[str, Any]) -> Target:
+    def decode(self, value: Any, path: str, above: _Inherited, depth: int = 1) -> Target:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise StartupError([*self.problems, Problem(f"a routing config has at most {MAX_NODES} targets")])
+        if depth > MAX_DEPTH:
+            raise StartupError([*self.problems, Problem(f"a routing config has at most {MAX_DEPTH} levels")])
         if isinstance(value, str):
-            leaf = leaf_of(value, path)
-            self._check_deployment(leaf.deployment, path)
-            return leaf
+            return self._leaf(value, {}, path, path, above)
         if not isinstance(value, dict):
             return self._wrong(path, "must be a mapping, or a string such as `deployment/model`")
         fields = cast("dict[str, Any]", value)
-        for name in fields:
-            if name not in _KEYS:
-                self._wrong(f"{path}.{name}", f"is not known{did_you_mean(str(name), _KEYS)}")
-        retry = self._retry(fields.get("retry"), path, retry)
-        timeout_s = self._number(fields, "request_timeout", path) / 1000 or timeout_s
-        params = {**params, **self._mapping(fields, "override_params", path)}
+        self._check_names(fields, _KEYS, path)
+        held = self._inherited(fields, path, above)
+        if "targets" in fields or "strategy" in fields:
+            return self._node(fields, path, held, depth)
+        named = fields.get("provider") or fields.get("virtual_key")
+        if not isinstance(named, str) or not named:
+            return self._wrong(path, "names no deployment: set `provider`")
+        return self._leaf(named, fields, path, f"{path}.provider", held)
+
+    def _inherited(self, fields: Mapping[str, Any], path: str, above: _Inherited) -> _Inherited:
+        params = self._mapping(fields, "override_params", path)
+        self._text(params, "model", f"{path}.override_params")
         if "stream" in params:
             self._wrong(f"{path}.override_params.stream", "cannot be set: the caller decides whether a reply streams")
-        if "targets" in fields or "strategy" in fields:
-            return self._node(fields, path, retry, timeout_s, params)
-        return self._leaf(fields, path, retry, timeout_s, params)
+        return _Inherited(
+            self._retry(fields.get("retry"), f"{path}.retry", above.retry),
+            self._number(fields, "request_timeout", path) / 1000 or above.timeout_s,
+            {**above.params, **params},
+        )
 
-    def _node(
-        self, fields: dict[str, Any], path: str, retry: Retry, timeout_s: float, params: Mapping[str, Any]
-    ) -> Target:
+    def _node(self, fields: dict[str, Any], path: str, held: _Inherited, depth: int) -> Target:
         strategy = self._mapping(fields, "strategy", path)
-        mode = strategy.get("mode") or "single"
+        mode = self._text(strategy, "mode", f"{path}.strategy") or "single"
         if mode not in self._strategies:
-            hint = did_you_mean(str(mode), self._strategies)
-            self._wrong(f"{path}.strategy.mode", f"`{mode}` is not known{hint}; enable the router that brings it")
+            hint = did_you_mean(mode, self._strategies)
+            self._wrong(f"{path}.strategy.mode", f"`{_cut(mode)}` is not known{hint}; enable the router that brings it")
         children = fields.get("targets")
         if not isinstance(children, list) or not children:
             return self._wrong(f"{path}.targets", "must be a list with at least one target")
         return Target(
             path=path,
-            strategy=str(mode),
+            strategy=mode,
             targets=tuple(
-                self.decode(child, f"{path}.targets[{at}]", retry, timeout_s, params)
+                self.decode(child, f"{path}.targets[{at}]", held, depth + 1)
                 for at, child in enumerate(cast("list[Any]", children))
             ),
             on_status_codes=self._codes(strategy, f"{path}.strategy"),
             weight=self._number(fields, "weight", path, 1.0),
-            retry=retry,
+            retry=held.retry,
             settings={name: held for name, held in strategy.items() if name not in {"mode", "on_status_codes"}},
         )
 
-    def _leaf(
-        self, fields: dict[str, Any], path: str, retry: Retry, timeout_s: float, params: Mapping[str, Any]
-    ) -> Target:
-        named = fields.get("provider") or fields.get("virtual_key")
-        if not isinstance(named, str) or not named:
-            return self._wrong(path, "names no deployment: set `provider`")
+    def _leaf(self, named: str, fields: Mapping[str, Any], path: str, place: str, held: _Inherited) -> Target:
+        """The leaf of a deployment; `place` is where its name stands."""
         leaf = leaf_of(named, path)
-        self._check_deployment(leaf.deployment, f"{path}.provider")
-        model = fields.get("model") or params.get("model") or leaf.model
+        if leaf.deployment not in self._deployments:
+            hint = did_you_mean(leaf.deployment, self._deployments)
+            known = _listed(self._deployments)
+            self._wrong(place, f"deployment `{_cut(leaf.deployment)}` is not known{hint}; `providers:` has {known}")
         return Target(
             path=path,
             deployment=leaf.deployment,
-            model=str(model),
+            model=self._text(fields, "model", path) or str(held.params.get("model") or leaf.model),
             weight=self._number(fields, "weight", path, 1.0),
-            retry=retry,
-            request_timeout_s=timeout_s,
-            override_params={name: value for name, value in params.items() if name != "model"},
+            retry=held.retry,
+            request_timeout_s=held.timeout_s,
+            override_params={name: value for name, value in held.params.items() if name != "model"},
         )
-
-    def _check_deployment(self, name: str, path: str) -> None:
-        if name not in self._deployments:
-            hint = did_you_mean(name, self._deployments)
-            self._wrong(path, f"deployment `{name}` is not known{hint}; `providers:` has {_listed(self._deployments)}")
 
     def _retry(self, value: Any, path: str, inherited: Retry) -> Retry:
         if value is None:
             return inherited
         if not isinstance(value, dict):
-            self._wrong(f"{path}.retry", "must be a mapping with `attempts`")
+            self._wrong(path, "must be a mapping with `attempts`")
             return inherited
         fields = cast("dict[str, Any]", value)
-        for name in fields:
-            if name not in _RETRY_KEYS:
-                self._wrong(f"{path}.retry.{name}", f"is not known{did_you_mean(name, _RETRY_KEYS)}")
-        attempts = int(self._number(fields, "attempts", f"{path}.retry"))
-        if not 0 <= attempts <= _MAX_RETRIES:
-            self._wrong(f"{path}.retry.attempts", f"must be 0 to {_MAX_RETRIES}")
-        return Retry(
-            attempts,
-            self._codes(fields, f"{path}.retry") or Retry().on_status_codes,
-            bool(fields.get("use_retry_after_header") or fields.get("use_retry_after_headers")),
-        )
+        self._check_names(fields, _RETRY_KEYS, path)
+        attempts = self._number(fields, "attempts", path)
+        if attempts > _MAX_RETRIES or not attempts.is_integer():
+            self._wrong(f"{path}.attempts", f"must be 0 to {_MAX_RETRIES}")
+        waits = [self._flag(fields, name, path) for name in ("use_retry_after_header", "use_retry_after_headers")]
+        return Retry(int(attempts), self._codes(fields, path) or Retry().on_status_codes, any(waits))
 
     def _codes(self, fields: Mapping[str, Any], path: str) -> tuple[int, ...]:
-        codes = fields.get("on_status_codes")
+        codes: Any = fields.get("on_status_codes")
         if codes is None:
             return ()
-        if not isinstance(codes, list) or not all(isinstance(code, int) for code in cast("list[Any]", codes)):
-            self._wrong(f"{path}.on_status_codes", "must be a list of HTTP status codes")
-            return ()
-        return tuple(cast("list[int]", codes))
+        if isinstance(codes, list) and all(_is_status(code) for code in cast("list[Any]", codes)):
+            return tuple(cast("list[int]", codes))
+        self._wrong(f"{path}.on_status_codes", "must be a list of HTTP status codes")
+        return ()
 
     def _number(self, fields: Mapping[str, Any], name: str, path: str, default: float = 0.0) -> float:
-        value = fields.get(name, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        value = fields.get(name)
+        if value is None:
+            return default
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_NUMBER:
             return float(value)
-        self._wrong(f"{path}.{name}", "must be a number of 0 or more")
+        self._wrong(f"{path}.{name}", f"must be a number of 0 to {_MAX_NUMBER}")
         return default
 
+    def _text(self, fields: Mapping[str, Any], name: str, path: str) -> str:
+        value = fields.get(name)
+        if value is None or isinstance(value, str):
+            return value or ""
+        self._wrong(f"{path}.{name}", "must be a string")
+        return ""
+
+    def _flag(self, fields: Mapping[str, Any], name: str, path: str) -> bool:
+        value = fields.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self._wrong(f"{path}.{name}", "must be `true` or `false`")
+        return False
+
     def _mapping(self, fields: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-        value: Any = fields.get(name) or {}
+        value: Any = fields.get(name)
         if isinstance(value, dict):
             return cast("dict[str, Any]", value)
-        self._wrong(f"{path}.{name}", "must be a mapping")
+        if value is not None:
+            self._wrong(f"{path}.{name}", "must be a mapping")
         return {}
+
+    def _check_names(self, fields: Mapping[Any, Any], known: Collection[str], path: str) -> None:
+        for name in map(str, fields):
+            if name not in known:
+                self._wrong(f"{path}.{_cut(name)}", f"is not known{did_you_mean(name, known)}")
 
     def _wrong(self, path: str, message: str) -> Target:
         self.problems.append(Problem(f"`{path}` {message}"))
         return Target(path=path)
+
+
+def _is_status(code: object) -> bool:
+    return isinstance(code, int) and 100 <= code <= 599
+
+
+def _cut(name: str) -> str:
+    return shown(name, MAX_NAME)
 
 
 def _listed(names: Collection[str]) -> str:

@@ -37,7 +37,8 @@ _NEVER = tuple(
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/128",
+        "::/96",  # IPv4-compatible, and the unspecified address
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
         "100::/64",
         "2001::/23",
         "2001:db8::/32",
@@ -51,6 +52,7 @@ _NEVER = tuple(
 )
 _NAT64 = ip_network("64:ff9b::/96")
 _NAT64_LOCAL = ip_network("64:ff9b:1::/48")
+_LOOPBACK = ip_address("::1")
 _6TO4 = ip_network("2002::/16")
 
 
@@ -66,7 +68,7 @@ def denied_reason(host: str, *, allow_private: bool, is_literal: bool = False) -
         return f"`{host}` is no address"
     if is_literal:
         return ""
-    if _in(address, _NEVER) or address in _NAT64_LOCAL:
+    if address != _LOOPBACK and (_in(address, _NEVER) or address in _NAT64_LOCAL):
         return f"{address} is a reserved or link-local address"
     if _in(address, _PRIVATE) and not allow_private:
         return f"{address} is a private address"

@@ -35,7 +35,7 @@ def decoder_for(encoding: str) -> Decoder | None:
         return _Zlib("gzip", 31)
     if name == "deflate":
         return _Zlib("deflate", 15)
-    raise ProviderFailed(f"content-encoding `{encoding}` was not asked for", code="upstream_bad_encoding")
+    raise ProviderFailed("the body has a `content-encoding` that was not asked for", code="upstream_bad_encoding")
 
 
 class _Zlib:
@@ -60,7 +60,7 @@ class _Zlib:
                     break
         except zlib.error as error:
             raise ProviderFailed(f"the body is not valid {self._name}: {error}", code="upstream_bad_encoding") from None
-        if self._inflate.unused_data:
+        if self._inflate.unused_data or (self._inflate.eof and data):
             raise ProviderFailed(f"there is data after the {self._name} body", code="upstream_bad_encoding")
         return pieces
 

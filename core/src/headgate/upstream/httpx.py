@@ -57,6 +57,8 @@ class _Body(httpx2.AsyncByteStream):
         try:
             async for chunk in self._response.chunks():
                 yield chunk
+        except ProviderTimeout as error:
+            raise httpx2.ReadTimeout(error.message) from error
         except ProviderError as error:
             raise httpx2.ReadError(error.message) from error
 
