@@ -194,10 +194,11 @@ def test_the_version(headgate: Any) -> None:
     ],
 )
 def test_a_wrong_call_is_a_2(headgate: Any, line: str) -> None:
-    """How it was meant goes to standard error."""
+    """One line on standard error: what is wrong, and where help is."""
     run = headgate(*line.split())
     assert (run.code, run.out) == (2, "")
-    assert "usage: headgate" in run.err
+    assert len(run.err.splitlines()) == 1
+    assert "--help`" in run.err
 
 
 def test_arguments_come_from_the_command_line(

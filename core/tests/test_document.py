@@ -364,3 +364,10 @@ def test_a_settings_struct_may_check_itself() -> None:
     held = document("a:\n  b: {low: 3, high: 2}\n")
     assert held.decode(held.value["a"]["b"], Checked, ("a", "b")) is None
     assert [str(problem) for problem in held.problems] == ["f.yaml:2:3: `a.b` is wrong: `low` is above `high`"]
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "On", "NO"])
+def test_words_are_no_booleans(word: str) -> None:
+    """`on:` is a key of guardrail settings and `no` a country: only true and false are booleans, as in YAML 1.2."""
+    assert document(f"{word}: {word}").value == {word: word}
+    assert document("a: true\nb: False").value == {"a": True, "b": False}

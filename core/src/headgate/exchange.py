@@ -106,7 +106,8 @@ class Attempt(Struct):
 class Reply(Struct):
     """What goes back to the client: a whole `body`, or `chunks` of a stream that is still running.
 
-    `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it.
+    `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it, `has_error_event`
+    when its stream ended with an error of the provider's own.
     """
 
     status: int
@@ -114,6 +115,7 @@ class Reply(Struct):
     body: bytes = b""
     chunks: AsyncIterator[bytes] | None = None
     usage: Usage | None = None
+    has_error_event: bool = False
 
     @property
     def is_ok(self) -> bool:

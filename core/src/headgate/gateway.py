@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from headgate.builtin import CallerCredential, Core, ModelRoute, OpenAccess
 from headgate.config import Loaded
+from headgate.config.document import in_order
 from headgate.context import Context
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
@@ -47,6 +48,7 @@ class Gateway:
         self._url = url
         self._reloading = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
+        self._alive: list[Generation] = []
         self.context: Context
         self.generation: Generation
         self.reload_error: tuple[str, ...] = ()
@@ -61,8 +63,8 @@ class Gateway:
 
     @property
     def in_flight(self) -> int:
-        """Exchanges running now on the current configuration."""
-        return self.generation.in_flight
+        """Exchanges running now, on this configuration and on those before it."""
+        return sum(generation.in_flight for generation in self._alive)
 
     async def start(self, loaded: Loaded | None = None) -> None:
         """Compose and start the first generation. StartupError lists every problem."""
@@ -71,6 +73,7 @@ class Gateway:
         plan = compose(loaded, self.context)
         await _start(plan.plugins, self.context)
         self.generation = Generation(loaded, plan, 1)
+        self._alive.append(self.generation)
 
     async def reload(self) -> bool:
         """Load, compose, start and swap in a new generation; on any problem the current one stays and says why."""
@@ -80,18 +83,25 @@ class Gateway:
                 loaded = await asyncio.to_thread(self._load)
                 plan = compose(loaded, self.context, old)
                 await _start([plugin for plugin in plan.plugins if not _has(old.plan, plugin)], self.context)
-            except StartupError as error:
-                self.reload_error = tuple(str(problem) for problem in error.problems)
-                log.error("the new configuration is refused, the last good one stays", problems=self.reload_error)
-                _publish(self.context, old.plan.registry, old.plan.deployments, old.loaded.config.state)
+            except Exception as error:
+                self._refuse(old, error)
                 return False
             self.reload_error = ()
             self.generation = Generation(loaded, plan, old.number + 1)
+            self._alive.append(self.generation)
             old.retired = True
             log.info("configuration reloaded", generation=self.generation.number)
             if old.in_flight == 0:
                 self._retire(old)
             return True
+
+    def _refuse(self, old: Generation, error: Exception) -> None:
+        """Stay with the old generation: say why, and let its plugins see their own configuration again."""
+        problems = error.problems if isinstance(error, StartupError) else (f"{type(error).__name__}: {error}",)
+        self.reload_error = tuple(str(problem) for problem in problems)
+        log.error("the new configuration is refused, the last good one stays", problems=self.reload_error)
+        _publish(self.context, old.plan.registry, old.plan.deployments, old.loaded.config.state)
+        _configure(old.plan.plugins, self.context)
 
     def enter(self) -> Generation:
         """An exchange begins: the generation it runs on to its end."""
@@ -118,7 +128,10 @@ class Gateway:
         """Stop the plugins in reverse order and close every outbound connection."""
         for task in list(self._stopping):
             await task
-        await _stop(self.plan.plugins)
+        everything: list[Plugin] = []
+        for generation in self._alive:
+            everything += [plugin for plugin in generation.plan.plugins if not _holds(everything, plugin)]
+        await _stop(everything)
         await self.context.close()
         await self._upstream.close()
 
@@ -128,8 +141,13 @@ class Gateway:
         await self._upstream.close()
 
     def _retire(self, old: Generation) -> None:
-        """Stop the plugins that the new generation no longer has."""
-        gone = [plugin for plugin in old.plan.plugins if not _has(self.plan, plugin)]
+        """Stop the plugins that no generation needs any longer."""
+        self._alive.remove(old)
+        gone = [
+            plugin
+            for plugin in old.plan.plugins
+            if not any(_has(generation.plan, plugin) for generation in self._alive)
+        ]
         if gone:
             task = asyncio.create_task(_stop(gone))
             self._stopping.add(task)
@@ -151,26 +169,22 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
             plugins.append(Plugin(entry.name, hooks, entry.distribution, entry.version))
         except StartupError as error:
             problems += error.problems
-    deployments = _deployments(loaded, ctx.upstream, old, problems)
-    _raise(problems)
     core = Plugin("core", Core(), "headgate", VERSION)
-    registry = collect([*plugins, core])
-    models = _models(loaded, deployments, registry.strategies, problems)
+    registry = Registry()
+    try:
+        registry = collect([*plugins, core])
+    except StartupError as error:
+        problems += error.problems
+    deployments = _deployments(loaded, ctx.upstream, old, problems)
+    models = _models(loaded, loaded.deployments, registry.strategies, problems)
     if config.state not in registry.stores:
-        loaded.document.problem(("state",), f"`{config.state}` is no store of the enabled plugins")
+        place = loaded.document.place(("state",))
+        problems.append(Problem(f"`state` `{config.state}` is no store of the enabled plugins", place))
     _raise(problems)
-    loaded.document.raise_problems()
     known = _Deployments(deployments, loaded, ctx.upstream)
     route = ModelRoute(models, known.find)
     _publish(ctx, registry, known, config.state)
-    for plugin in plugins:
-        try:
-            plugin.hooks.configure(ctx)
-        except StartupError as error:
-            problems += [Problem(f"plugin `{plugin.name}`: {problem}") for problem in error.problems]
-        except Exception as error:
-            problems.append(Problem(f"plugin `{plugin.name}` cannot be configured: {type(error).__name__}: {error}"))
-    _raise(problems)
+    _raise(_configure(plugins, ctx))
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets)
     if config.auth.mode != "keys":
@@ -236,9 +250,8 @@ def _deployments(
         if held is not None and type(held.config) is type(config) and held.config == config:
             deployments[name] = held
             continue
-        kind = _kind_of(loaded, config)
         try:
-            deployments[name] = kind(name, config, upstream)
+            deployments[name] = _kind_of(loaded, config)(name, config, upstream)
         except StartupError as error:
             place = loaded.document.place(("providers", name))
             problems += [Problem(f"`providers.{name}`: {problem.message}", place) for problem in error.problems]
@@ -246,6 +259,9 @@ def _deployments(
             problems.append(
                 Problem(f"`providers.{name}.base_url`: {error}", loaded.document.place(("providers", name, "base_url")))
             )
+        except Exception as error:
+            words = f"`providers.{name}` cannot be made: {type(error).__name__}: {error}"
+            problems.append(Problem(words, loaded.document.place(("providers", name))))
     return deployments
 
 
@@ -261,7 +277,7 @@ def _kind_of(loaded: Loaded, config: DeploymentConfig) -> type[Provider]:
 
 
 def _models(
-    loaded: Loaded, deployments: Mapping[str, Provider], strategies: Mapping[str, Any], problems: list[Problem]
+    loaded: Loaded, deployments: Collection[str], strategies: Mapping[str, Any], problems: list[Problem]
 ) -> dict[str, Target]:
     models: dict[str, Target] = {}
     for alias, written in loaded.config.models.items():
@@ -271,6 +287,19 @@ def _models(
             place = loaded.document.place(("models", alias))
             problems += [Problem(f"`models.{alias}`: {problem.message}", place) for problem in error.problems]
     return models
+
+
+def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:
+    """Let every plugin check its settings; what is wrong with them."""
+    problems: list[Problem] = []
+    for plugin in plugins:
+        try:
+            plugin.hooks.configure(ctx)
+        except StartupError as error:
+            problems += [Problem(f"plugin `{plugin.name}`: {problem}") for problem in error.problems]
+        except Exception as error:
+            problems.append(Problem(f"plugin `{plugin.name}` cannot be configured: {type(error).__name__}: {error}"))
+    return problems
 
 
 def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], state: str) -> None:
@@ -291,12 +320,16 @@ def _kept_plugin(old: Generation | None, name: str, kind: type[Any], settings: S
 
 
 def _has(plan: Plan, plugin: Plugin) -> bool:
-    return any(held.hooks is plugin.hooks for held in plan.plugins)
+    return _holds(plan.plugins, plugin)
+
+
+def _holds(plugins: Sequence[Plugin], plugin: Plugin) -> bool:
+    return any(held.hooks is plugin.hooks for held in plugins)
 
 
 def _raise(problems: list[Problem]) -> None:
     if problems:
-        raise StartupError(problems)
+        raise StartupError(in_order(problems))
 
 
 async def _start(plugins: Any, ctx: Context) -> None:

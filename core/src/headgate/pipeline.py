@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -34,6 +34,7 @@ ReadBody = Callable[[], Awaitable[bytes]]
 
 MAX_COLLECTED_BYTES = 8 * 1024 * 1024
 METADATA_CHARS = 128
+MODEL_CHARS = 512
 UNSUPPORTED = "unsupported_operation"
 """The code of a target that cannot do what is asked; another one may."""
 
@@ -82,11 +83,10 @@ async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
     """Call a leaf, or what a node's strategy picks. The last outcome stands: its reply is returned, its error raised."""
     if not target.targets:
         return await call_leaf(plan, ex, target)
-    strategy = plan.registry.strategies[target.strategy]
     outcomes: list[Outcome] = []
     reply: Reply | None = None
     error: RequestError | None = None
-    while (index := strategy.choose(target, ex, outcomes, time.monotonic(), _rng)) is not None:
+    while (index := _choose(plan, ex, target, outcomes)) is not None:
         if reply is not None:
             await discard(reply)
         try:
@@ -101,9 +101,27 @@ async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
     raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
 
 
+def _choose(plan: Plan, ex: Exchange, target: Target, outcomes: Sequence[Outcome]) -> int | None:
+    """Ask the strategy. What it raises, or an index no child has, fails the route stage closed."""
+    try:
+        index = plan.registry.strategies[target.strategy].choose(target, ex, outcomes, time.monotonic(), _rng)
+        if index is None or (target.targets[index : index + 1] and index >= 0):
+            return index
+        raise IndexError(f"it chose target {index} of {len(target.targets)}")
+    except Exception as error:
+        log.error(
+            "strategy failed", strategy=target.strategy, request_id=ex.id, error=f"{type(error).__name__}: {error}"
+        )
+        raise HookFailed("the gateway could not finish its `route` stage for this request") from error
+
+
 async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     """One attempt: guard the request, then call the deployment through the wrappers."""
-    provider = plan.deployments[target.deployment]
+    try:
+        provider = plan.deployments[target.deployment]
+    except KeyError:
+        log.error("a router names a deployment that is not there", deployment=target.deployment, request_id=ex.id)
+        raise HookFailed("the gateway could not finish its `route` stage for this request") from None
     attempt = ex.attempt = Attempt(target, provider, target.model or ex.model, time.monotonic())
     ex.attempts.append(attempt)
     try:
@@ -154,7 +172,7 @@ async def relay_stream(ex: Exchange, chunks: AsyncIterator[bytes], send: Callabl
             raise
         await send(ex.dialect.error_event(error))
         return
-    ex.outcome = "complete"
+    ex.outcome = "cut" if ex.reply is not None and ex.reply.has_error_event else "complete"
     if collected is not None:
         ex.reply_body = b"".join(collected)
 
@@ -197,10 +215,12 @@ def _probe(ex: Exchange) -> None:
     ex.model = probe.model or ""
     if not ex.model:
         raise InvalidRequest("`model` is missing", param="model", code="missing_model")
+    if len(ex.model) > MODEL_CHARS:
+        raise InvalidRequest(f"`model` is longer than {MODEL_CHARS} characters", param="model")
     ex.stream = bool(probe.stream) and operation.can_stream
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
-    ex.max_tokens = limit if isinstance(limit, int) else None
+    ex.max_tokens = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
 
 
 def _metadata(given: str | None) -> dict[str, str]:

@@ -179,6 +179,7 @@ async def _events(
         is_torn = bool(rest.strip()) and not is_done(rest) and not rest.startswith(b":")
         ending = dialect.ending(events, is_broken=is_torn or broken is not None)
         reply.usage = _usage_in(events)
+        reply.has_error_event = ending == "error"
         if ending == "cut" or (broken is not None and ending != "complete"):
             raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")
         if rest and not is_torn:

@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from typing_extensions import override
 
 from headgate.cli import inspecting, making
 from headgate.errors import StartupError
@@ -41,8 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, with an error of one line."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="headgate", description=DESCRIPTION)
+    parser = _Parser(prog="headgate", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"headgate {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve = _add(commands, "serve", "run the gateway", _serve)

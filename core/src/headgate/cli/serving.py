@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from pathlib import Path
 
 from headgate.cli.config import find_config
@@ -23,7 +24,8 @@ def serve(arguments: argparse.Namespace) -> int:
     try:
         sock = bind(host, port)
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        known = error.errno and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0).lower() if known else (error.strerror or str(error)).lower()
         raise StartupError(
             [Problem(f"cannot listen on {host}:{port}: {reason}; choose another with --host and --port")]
         ) from None

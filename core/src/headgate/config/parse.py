@@ -14,17 +14,25 @@ from yaml.reader import ReaderError
 from headgate.errors import Problem, StartupError
 from headgate.suggest import shown
 
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:
-    from yaml import SafeLoader as _Loader
-
 MAX_DEPTH = 100
 MAX_ALIASED = 10_000
 """How many values aliases may stand for, beside those that are written out."""
 _MERGE = "tag:yaml.org,2002:merge"
 
 Path_ = tuple[str | int, ...]
+
+
+def _words_loader() -> Any:
+    """The safe loader with the booleans of YAML 1.2: `true` and `false`. `on`, `off`, `yes` and `no` are words."""
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":bool") or first in "tTfF"]
+        for first, known in base.yaml_implicit_resolvers.items()
+    }
+    return type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+
+_Loader = _words_loader()
 
 
 class Parsed(NamedTuple):
@@ -79,6 +87,8 @@ def _problem(error: Exception, text: str, source: str) -> Problem:
     words = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
     if isinstance(error, ComposerError | ConstructorError):
         words = re.split("['\"]", words, maxsplit=1)[0].rstrip(" :;,")
+    if words == "second occurrence":
+        words = "an anchor is defined a second time"
     place = source
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
