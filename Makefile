@@ -20,7 +20,7 @@ check: sync ## format, lint, types, import rules, dependencies, spelling, docs u
 	@.venv/bin/ruff check .
 	@.venv/bin/pyright
 	@.venv/bin/lint-imports
-	@.venv/bin/codespell core plugins providers guardrails tests README.md CONTRIBUTING.md CHANGELOG.md
+	@.venv/bin/codespell core plugins providers guardrails README.md CONTRIBUTING.md CHANGELOG.md
 	@.venv/bin/python tests/tools/deptry_all.py
 	@.venv/bin/python core/docs/generate.py --check
 	@$(UV) lock --check

@@ -138,13 +138,13 @@ def test_every_provider_package_runs_the_contract() -> None:
 
 
 def test_files_stay_small() -> None:
-    """A source file has at most 500 lines, a test file 800: past that, two things live in it."""
+    """A source file has at most 500 lines, a test file 1,000: past that, two things live in it."""
     long = {
         str(path.relative_to(ROOT)): count
         for shelf in (*SHELVES, "tests")
         for path in (ROOT / shelf).rglob("*.py")
         if "node_modules" not in path.parts
-        and (count := len(path.read_text("utf-8").splitlines())) > (800 if "tests" in path.parts else 500)
+        and (count := len(path.read_text("utf-8").splitlines())) > (1000 if "tests" in path.parts else 500)
     }
 
     assert long == {}

@@ -208,12 +208,15 @@ def test_no_key(start_gateway: StartGateway) -> None:
 
 def test_a_gateway_at_its_limit(start_gateway: StartGateway) -> None:
     """A gateway that can take no more answers 503 with `retry-after`, which the package takes as a reason to retry."""
-    full = start_gateway({"limits": {"in_flight": 0}, "providers": {"demo": {"provider": "demo"}}})
+    full = start_gateway({"limits": {"in_flight": 1}, "providers": {"demo": {"provider": "demo"}}})
+    slow = {"demo": {"chunk_gap_ms": 2000, "tokens": 50}}
     with (
         OpenAI(base_url=f"{full.url}/v1", api_key="sk-x", max_retries=1) as client,
-        pytest.raises(openai.InternalServerError) as caught,
+        client.chat.completions.create(model="demo/echo", messages=HELLO, stream=True, extra_body=slow) as running,
     ):
-        client.chat.completions.create(model="demo/echo", messages=HELLO)
+        next(iter(running))
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(model="demo/echo", messages=HELLO)
     assert (caught.value.status_code, caught.value.code) == (503, "overloaded")
     assert caught.value.response.headers["retry-after"] == "1"
     assert caught.value.response.request.headers["x-stainless-retry-count"] == "1"

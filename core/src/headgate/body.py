@@ -13,6 +13,7 @@ from headgate.errors import InvalidRequest
 
 MAX_DEPTH = 64
 MAX_KEYS = 65_536
+MAX_STRINGS = 500_000
 
 _SMALL = 4096
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
@@ -102,6 +103,8 @@ def _check_shape(body: bytes) -> None:
     if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b'\\"' in body else body
+    if plain.count(b'"') > 2 * MAX_STRINGS:
+        raise InvalidRequest(f"the body has more than {MAX_STRINGS} strings", code="too_many_strings")
     skeleton = b"".join(plain.split(b'"')[::2])  # what stands outside of strings
     if skeleton.count(b"{") + skeleton.count(b"[") <= MAX_DEPTH and len(skeleton) <= MAX_KEYS:
         return

@@ -91,6 +91,7 @@ class Gateway:
             self._alive.append(self.generation)
             old.retired = True
             log.info("configuration reloaded", generation=self.generation.number)
+            _say_what_waits(old.loaded, loaded)
             if old.in_flight == 0:
                 self._retire(old)
             return True
@@ -287,6 +288,18 @@ def _models(
             place = loaded.document.place(("models", alias))
             problems += [Problem(f"`models.{alias}`: {problem.message}", place) for problem in error.problems]
     return models
+
+
+def _say_what_waits(old: Loaded, new: Loaded) -> None:
+    """Settings that a running process cannot take up."""
+    names = [
+        f"server.{name}"
+        for name in ("host", "port", "workers")
+        if getattr(old.config.server, name) != getattr(new.config.server, name)
+    ]
+    names += [name for name in ("state", "state_dir") if getattr(old.config, name) != getattr(new.config, name)]
+    if names:
+        log.warning("these settings changed and need a restart", settings=names)
 
 
 def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:

@@ -6,6 +6,7 @@ never sees half an event.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, cast
@@ -47,6 +48,7 @@ _DROPPED_PREFIXES = (b"x-headgate-", b"x-portkey-", b"x-accel-", b"x-sendfile")
 """The gateway's own names, and orders to a proxy in front of it."""
 _MIN_SECRET = 8
 """Shorter keys are placeholders such as `EMPTY`: no secret, and too likely to stand in an answer."""
+COMMENTS_HELD_S = 5.0
 _TAIL = 8
 _TAIL_BYTES = 4096
 
@@ -68,10 +70,12 @@ class OwnedStream:
 
     async def aclose(self) -> None:
         """End the stream and give up its source. Safe to call twice."""
-        await self._chunks.aclose()
-        closing = self._close()
-        if closing is not None:
-            await closing
+        try:
+            await self._chunks.aclose()
+        finally:
+            closing = self._close()
+            if closing is not None:
+                await closing
 
 
 class _ReplyProbe(Struct):
@@ -133,20 +137,45 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
     chunks = response.chunks()
     splitter = Splitter()
     first = b""
+    began = time.monotonic()
     async for data in chunks:
-        first = splitter.feed(data)
-        if first:
+        first += splitter.feed(data)
+        # comments that keep a connection alive commit to nothing, but the client's own connection needs them too
+        if b"data" in first or (first and time.monotonic() - began > COMMENTS_HELD_S):
             break
-    if not first:
+    if not first or (b"data" not in first and time.monotonic() - began <= COMMENTS_HELD_S):
         rest = splitter.end()
-        first = rest if is_done(rest) or not is_event(rest) else b""
+        first = first + rest if is_done(rest) or not is_event(rest) else b""
     if not first:
         raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
+    if dialect.ending(events_of(first)) == "error":
+        response.close()
+        return _early_error(reply, first, secrets)
     events = _events(dialect, reply, response, chunks, splitter, first, secrets)
     reply.chunks = OwnedStream(events, response.close)
     return reply
+
+
+def _early_error(reply: Reply, first: bytes, secrets: Secrets) -> Reply:
+    """An error event before anything else is an error reply: nothing is committed, another target may still be tried."""
+    message, status = "the provider began its stream with an error", 502
+    for event in events_of(first):
+        try:
+            error: Any = msgspec.json.decode(data_of(event), type=dict[str, Any]).get("error")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if isinstance(error, dict):
+            fields = cast("dict[str, Any]", error)
+            code: Any = fields.get("status") or fields.get("code")
+            status = code if isinstance(code, int) and 400 <= code < 600 else status
+            body = msgspec.json.encode(
+                {"error": {"message": message, "type": None, "param": None, "code": None} | fields}
+            )
+            return Reply(status, _without_type(reply.headers), _scrub(body, secrets))
+        message = error if isinstance(error, str) and error else message
+    return Reply(status, _without_type(reply.headers), _scrub(_wrap_error(status, message.encode()), secrets))
 
 
 async def _events(
