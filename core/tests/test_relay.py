@@ -491,3 +491,20 @@ async def test_an_opaque_reply_is_not_looked_at() -> None:
     reply = await answered(answer, exchange(opaque=True))
     assert (await read(reply), reply.headers) == (b"\xff\xf3\x00\n\n", ((b"content-type", b"audio/mpeg"),))
     assert answer.is_closed
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "message"),
+    [
+        (event({"error": {"message": "busy", "code": 429}}), 429, "busy"),
+        (event({"error": {"message": "busy", "code": "overloaded"}}), 502, "busy"),
+        (event({"error": "busy"}), 502, "busy"),
+        (b"event: error\ndata: {}\n\n", 502, "the provider began its stream with an error"),
+        (b": wait\n\n" + event({"error": {"message": "busy"}}), 502, "busy"),
+    ],
+)
+async def test_a_stream_that_begins_with_an_error_is_an_error_reply(first: bytes, status: int, message: str) -> None:
+    """Nothing is committed, so that a fallback can still go elsewhere."""
+    reply = await answered(Answer(200, EVENTS, first, DONE), exchange(stream=True))
+    assert (reply.status, reply.chunks) == (status, None)
+    assert json.loads(reply.body)["error"]["message"] == message

@@ -6,6 +6,7 @@ never sees half an event.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -150,9 +151,10 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
         raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
-    if dialect.ending(events_of(first)) == "error":
+    leading = next((event for event in events_of(first) if data_of(event)), b"")
+    if leading and dialect.ending([leading]) == "error":
         response.close()
-        return _early_error(reply, first, secrets)
+        return _early_error(reply, leading, secrets)
     events = _events(dialect, reply, response, chunks, splitter, first, secrets)
     reply.chunks = OwnedStream(events, response.close)
     return reply
@@ -160,22 +162,18 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
 
 def _early_error(reply: Reply, first: bytes, secrets: Secrets) -> Reply:
     """An error event before anything else is an error reply: nothing is committed, another target may still be tried."""
+    error: Any = None
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        error = msgspec.json.decode(data_of(first), type=dict[str, Any]).get("error")
     message, status = "the provider began its stream with an error", 502
-    for event in events_of(first):
-        try:
-            error: Any = msgspec.json.decode(data_of(event), type=dict[str, Any]).get("error")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        if isinstance(error, dict):
-            fields = cast("dict[str, Any]", error)
-            code: Any = fields.get("status") or fields.get("code")
-            status = code if isinstance(code, int) and 400 <= code < 600 else status
-            body = msgspec.json.encode(
-                {"error": {"message": message, "type": None, "param": None, "code": None} | fields}
-            )
-            return Reply(status, _without_type(reply.headers), _scrub(body, secrets))
-        message = error if isinstance(error, str) and error else message
-    return Reply(status, _without_type(reply.headers), _scrub(_wrap_error(status, message.encode()), secrets))
+    if isinstance(error, dict):
+        fields = cast("dict[str, Any]", error)
+        code: Any = fields.get("status") or fields.get("code")
+        status = code if isinstance(code, int) and 400 <= code < 600 else status
+        body = msgspec.json.encode({"error": {"message": message, "type": None, "param": None, "code": None} | fields})
+    else:
+        body = _wrap_error(status, (error if isinstance(error, str) and error else message).encode())
+    return Reply(status, _without_type(reply.headers), _scrub(body, secrets))
 
 
 async def _events(
