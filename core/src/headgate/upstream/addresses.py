@@ -42,6 +42,7 @@ _NEVER = tuple(
         "100::/64",
         "2001::/23",
         "2001:db8::/32",
+        "2002::/16",  # 6to4, which wraps any IPv4 address and is no longer in use (RFC 7526)
         "3fff::/20",
         "5f00::/16",
         "fe80::/10",
@@ -53,7 +54,6 @@ _NEVER = tuple(
 _NAT64 = ip_network("64:ff9b::/96")
 _NAT64_LOCAL = ip_network("64:ff9b:1::/48")
 _LOOPBACK = ip_address("::1")
-_6TO4 = ip_network("2002::/16")
 
 
 def denied_reason(host: str, *, allow_private: bool, is_literal: bool = False) -> str:
@@ -76,14 +76,12 @@ def denied_reason(host: str, *, allow_private: bool, is_literal: bool = False) -
 
 
 def _unwrap(address: Address) -> Address:
-    """The IPv4 address inside a mapped, NAT64 or 6to4 IPv6 address, since that is where the packet ends up."""
+    """The IPv4 address inside a mapped or NAT64 IPv6 address, since that is where the packet ends up."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
         if address in _NAT64:
             return IPv4Address(int(address) & 0xFFFFFFFF)
-        if address in _6TO4:
-            return IPv4Address((int(address) >> 80) & 0xFFFFFFFF)
     return address
 
 
