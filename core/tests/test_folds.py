@@ -56,12 +56,12 @@ async def hang(_: Exchange) -> None:
 
 
 async def test_bounded_returns_what_needs_no_waiting() -> None:
-    """A coroutine that never waits gives its value, even with no time at all."""
+    """A coroutine that never waits gives its value."""
 
     async def immediate() -> int:
         return 7
 
-    assert await bounded(immediate(), 0) == 7
+    assert await bounded(immediate(), 5.0) == 7
 
 
 async def test_bounded_returns_what_waited() -> None:
@@ -404,3 +404,17 @@ async def test_cancellation_is_no_failure(ex: Exchange) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     assert (failures.total(), lines) == (before, [])
+
+
+async def test_a_hook_that_computes_past_its_budget_is_told() -> None:
+    """What never waits cannot be cut, but it overran all the same."""
+
+    async def busy() -> int:
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+        return 1
+
+    with pytest.raises(TimeoutError):
+        await bounded(busy(), 0.01)
+    assert await bounded(busy(), 10) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import types
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
@@ -28,9 +29,12 @@ async def bounded(awaitable: Awaitable[T], budget_s: float) -> T:
     The first step is taken by hand, so that what finishes without waiting, as most hooks do, needs no timer at all.
     """
     coroutine = cast("Coroutine[Any, Any, T]", awaitable)
+    began = time.perf_counter()
     try:
         waiting = coroutine.send(None)
     except StopIteration as done:
+        if time.perf_counter() - began > budget_s:
+            raise TimeoutError from None  # it held the whole process up: too late to cut, not too late to say
         return done.value
     async with asyncio.timeout(budget_s):
         return await _resume(coroutine, waiting)

@@ -35,10 +35,17 @@ log = structlog.get_logger("headgate")
 
 
 class Process:
-    """Serves one gateway on one socket until it is told to stop."""
+    """Serves one gateway on one socket until it is told to stop.
 
-    def __init__(self, load: Callable[[], Loaded], sock: socket.socket, url: str) -> None:
+    `last_good` is used at the start when the configuration has problems: what a worker that takes a dead one's place
+    falls back to.
+    """
+
+    def __init__(
+        self, load: Callable[[], Loaded], sock: socket.socket, url: str, last_good: Callable[[], Loaded] | None = None
+    ) -> None:
         self._load = load
+        self._last_good = last_good
         self._sock = sock
         self._url = url
 
@@ -54,7 +61,7 @@ class Process:
 
     async def _run(self, greet: Callable[[Gateway], None]) -> int:
         gateway = Gateway(self._load, AiohttpUpstream(), self._url)
-        loaded = self._load()
+        loaded = self._first(gateway)
         use_limits(loaded.config.limits)
         try:
             await gateway.start(loaded)
@@ -88,6 +95,17 @@ class Process:
             watch.cancel()
         return 0
 
+    def _first(self, gateway: Gateway) -> Loaded:
+        """The configuration to start with."""
+        try:
+            return self._load()
+        except StartupError as error:
+            if self._last_good is None:
+                raise
+            gateway.reload_error = tuple(str(problem) for problem in error.problems)
+            log.error("the configuration is refused, the last good one is used", problems=gateway.reload_error)
+            return self._last_good()
+
 
 class _Server(uvicorn.Server):
     """uvicorn's server with a drain in three steps: readiness fails, the listener closes, running replies end."""
@@ -113,7 +131,7 @@ class _Server(uvicorn.Server):
 
     def reload(self) -> None:
         """Read the configuration again, in the background."""
-        task = asyncio.create_task(self._gateway.reload())
+        task = asyncio.create_task(self._reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
@@ -128,8 +146,12 @@ class _Server(uvicorn.Server):
             now = _stamp(path)
             if now != seen and now is not None:
                 seen = now
-                await self._gateway.reload()
-                use_limits(self._gateway.generation.loaded.config.limits)
+                await self._reload()
+
+    async def _reload(self) -> bool:
+        done = await self._gateway.reload()
+        use_limits(self._gateway.generation.loaded.config.limits)
+        return done
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -15,7 +15,8 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from headgate.config import Loaded, load_file, load_zero
+from headgate.config import Loaded, load_file, load_text, load_zero
+from headgate.errors import StartupError
 from headgate.gateway import Gateway
 from headgate.server.run import Process
 
@@ -35,6 +36,9 @@ class Supervisor:
         self._processes: list[BaseProcess] = []
         self._crashes: deque[float] = deque(maxlen=MAX_CRASHES)
         self._stop = threading.Event()
+        self._seen = 0.0
+        self._good = ""
+        self._remember()
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; the exit code."""
@@ -45,6 +49,7 @@ class Supervisor:
         code = 0
         while not self._stop.is_set():
             self._stop.wait(0.2)
+            self._remember()
             if not self._stop.is_set() and not self._respawn():
                 code = 1
                 self._forward(signal.SIGTERM, stop=True)
@@ -54,10 +59,25 @@ class Supervisor:
 
     def _spawn(self, *, quiet: bool) -> BaseProcess:
         process = self._context.Process(
-            target=serve_worker, args=(self._path, Path.cwd(), self._sock, self._url, quiet), daemon=False
+            target=serve_worker, args=(self._path, Path.cwd(), self._sock, self._url, self._good, quiet), daemon=False
         )
         process.start()
         return process
+
+    def _remember(self) -> None:
+        """Keep the text of the last configuration without problems, for workers that must start while the file has some."""
+        if self._path is None:
+            return
+        try:
+            changed = self._path.stat().st_mtime
+            if changed == self._seen:
+                return
+            self._seen = changed
+            text = self._path.read_text("utf-8")
+            load_text(text, str(self._path), self._path.resolve().parent)
+        except (OSError, UnicodeDecodeError, StartupError):
+            return  # the workers say what is wrong with it
+        self._good = text
 
     def _respawn(self) -> bool:
         """Replace what has died; False when it dies too often to go on."""
@@ -87,9 +107,21 @@ def loader(path: Path | None, folder: Path) -> Callable[[], Loaded]:
     return (lambda: load_file(path)) if path is not None else (lambda: load_zero(folder))
 
 
-def serve_worker(path: Path | None, folder: Path, sock: socket.socket, url: str, quiet: bool) -> None:  # noqa: FBT001
-    """One worker process; it exits with the code of its server."""
-    sys.exit(Process(loader(path, folder), sock, url).run(announce if quiet else greet))
+def serve_worker(
+    path: Path | None,
+    folder: Path,
+    sock: socket.socket,
+    url: str,
+    good: str,
+    quiet: bool,  # noqa: FBT001
+) -> None:
+    """One worker process; it exits with the code of its server. `good` is the text of the last good configuration."""
+
+    def last_good() -> Loaded:
+        return load_text(good, str(path), folder if path is None else path.resolve().parent, path=path)
+
+    process = Process(loader(path, folder), sock, url, last_good if good else None)
+    sys.exit(process.run(announce if quiet else greet))
 
 
 def greet(gateway: Gateway) -> None:
