@@ -71,7 +71,8 @@ async def test_logprobs(client: AsyncOpenAI) -> None:
     logprobs = reply.choices[0].logprobs
     assert logprobs is not None
     assert logprobs.content is not None
-    assert [len(token.top_logprobs) for token in logprobs.content] == [3, 3]
+    # one entry per piece of text: the server joins tokens that only together make a character
+    assert {len(token.top_logprobs) for token in logprobs.content} == {3}
 
 
 async def test_structured_output(client: AsyncOpenAI) -> None:

@@ -40,7 +40,10 @@ def new(arguments: argparse.Namespace) -> int:
     for relative, text in render(kind, name).items():
         path = folder / relative
         _write(path, text, with_folder=True)
-    print(f"wrote {folder}\nnext: uv pip install -e {folder} && pytest {folder}")
+    is_member = folder.parent == Path(_FOLDERS[kind])
+    print(
+        f"wrote {folder}\nnext: {'make docs check test' if is_member else f'uv pip install -e {folder} && pytest {folder}'}"
+    )
     return 0
 
 
