@@ -264,3 +264,16 @@ async def test_hook_record(tmp_path: Path) -> None:
     assert stream["reply_bytes"] == len(stream["reply"].encode())
     assert (refused["status"], refused["error"], refused["attempts"]) == (404, "model_not_found", [])
     assert SECRET not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["x-headgate-debug", "x-portkey-debug"])
+async def test_a_caller_can_keep_its_bodies_out(tmp_path: Path, name: str) -> None:
+    """`debug: false` leaves the record without bodies, whole and streamed; other requests keep theirs."""
+    path = tmp_path / "log.jsonl"
+    async with gateway(LogsJsonl(LogsJsonlConfig(path=str(path), content=True))) as client:
+        for body in (chat_request("one"), chat_request("two", stream=True)):
+            await client.post("/v1/chat/completions", json=body, headers={name: "false"})
+        await client.post("/v1/chat/completions", json=chat_request("three"), headers={name: "true"})
+    whole, stream, kept = lines_of(path)
+    assert [(line["request"], line["reply"]) for line in (whole, stream)] == [(None, None)] * 2
+    assert json.loads(kept["request"])["messages"][0]["content"] == "three"

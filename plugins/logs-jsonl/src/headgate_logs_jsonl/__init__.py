@@ -141,14 +141,19 @@ class LogsJsonl(Hooks):
     @override
     @hookimpl
     async def admit(self, ex: Exchange) -> None:
-        if self._config.content:
+        if self._content_bytes(ex):
             ex.collect = True  # a stream's bytes are kept only for those who ask
 
     @override
     @hookimpl
     async def record(self, ex: Exchange) -> None:
         if self.writer is not None:
-            self.writer.put(encode(record_of(ex, self._config.max_content_bytes if self._config.content else 0)))
+            self.writer.put(encode(record_of(ex, self._content_bytes(ex))))
+
+    def _content_bytes(self, ex: Exchange) -> int:
+        """How much of the bodies is kept: nothing when the caller says `x-headgate-debug: false`, as Portkey's clients do."""
+        is_wanted = self._config.content and (ex.option("debug") or "").strip().lower() != "false"
+        return self._config.max_content_bytes if is_wanted else 0
 
 
 def encode(record: Record) -> bytes:
