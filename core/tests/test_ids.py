@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -23,13 +24,23 @@ def test_random_ids_are_unique_across_batches() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{32}", text) for text in found)
 
 
-def test_a_forked_process_makes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_process_makes_its_own() -> None:
     """A child process never hands out what its parent has in store."""
-    source = IdSource()
-    source.random()
-    stored = set(vars(source)["_pool"])
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert {source.random() for _ in range(200)}.isdisjoint(stored)
+    script = """
+import os
+from headgate.ids import IdSource
+
+source = IdSource()
+source.random()
+if os.fork() == 0:
+    print(*[source.random() for _ in range(255)], flush=True)
+    os._exit(0)
+os.wait()
+print(*[source.random() for _ in range(255)])
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    ids = told.stdout.split()
+    assert len(ids) == len(set(ids)) == 510
 
 
 def test_request_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:

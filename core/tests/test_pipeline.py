@@ -340,7 +340,7 @@ async def test_metadata_of_the_key_goes_before_the_callers(given: str | None, ex
     assert ex.metadata == expected
 
 
-@pytest.mark.parametrize("given", ["", "x", "[]", '{"a":1}', '{"a":{"b":"c"}}', '{"a":"%s"}' % ("x" * 129), "[" * 9999])
+@pytest.mark.parametrize("given", ["x", "[]", '{"a":1}', '{"a":{"b":"c"}}', '{"a":"%s"}' % ("x" * 129), "[" * 9999])
 async def test_metadata_that_is_refused(given: str) -> None:
     """Anything but short strings by name is a 400."""
     with pytest.raises(InvalidRequest) as caught:

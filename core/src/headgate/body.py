@@ -16,6 +16,9 @@ MAX_KEYS = 65_536
 MAX_STRINGS = 500_000
 
 _SMALL = 4096
+_WALKED = 256 * 1024
+"""Up to this size a body is decoded to see its depth: it is too short for too many keys or strings."""
+_CONTAINERS = frozenset({dict, list})
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_LAST = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -43,11 +46,16 @@ def probe_body(body: bytes) -> Probe:
 
     Raises InvalidRequest, never anything else, whatever the bytes are. A repeated key counts with its last value.
     """
-    _check_shape(body)
+    return examine_body(body)[0]
+
+
+def examine_body(body: bytes) -> tuple[Probe, dict[str, Any] | None]:
+    """See `probe_body`. The body comes decoded as well where checking it took that."""
     try:
         if not body.isascii():
             body.decode()
-        return _probe.decode(body)
+        decoded = _check_shape(body)
+        return (_probe.decode(body), None) if decoded is None else (msgspec.convert(decoded, Probe), decoded)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body is not valid UTF-8 at byte {error.start}", code="invalid_utf8") from None
     except msgspec.ValidationError as error:
@@ -98,11 +106,21 @@ def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int,
     return copied
 
 
-def _check_shape(body: bytes) -> None:
-    """Refuse deep nesting and huge key counts before a decoder recurses; all steps run in C, linear in the body."""
+def _check_shape(body: bytes) -> dict[str, Any] | None:
+    """Refuse deep nesting and huge key counts, in time linear in the body; gives the decoded body if it was made."""
     if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b'\\"' in body else body
+        return None
+    if len(body) <= _WALKED:
+        decoded = _object.decode(body)
+        _check_depth(decoded)
+        return decoded
+    _check_skeleton(body)
+    return None
+
+
+def _check_skeleton(body: bytes) -> None:
+    """The same for large bodies, before a decoder makes an object of every bracket; all steps run in C."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     if plain.count(b'"') > 2 * MAX_STRINGS:
         raise InvalidRequest(f"the body has more than {MAX_STRINGS} strings", code="too_many_strings")
     skeleton = b"".join(plain.split(b'"')[::2])  # what stands outside of strings
@@ -119,7 +137,26 @@ def _check_shape(body: bytes) -> None:
             return  # unbalanced: the decoder says what is wrong with it
         brackets = shorter
     if brackets:
-        raise InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="too_deep")
+        raise _too_deep()
+
+
+def _check_depth(value: dict[str, Any]) -> None:
+    """Go down level by level, looking at nothing but what can hold more."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for held in level:
+            for item in held.values() if held.__class__ is dict else held:
+                if item.__class__ in _CONTAINERS:
+                    below.append(item)  # noqa: PERF401 - on the path of large bodies, where a comprehension is slower
+        if not below:
+            return
+        level = below
+    raise _too_deep()
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="too_deep")
 
 
 def _value_at(body: bytes, members: Mapping[str, Any], given: Raw) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headgate.provider import Provider
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
+_OPTIONS = (b"x-headgate-", b"x-portkey-")
 CacheStatus = Literal["", "HIT", "MISS", "REFRESH", "DISABLED"]
 
 
@@ -132,6 +133,7 @@ class Exchange:
 
     __slots__ = (
         "_json",
+        "_options",
         "attempt",
         "attempts",
         "base_url",
@@ -215,6 +217,7 @@ class Exchange:
         self.timings: dict[str, float] | None = None
         self.data: dict[str, Any] = {}
         self._json: dict[str, Any] | None = None
+        self._options: dict[str, str] | None = None
 
     def header(self, name: str) -> str | None:
         """A request header by lower-case name."""
@@ -223,8 +226,14 @@ class Exchange:
 
     def option(self, name: str) -> str | None:
         """A gateway option: the header `x-headgate-NAME`, or its alias `x-portkey-NAME`."""
-        value = self.headers.get(b"x-headgate-" + name.encode()) or self.headers.get(b"x-portkey-" + name.encode())
-        return None if value is None else value.decode("latin-1")
+        options = self._options
+        if options is None:
+            options = self._options = _options_of(self.headers)
+        return options.get(name) if options else None
+
+    def keep_json(self, decoded: dict[str, Any]) -> None:
+        """Keep the request body as it was decoded for other reasons, so that `json` need not do it again."""
+        self._json = decoded
 
     @property
     def json(self) -> dict[str, Any]:
@@ -268,3 +277,10 @@ class Exchange:
             listed = ((place.path, text) for place, text in changes)
             body = self.dialect.replace_reply_texts(decode_object(self.reply.body), listed)
             self.reply.body = msgspec.json.encode(body)
+
+
+def _options_of(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """The gateway's own headers by the name of the option, Headgate's before their aliases; empty ones say nothing."""
+    own = [(name, value) for name, value in headers.items() if value and name.startswith(_OPTIONS)]
+    own.sort(reverse=True)  # so that of two of one name `x-headgate-` comes last and stays
+    return {name.split(b"-", 2)[2].decode("latin-1"): value.decode("latin-1") for name, value in own}

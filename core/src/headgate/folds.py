@@ -7,7 +7,7 @@ import time
 import types
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Generator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,7 +28,7 @@ async def bounded(awaitable: Awaitable[T], budget_s: float) -> T:
 
     The first step is taken by hand, so that what finishes without waiting, as most hooks do, needs no timer at all.
     """
-    coroutine = cast("Coroutine[Any, Any, T]", awaitable)
+    coroutine: Coroutine[Any, Any, T] = awaitable  # pyright: ignore[reportAssignmentType] - hooks are `async def`
     began = time.perf_counter()
     try:
         waiting = coroutine.send(None)

@@ -20,6 +20,7 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.hooks import STAGES
+from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements
 from headgate.provider import DeploymentConfig, Provider
 from headgate.routing import decode_target
@@ -30,11 +31,15 @@ log = structlog.get_logger("headgate")
 
 
 class Generation(Struct):
-    """One configuration at work. `in_flight` exchanges still use it; `retired` ones end when the last of them ends."""
+    """One configuration at work. `in_flight` exchanges still use it; `retired` ones end when the last of them ends.
+
+    `body_limits` are bytes by operation.
+    """
 
     loaded: Loaded
     plan: Plan
     number: int
+    body_limits: Mapping[str, int]
     in_flight: int = 0
     retired: bool = False
 
@@ -55,16 +60,13 @@ class Gateway:
         self.is_draining = False
         self.started_at = time.time()
         self.body_bytes = 0
+        self.in_flight = 0
+        """Exchanges running now, on this configuration and on those before it."""
 
     @property
     def plan(self) -> Plan:
         """The plan new exchanges run."""
         return self.generation.plan
-
-    @property
-    def in_flight(self) -> int:
-        """Exchanges running now, on this configuration and on those before it."""
-        return sum(generation.in_flight for generation in self._alive)
 
     async def start(self, loaded: Loaded | None = None) -> None:
         """Compose and start the first generation. StartupError lists every problem."""
@@ -72,7 +74,7 @@ class Gateway:
         self.context = Context(self._upstream, loaded.state_dir, self._url)
         plan = compose(loaded, self.context)
         await _start(plan.plugins, self.context)
-        self.generation = Generation(loaded, plan, 1)
+        self.generation = _generation(loaded, plan, 1)
         self._alive.append(self.generation)
 
     async def reload(self) -> bool:
@@ -87,7 +89,7 @@ class Gateway:
                 self._refuse(old, error)
                 return False
             self.reload_error = ()
-            self.generation = Generation(loaded, plan, old.number + 1)
+            self.generation = _generation(loaded, plan, old.number + 1)
             self._alive.append(self.generation)
             old.retired = True
             log.info("configuration reloaded", generation=self.generation.number)
@@ -106,12 +108,15 @@ class Gateway:
 
     def enter(self) -> Generation:
         """An exchange begins: the generation it runs on to its end."""
-        self.generation.in_flight += 1
-        return self.generation
+        generation = self.generation
+        generation.in_flight += 1
+        self.in_flight += 1
+        return generation
 
     def leave(self, generation: Generation) -> None:
         """An exchange has ended."""
         generation.in_flight -= 1
+        self.in_flight -= 1
         if generation.retired and generation.in_flight == 0:
             self._retire(generation)
 
@@ -153,6 +158,11 @@ class Gateway:
             task = asyncio.create_task(_stop(gone))
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
+
+
+def _generation(loaded: Loaded, plan: Plan, number: int) -> Generation:
+    limits = loaded.config.limits
+    return Generation(loaded, plan, number, {each.name: limits.body_limit(each.name) for each in OPERATIONS})
 
 
 def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan:
@@ -294,7 +304,7 @@ def _say_what_waits(old: Loaded, new: Loaded) -> None:
     """Settings that a running process cannot take up."""
     names = [
         f"server.{name}"
-        for name in ("host", "port", "workers")
+        for name in ("host", "port", "workers", "engine")
         if getattr(old.config.server, name) != getattr(new.config.server, name)
     ]
     names += [name for name in ("state", "state_dir") if getattr(old.config, name) != getattr(new.config, name)]

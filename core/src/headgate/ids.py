@@ -16,14 +16,13 @@ class IdSource:
 
     def __init__(self) -> None:
         self._pool: list[str] = []
-        self._pid = os.getpid()
+        os.register_at_fork(after_in_child=self._pool.clear)  # no two processes may draw from one batch
 
     def random(self) -> str:
         """32 random hex digits, as a W3C trace id needs."""
-        if not self._pool or self._pid != os.getpid():
+        if not self._pool:
             block = os.urandom(16 * _BATCH).hex()
-            self._pool = [block[at : at + 32] for at in range(0, len(block), 32)]
-            self._pid = os.getpid()
+            self._pool += [block[at : at + 32] for at in range(0, len(block), 32)]
         return self._pool.pop()
 
     def request_id(self) -> str:

@@ -249,9 +249,9 @@ def _step(plugin: Plugin, hook: str, budgets: Mapping[str, float]) -> Step:
     return Step(plugin.name, hook, stage, getattr(plugin.hooks, hook), budget, plugin.hooks)
 
 
-async def call_provider(ex: Exchange) -> Any:
+def call_provider(ex: Exchange) -> Awaitable[Any]:
     """The innermost call: the attempt's provider."""
     attempt = ex.attempt
     if attempt is None:
         raise RuntimeError("no attempt is set")
-    return await attempt.provider.call(ex)
+    return attempt.provider.call(ex)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from headgate.errors import InvalidRequest, Problem, StartupError
+from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.relay import Origin, relay
 from headgate.secret import Secret
-from headgate.upstream import Credential, Timeouts, Upstream, UpstreamRequest, origin_of
+from headgate.upstream import Credential, Timeouts, Tls, Upstream, UpstreamRequest, origin_of
+from headgate.upstream.rules import ssl_context
 
 
 class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One entry of `providers:` in headgate.yaml. A provider adds fields of its own by subclassing it.
 
     `headers` are sent with every call; their values may be secret references. `models` lists what callers may see.
-    `allow_private` lets `base_url` resolve to a private address, as a name inside a cluster does.
+    `allow_private` lets `base_url` resolve to a private address, as a name inside a cluster does. `tls` names files
+    for servers with a certificate authority of their own, or that want a client certificate.
     """
 
     provider: str
@@ -30,13 +32,14 @@ class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     models: list[str] = []
     allow_private: bool = False
     timeouts: Timeouts = Timeouts()
+    tls: Tls = Tls()
 
 
 class Provider:
     """Base of every provider. Added in 0.1.
 
     A subclass sets `name`, `base_url`, `key_env` and `dialects`, and overrides `prepare` (what to send) or `call` (all
-    of it). It holds no state of a request. Construction does no I/O and raises StartupError when the configuration
+    of it). It holds no state of a request. Construction reaches nobody and raises StartupError when the configuration
     cannot work.
     """
 
@@ -63,7 +66,11 @@ class Provider:
         self.url = (config.base_url or self.base_url).rstrip("/")
         self.origins = frozenset({origin_of(self.url)}) if self.url else frozenset[str]()
         self.private_hosts = _private_hosts(self.url, allow_private=config.allow_private)
+        self._credential = (
+            Credential("authorization", config.api_key, self.origins, "Bearer ") if config.api_key else None
+        )
         self._origin = Origin(self.name, deployment, tuple(_secret_values(config.headers)))
+        _check_tls(config.tls)
         if config.api_key is None and not self.is_keyless and self.requires_key():
             raise StartupError(
                 [Problem(f"`api_key` is missing: set it, for example to `env:{self.key_env or 'NAME'}`")]
@@ -83,11 +90,10 @@ class Provider:
     def credential(self, ex: Exchange) -> Credential | None:
         """What to authenticate with: the caller's own key in `passthrough` mode, else the deployment's."""
         own = ex.principal.credential if ex.principal else None
-        secret = own or self.config.api_key
-        if secret is None:
-            return None
-        origins = frozenset({origin_of(ex.base_url)}) if own and ex.base_url else self.origins
-        return Credential("authorization", secret, origins, prefix="Bearer ")
+        if own is None:
+            return self._credential
+        origins = frozenset({origin_of(ex.base_url)}) if ex.base_url else self.origins
+        return Credential("authorization", own, origins, "Bearer ")
 
     def prepare(self, ex: Exchange) -> UpstreamRequest:
         """What to send for the current attempt. Raises a RequestError when this provider cannot do what is asked."""
@@ -95,12 +101,22 @@ class Provider:
             f"provider `{self.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
         )
 
-    async def call(self, ex: Exchange) -> Reply:
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
         """Carry out the current attempt. A reply with an error status is returned; ProviderError is raised.
 
         The default sends what `prepare` says and relays what comes back.
         """
-        return await relay(ex, self.upstream, self.prepare(ex), self._origin)
+        return relay(ex, self.upstream, self.prepare(ex), self._origin)
+
+
+def _check_tls(tls: Tls) -> None:
+    """Read the TLS files once, so that a wrong one is said at the start and not by the first call."""
+    if tls == Tls():
+        return
+    try:
+        ssl_context(tls)
+    except ProviderFailed as error:
+        raise StartupError([Problem(f"`tls`: {error.message}")]) from None
 
 
 def _secret_values(headers: Mapping[str, Secret]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from headgate.chat import Usage
 from headgate.dialects import Dialect
-from headgate.dialects.openai_decode import decode_usage
+from headgate.dialects.openai_usage import decode_usage
 from headgate.dialects.sse import Splitter, data_of, events_of, is_done, is_event, last_events
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
@@ -103,7 +104,7 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, orig
     try:
         response = await upstream.send(request)
         try:
-            own = (request.credential.secret.reveal().encode(),) if request.credential else ()
+            own = (request.credential.secret.reveal_bytes(),) if request.credential else ()
             return await _reply(ex, response, (*own, *origin.secrets))
         except BaseException:
             response.close()
@@ -116,10 +117,10 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, orig
 
 async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> Reply:
     is_ok = 200 <= response.status < 300
-    kind = next((value for name, value in response.headers if name == b"content-type"), b"").lower()
     headers = _passed(response.headers, secrets)
     if is_ok and ex.stream and ex.dialect is not None:
-        if not kind.startswith(b"text/event-stream"):
+        kind = next((value for name, value in headers if name == b"content-type"), b"")
+        if not kind.lower().startswith(b"text/event-stream"):
             raise ProviderFailed("a stream was asked for and something else came", code="upstream_bad_reply")
         return await _stream(ex.dialect, Reply(response.status, headers), response, secrets)
     if is_ok and ex.dialect is None:
@@ -243,11 +244,15 @@ def _started(data: bytes, secret: bytes) -> int:
 
 def _passed(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
-    return tuple(
-        (name, _scrub(value, secrets))
-        for name, value in headers
-        if name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES)
-    )
+    passed = tuple([header for header in headers if _passes(header[0])])
+    if secrets and any(secret in b"\n".join([value for _, value in passed]) for secret in secrets):
+        return tuple([(name, _scrub(value, secrets)) for name, value in passed])
+    return passed
+
+
+@lru_cache(maxsize=1024)
+def _passes(name: bytes) -> bool:
+    return name not in _DROPPED and not name.startswith(_DROPPED_PREFIXES)
 
 
 def _without_type(headers: RawHeaders) -> RawHeaders:
@@ -266,7 +271,8 @@ def _scrub(data: bytes, secrets: Secrets) -> bytes:
 def _usage_of(body: bytes) -> Usage | None:
     """Check that a whole reply is JSON, and read its usage."""
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
         found = _probe.decode(body).usage
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None

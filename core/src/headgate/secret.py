@@ -20,14 +20,19 @@ from headgate.errors import Problem, StartupError
 class Secret:
     """A credential. It prints as `********`, refuses pickling and JSON, and is read only through `reveal()`."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_raw", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._raw = value.encode()
 
     def reveal(self) -> str:
         """The secret itself; hand it to the wire and to nothing else."""
         return self._value
+
+    def reveal_bytes(self) -> bytes:
+        """The same in UTF-8."""
+        return self._raw
 
     @override
     def __repr__(self) -> str:

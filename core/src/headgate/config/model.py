@@ -20,7 +20,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
     `drain_s`: seconds that running replies get after SIGTERM. `drain_delay_s`: seconds that readiness fails before
     the listener closes, so that a load balancer looks away first. `timing`: put the time of each stage into the reply
-    header `server-timing`.
+    header `server-timing`. `engine`: what carries calls to providers, `h1` or the slower reference `aiohttp`; like
+    `host`, `port` and `workers` it changes only with a restart.
     """
 
     host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
@@ -29,6 +30,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Delay = 30.0
     drain_delay_s: Delay = 0.0
     timing: bool = False
+    engine: Literal["h1", "aiohttp"] = "h1"
 
 
 class Auth(Struct, frozen=True, forbid_unknown_fields=True):

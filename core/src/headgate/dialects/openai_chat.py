@@ -23,6 +23,9 @@ from headgate.errors import InvalidRequest, ProviderFailed, RequestError
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
+_PLAIN = frozenset({"role", "content", "name"})
+"""Members of a message that hold no text but its content."""
+_DEFINING = ("tools", "functions", "response_format")
 _DESCRIBING = {"title", "description", "definition"}
 
 
@@ -34,23 +37,29 @@ class OpenAIChat(ChatDialect):
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
-        return list(_request_texts(body))
+        places: list[TextPlace] = []
+        for at, message in enumerate(objects(body.get("messages"))):
+            _add_message(places, message, ("messages", at), "", str(message.get("role", "")))
+        if "prediction" in body:
+            _add_content(places, body["prediction"], ("prediction",), "user", ".prediction")
+        for name in _DEFINING:
+            if name in body:
+                places += _definition_texts(body[name], (name,))
+        return places
 
     @override
     def reply_texts(self, body: Json) -> Sequence[TextPlace]:
-        return [
-            place
-            for at, choice in enumerate(objects(body.get("choices")))
-            for place in _choice_texts(choice, ("choices", at), str(at))
-        ]
+        places: list[TextPlace] = []
+        for at, choice in enumerate(objects(body.get("choices"))):
+            _add_choice(places, choice, ("choices", at), str(at))
+        return places
 
     @override
     def event_texts(self, data: Json) -> Sequence[TextPlace]:
-        return [
-            place
-            for at, choice in enumerate(objects(data.get("choices")))
-            for place in _choice_texts(choice, ("choices", at), str(choice.get("index", at)))
-        ]
+        places: list[TextPlace] = []
+        for at, choice in enumerate(objects(data.get("choices"))):
+            _add_choice(places, choice, ("choices", at), str(choice.get("index", at)))
+        return places
 
     @override
     def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
@@ -88,14 +97,6 @@ class OpenAIChat(ChatDialect):
         return OpenAIChatEncoder(include_usage=request.include_usage)
 
 
-def _request_texts(body: Json) -> Iterator[TextPlace]:
-    for at, message in enumerate(objects(body.get("messages"))):
-        yield from _message_texts(message, ("messages", at), "", str(message.get("role", "")))
-    yield from _content_texts(body.get("prediction"), ("prediction",), "user", ".prediction")
-    for name in ("tools", "functions", "response_format"):
-        yield from _definition_texts(body.get(name), (name,))
-
-
 def _definition_texts(value: object, path: Path) -> Iterator[TextPlace]:
     """What tools, schemas and grammars say about themselves, at any depth: a model reads all of it."""
     if isinstance(value, list):
@@ -108,52 +109,64 @@ def _definition_texts(value: object, path: Path) -> Iterator[TextPlace]:
             yield from _definition_texts(item, (*path, name))
 
 
-def _choice_texts(choice: Json, path: Path, channel: str) -> Iterator[TextPlace]:
+def _add_choice(places: list[TextPlace], choice: Json, path: Path, channel: str) -> None:
     """Some vendors say the text a second time beside the message, or send the message so far beside each delta."""
-    is_streamed = isinstance(choice.get("delta"), dict)
-    yield from _strings(choice, ("text",), path, "assistant", channel)
-    yield from _message_texts(choice.get("delta"), (*path, "delta"), channel)
-    yield from _message_texts(
-        choice.get("message"), (*path, "message"), f"{channel}.message" if is_streamed else channel
-    )
+    _add_strings(places, choice, ("text",), path, "assistant", channel)
+    delta, message = choice.get("delta"), choice.get("message")
+    if delta is not None:
+        _add_message(places, delta, (*path, "delta"), channel)
+    if message is not None:
+        flow = f"{channel}.message" if isinstance(delta, dict) else channel
+        _add_message(places, message, (*path, "message"), flow)
 
 
-def _message_texts(value: object, path: Path, channel: str, role: str = "assistant") -> Iterator[TextPlace]:
+def _add_message(places: list[TextPlace], value: object, path: Path, channel: str, role: str = "assistant") -> None:
     if not isinstance(value, dict):
         return
     message = cast("Json", value)
-    yield from _content_texts(message, path, role, channel)
-    yield from _strings(message, ("refusal", "reasoning_content", "reasoning"), path, role, channel)
+    _add_content(places, message, path, role, channel)
+    if message.keys() <= _PLAIN:
+        return
+    _add_strings(places, message, ("refusal", "reasoning_content", "reasoning"), path, role, channel)
     for at, detail in enumerate(objects(message.get("reasoning_details"))):
         where, flow = (*path, "reasoning_details", at), f"{channel}.reasoning_details.{detail.get('index', at)}"
-        yield from _strings(detail, ("text", "summary"), where, role, flow)
-    yield from _strings(message.get("audio"), ("transcript",), (*path, "audio"), role, f"{channel}.audio")
+        _add_strings(places, detail, ("text", "summary"), where, role, flow)
+    _add_strings(places, message.get("audio"), ("transcript",), (*path, "audio"), role, f"{channel}.audio")
     for at, call in enumerate(objects(message.get("tool_calls"))):
         where, flow = (*path, "tool_calls", at), f"{channel}.tool.{call.get('index', at)}"
-        yield from _strings(call.get("function"), ("arguments",), (*where, "function"), role, flow)
-        yield from _strings(call.get("custom"), ("input",), (*where, "custom"), role, flow)
+        _add_strings(places, call.get("function"), ("arguments",), (*where, "function"), role, flow)
+        _add_strings(places, call.get("custom"), ("input",), (*where, "custom"), role, flow)
     legacy = (*path, "function_call")
-    yield from _strings(message.get("function_call"), ("arguments",), legacy, role, f"{channel}.function_call")
+    _add_strings(places, message.get("function_call"), ("arguments",), legacy, role, f"{channel}.function_call")
 
 
-def _content_texts(value: object, path: Path, role: str, channel: str) -> Iterator[TextPlace]:
+def _add_content(places: list[TextPlace], value: object, path: Path, role: str, channel: str) -> None:
     """The content of an object, a string or a list of parts; all its texts are one flow, but thinking is another."""
-    yield from _strings(value, ("content",), path, role, channel)
     content = cast("Json", value).get("content") if isinstance(value, dict) else None
+    if isinstance(content, str):
+        places.append(TextPlace((*path, "content"), content, role, f"{channel}.content"))
+        return
     for at, part in enumerate(objects(content)):
         where = (*path, "content", at)
-        for field in ("text", "refusal"):
-            if isinstance(part.get(field), str):
-                yield TextPlace((*where, field), part[field], role, f"{channel}.content")
-        yield from _strings(part, ("thinking",), where, role, channel)
+        places += [
+            TextPlace((*where, field), part[field], role, f"{channel}.content")
+            for field in ("text", "refusal")
+            if isinstance(part.get(field), str)
+        ]
+        _add_strings(places, part, ("thinking",), where, role, channel)
         for number, piece in enumerate(objects(part.get("thinking"))):
             if isinstance(piece.get("text"), str):
-                yield TextPlace((*where, "thinking", number, "text"), piece["text"], role, f"{channel}.thinking")
+                where_piece = (*where, "thinking", number, "text")
+                places.append(TextPlace(where_piece, piece["text"], role, f"{channel}.thinking"))
 
 
-def _strings(held: object, fields: Sequence[str], path: Path, role: str, channel: str) -> Iterator[TextPlace]:
+def _add_strings(
+    places: list[TextPlace], held: object, fields: Sequence[str], path: Path, role: str, channel: str
+) -> None:
     """The strings among these members of an object, each a flow of its own."""
-    members = cast("Json", held) if isinstance(held, dict) else {}
-    for field in fields:
-        if isinstance(members.get(field), str):
-            yield TextPlace((*path, field), members[field], role, f"{channel}.{field}")
+    if isinstance(held, dict):
+        members = cast("Json", held)
+        for field in fields:
+            text = members.get(field)
+            if isinstance(text, str):
+                places.append(TextPlace((*path, field), text, role, f"{channel}.{field}"))

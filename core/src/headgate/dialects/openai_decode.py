@@ -5,7 +5,6 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -30,8 +29,8 @@ from headgate.chat import (
     ToolCall,
     ToolChoice,
     ToolResult,
-    Usage,
 )
+from headgate.dialects.openai_usage import decode_usage
 from headgate.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -175,25 +174,8 @@ def objects(value: object) -> list[Json]:
     """The items of a list, {} in place of those that are no JSON objects; empty when it is no list."""
     if not isinstance(value, list):
         return []
-    return [cast("Json", item) if isinstance(item, dict) else {} for item in cast("list[object]", value)]
-
-
-def decode_usage(raw: Mapping[str, Any]) -> Usage:
-    """An OpenAI usage object. Details a provider leaves out count as 0; `raw` keeps the whole object.
-
-    Raises ValueError when a number is none.
-    """
-    prompt, completion = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
-    return Usage(
-        prompt=_count(raw, "prompt_tokens"),
-        completion=_count(raw, "completion_tokens"),
-        cached=_count(prompt, "cached_tokens"),
-        cache_write=_count(prompt, "cache_write_tokens"),
-        reasoning=_count(completion, "reasoning_tokens"),
-        audio_in=_count(prompt, "audio_tokens"),
-        audio_out=_count(completion, "audio_tokens"),
-        raw=dict(raw),
-    )
+    items = cast("list[Any]", value)
+    return [item if isinstance(item, dict) else {} for item in items]
 
 
 def seconds(value: object) -> int:
@@ -392,17 +374,3 @@ def _decode_choice(choice: Members) -> Choice:
         logprobs=choice.take("logprobs"),
         extra=choice.rest(),
     )
-
-
-def _details(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    held: object = raw.get(name) or {}
-    if not isinstance(held, Mapping):
-        raise ValueError(f"`usage.{name}` is no object")  # noqa: TRY004 - one error for whatever is wrong
-    return cast("Mapping[str, Any]", held)
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int:
-    value: object = raw.get(name) or 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"`{name}` of the usage is no number of tokens")
-    return int(value)

@@ -25,8 +25,9 @@ from headgate.chat import (
     Usage,
     UsageEvent,
 )
-from headgate.dialects.openai_decode import FINISH, Members, decode_content, decode_reasoning, decode_usage, seconds
+from headgate.dialects.openai_decode import FINISH, Members, decode_content, decode_reasoning, seconds
 from headgate.dialects.openai_encode import encode_usage, merged
+from headgate.dialects.openai_usage import decode_usage
 from headgate.dialects.sse import DONE, data_event, data_of, is_done
 from headgate.errors import InvalidRequest, ProviderFailed
 

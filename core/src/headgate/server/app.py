@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,8 +22,31 @@ _ids = IdSource()
 log = structlog.get_logger("headgate")
 
 
-def build_app(gateway: Gateway, handler: Handler) -> Litestar:
+class Application:
+    """The ASGI application: Litestar, and before it a short way to the operations that stand at one fixed path.
+
+    Litestar knows the same routes, so that nothing else can claim them; a request that needs its routing gets it.
+    """
+
+    def __init__(self, routed: Litestar, handler: Handler) -> None:
+        self.routed = routed
+        self._serve = handler.serve
+        self._fixed = {operation.path: operation for operation in OPERATIONS if operation is not PASSTHROUGH}
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """ASGI 3, without a coroutine of its own."""
+        operation = self._fixed.get(scope["path"]) if scope["type"] == "http" else None
+        if operation is None:
+            return self.routed(scope, receive, send)
+        return self._serve(operation, scope, receive, send)
+
+
+def build_app(gateway: Gateway, handler: Handler) -> Application:
     """The application for a started gateway. Routes of plugins are added as they are."""
+    return Application(_routed(gateway, handler), handler)
+
+
+def _routed(gateway: Gateway, handler: Handler) -> Litestar:
     named = [operation for operation in OPERATIONS if operation is not PASSTHROUGH]
     return Litestar(
         route_handlers=[

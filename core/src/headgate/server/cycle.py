@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from headgate.server.replies import STATUS_LINES
 
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_FINE = bytes(set(range(256)) - {*range(9), *range(10, 32), 127})
+"""What a header may hold."""
+_CHUNKED = (b"transfer-encoding", b"chunked")
+_CLOSE = (b"connection", b"close")
 
 
 class Connection(Protocol):
@@ -37,8 +41,6 @@ class Cycle:
     """
 
     __slots__ = (
-        "arrived",
-        "body",
         "chunked",
         "door",
         "expects_continue",
@@ -50,16 +52,24 @@ class Cycle:
         "keep_alive",
         "more_body",
         "on_gone",
+        "pieces",
         "scope",
+        "size",
+        "task",
+        "waiter",
+        "was_read",
     )
 
     def __init__(self, door: Connection, scope: dict[str, Any], *, keep_alive: bool) -> None:
         self.door = door
         self.scope = scope
         self.keep_alive = keep_alive
-        self.arrived = asyncio.Event()
-        self.body = bytearray()
+        self.task: asyncio.Task[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self.pieces: list[bytes] = []
+        self.size = 0
         self.more_body = True
+        self.was_read = False
         self.expects_continue = False
         self.has_started = False
         self.is_done = False
@@ -75,39 +85,94 @@ class Cycle:
         try:
             await app(self.scope, self.receive, self.send)
         finally:
+            self.door.state.tasks.discard(self.task)
             if not self.is_done and not self.is_lost:
                 self.abort()
+
+    # the request
+
+    def feed(self, piece: bytes) -> int:
+        """A piece of the body has arrived; returns how much is waiting to be read."""
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self._wake()
+        return self.size
+
+    def end_body(self) -> None:
+        """The body is whole."""
+        self.more_body = False
+        self._wake()
+
+    def whole_body(self) -> bytes | None:
+        """The body if all of it is here and none of it was read; None when it must be awaited."""
+        if self.more_body or self.was_read or self.is_lost or self.expects_continue:
+            return None
+        self.was_read = True
+        return self._taken()
 
     async def receive(self) -> dict[str, Any]:
         """ASGI receive: body pieces, then http.disconnect once the client is gone or the reply is complete."""
         if self.expects_continue and not self.is_lost:
             self.expects_continue = False
             self.door.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not self.is_lost and not self.is_done:
-            if not self.body and self.more_body:
+        while not self.is_lost and not self.is_done and not self.pieces and (self.more_body or self.was_read):
+            if self.more_body:
                 self.door.resume_reading()
-            await self.arrived.wait()
-            self.arrived.clear()
+            self.waiter = self.door.loop.create_future()
+            await self.waiter
         if self.is_lost or self.is_done:
             return {"type": "http.disconnect"}
-        body, self.body = bytes(self.body), bytearray()
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
+        self.was_read = not self.more_body
+        return {"type": "http.request", "body": self._taken(), "more_body": self.more_body}
+
+    def _taken(self) -> bytes:
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # the reply
 
     async def send(self, message: Any) -> None:
         """ASGI send. Waits while the client reads slowly; does nothing once it is gone."""
+        if message["type"] == "http.response.start":
+            await self.begin(message["status"], message.get("headers", ()))
+        else:
+            await self.write(message.get("body", b""), more=bool(message.get("more_body", False)))
+
+    async def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """The head of the reply. It is written with the first of the body, which nearly always comes at once."""
+        door = self.door
+        if not door.writable.is_set() and not self.is_lost:
+            await door.writable.wait()
+        if not self.is_lost and not self.is_done:
+            self.head = self._head(status, headers)
+            self.has_started = True
+            door.loop.call_soon(self._flush_head)
+
+    async def reply(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole reply at once; `headers` say its length."""
+        if not self.is_lost and not self.is_done:
+            self.head = self._head(status, headers)
+            self.has_started = True
+            await self.write(body)
+
+    async def relay(self, piece: bytes) -> None:
+        """A piece of a stream."""
+        await self.write(piece, more=True)
+
+    async def write(self, body: bytes, *, more: bool = False) -> None:
+        """A piece of the body, the last one unless there is `more`. Waits and does nothing as `send` does."""
         door = self.door
         if not door.writable.is_set() and not self.is_lost:
             await door.writable.wait()
         if self.is_lost or self.is_done:
             return
-        if message["type"] == "http.response.start":
-            # one write for head and first body where they come together, as they nearly always do
-            self.head = self._head(message["status"], message.get("headers", ()))
-            self.has_started = True
-            door.loop.call_soon(self._flush_head)
-            return
-        body: bytes = b"" if self.is_head else message.get("body", b"")
-        more = bool(message.get("more_body", False))
+        if self.is_head:
+            body = b""
         if self.chunked:
             end = b"" if more else b"0\r\n\r\n"
             body = b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
@@ -117,7 +182,7 @@ class Cycle:
         if not more:
             self.is_done = True
             self.on_gone = None
-            self.arrived.set()
+            self._wake()
             door.cycle_done(self)
 
     def _flush_head(self) -> None:
@@ -130,7 +195,7 @@ class Cycle:
         if self.is_done or self.is_lost:
             return
         self.is_lost = True
-        self.arrived.set()
+        self._wake()
         if self.on_gone is not None:
             told, self.on_gone = self.on_gone, None
             told()
@@ -141,25 +206,19 @@ class Cycle:
         self.is_lost = True
         self.door.transport.close()
 
-    def _head(self, status: int, headers: Any) -> bytes:
-        has_length = status in {204, 304} or self.is_head
-        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        for name, value in self.door.state.default_headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        for name, value in headers:
-            if _BAD_VALUE.search(value):
-                continue
-            if name == b"content-length":
-                has_length = True
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not has_length:
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        pairs = [*self.door.state.default_headers, *headers]
+        names = [name for name, _ in pairs]
+        if b"content-length" not in names and status not in {204, 304} and not self.is_head:
             self.chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
+            pairs.append(_CHUNKED)
         if self.more_body:
             self.keep_alive = (
                 False  # answered before the body was read: what is left of it cannot be told from a request
             )
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            pairs.append(_CLOSE)
+        lines = [b": ".join(pair) for pair in pairs]
+        if b"".join(lines).translate(None, _FINE):
+            lines = [line for line in lines if not _BAD_VALUE.search(line)]
+        return (STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status) + b"\r\n".join((*lines, b"", b""))

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -66,6 +67,8 @@ class Door(asyncio.Protocol):
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int] | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.deadline = 0.0
+        self.on_deadline: Callable[[], object] | None = None
         self.reader_timer: asyncio.TimerHandle | None = None
         self.writable = asyncio.Event()
         self.writable.set()
@@ -110,6 +113,9 @@ class Door(asyncio.Protocol):
         if self.reader_timer is not None:
             self.reader_timer.cancel()
         self.closing = True
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self.writable.set()
         for cycle in (self.cycle, self.parsing, *self.waiting):
             if cycle is not None:
@@ -131,9 +137,18 @@ class Door(asyncio.Protocol):
             words = str(error).rstrip(".") or "malformed request"
             self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {words}", code="bad_http"))
         else:
-            self.unfinished_bytes = self.unfinished_bytes + len(data) if self.in_head else 0
-            if self.unfinished_bytes > self.limits.header_bytes + READ_HIGH_BYTES:
-                self._refuse(self._head_too_large())
+            if self.in_head:
+                self._wait_for_head(len(data))
+            else:
+                self.unfinished_bytes = 0
+
+    def _wait_for_head(self, size: int) -> None:
+        """What has arrived ended inside of a head: the rest must come in time and be no larger than it may."""
+        if self.unfinished_bytes == 0 and self.cycle is None:
+            self._arm(self.limits.header_s, self._head_late)
+        self.unfinished_bytes += size
+        if self.unfinished_bytes > self.limits.header_bytes + READ_HIGH_BYTES:
+            self._refuse(self._head_too_large())
 
     @override
     def pause_writing(self) -> None:
@@ -170,16 +185,18 @@ class Door(asyncio.Protocol):
         self.headers = []
         self.in_head = True
         self.head_bytes = 0
-        if self.cycle is None:
-            self._arm(self.limits.header_s, self._head_late)
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._count(len(url))
+        self.head_bytes += len(url)
+        if self.head_bytes > self.limits.header_bytes:
+            self._fail(self._head_too_large())
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
-        self._count(len(name) + len(value) + 4)
+        self.head_bytes += len(name) + len(value) + 4
+        if self.head_bytes > self.limits.header_bytes:
+            self._fail(self._head_too_large())
         if len(self.headers) > MAX_HEADERS:
             self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
 
@@ -187,12 +204,10 @@ class Door(asyncio.Protocol):
         self.in_head = False
         self._disarm()
         version = self.parser.get_http_version()
-        self._check_head(version)
+        expects_continue = self._check_head(version)
         scope = self._scope(version)
         cycle = self.parsing = Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
-        cycle.expects_continue = any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in self.headers
-        )
+        cycle.expects_continue = expects_continue
         if self.cycle is None:
             self._begin(cycle)
         else:
@@ -204,16 +219,13 @@ class Door(asyncio.Protocol):
         cycle = self.parsing
         if cycle is None or cycle.is_done:
             return
-        cycle.body += body
-        if len(cycle.body) > READ_HIGH_BYTES:
+        if cycle.feed(body) > READ_HIGH_BYTES:
             self._pause_reading()
-        cycle.arrived.set()
 
     def on_message_complete(self) -> None:
         cycle, self.parsing = self.parsing, None
         if cycle is not None:
-            cycle.more_body = False
-            cycle.arrived.set()
+            cycle.end_body()
         self.resume_reading()  # a client that leaves is noticed only while its connection is read
         if self.closing:
             self.transport.close()
@@ -222,9 +234,8 @@ class Door(asyncio.Protocol):
 
     def _begin(self, cycle: Cycle) -> None:
         self.cycle = cycle
-        task = self.loop.create_task(cycle.run(self.app))
-        self.state.tasks.add(task)
-        task.add_done_callback(self.state.tasks.discard)
+        cycle.task = self.loop.create_task(cycle.run(self.app))
+        self.state.tasks.add(cycle.task)
 
     def cycle_done(self, cycle: Cycle) -> None:
         """The current reply is complete: go on with the next request, or close."""
@@ -278,29 +289,34 @@ class Door(asyncio.Protocol):
             else:
                 self._pause_reading()
 
-    def _count(self, size: int) -> None:
-        self.head_bytes += size
-        if self.head_bytes > self.limits.header_bytes:
-            self._fail(self._head_too_large())
-
     # refusing
 
     def _head_too_large(self) -> RequestError:
         return _HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes")
 
-    def _check_head(self, version: str) -> None:
+    def _check_head(self, version: str) -> bool:
+        """Refuse a head that could be taken for two things; True when the client waits for `100 Continue`."""
         if version not in {"1.0", "1.1"}:
             self._fail(InvalidRequest("only HTTP/1.1 and HTTP/1.0 are spoken here", code="bad_http"))
-        hosts = [value for name, value in self.headers if name == b"host"]
+        hosts: list[bytes] = []
+        codings: list[bytes] = []
+        expects_continue = False
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"transfer-encoding":
+                codings.append(value)
+            elif name == b"expect":
+                expects_continue = expects_continue or value.lower() == b"100-continue"
         if len(hosts) > 1 or (not hosts and version == "1.1"):
             self._fail(InvalidRequest("exactly one Host header is needed", code="bad_host"))
-        if hosts and not _HOST.fullmatch(hosts[0]):
+        if hosts and not _is_host(hosts[0]):
             self._fail(InvalidRequest("the Host header is not valid", code="bad_host"))
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
             self._fail(InvalidRequest("transfer-encoding may only be `chunked`", code="bad_http"))
         if not self.url.startswith(b"/") or b"#" in self.url:
             self._fail(InvalidRequest("the request target must be a path: this is no proxy", code="bad_http"))
+        return expects_continue
 
     def _fail(self, error: RequestError) -> None:
         """Stop the parser from inside a callback; `data_received` answers."""
@@ -339,19 +355,32 @@ class Door(asyncio.Protocol):
         self.transport.close()
 
     def _arm(self, delay: float, callback: Callable[[], object]) -> None:
-        self._disarm()
-        self.timer = self.loop.call_later(delay, callback)
+        """Call back after `delay` seconds unless disarmed. The loop's timer is left running from request to request."""
+        self.deadline = deadline = self.loop.time() + delay
+        self.on_deadline = callback
+        if self.timer is not None:
+            if self.timer.when() <= deadline:
+                return
+            self.timer.cancel()
+        self.timer = self.loop.call_at(deadline, self._ring)
 
     def _disarm(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.on_deadline = None
+
+    def _ring(self) -> None:
+        self.timer = None
+        callback = self.on_deadline
+        if callback is None:
+            return
+        if self.loop.time() < self.deadline:
+            self.timer = self.loop.call_at(self.deadline, self._ring)
+        else:
+            self.on_deadline = None
+            callback()
 
     def _scope(self, version: str) -> dict[str, Any]:
         try:
-            parsed = httptools.parse_url(self.url)
-            raw_path = parsed.path or b"/"
-            path = raw_path.decode("ascii")
+            path, raw_path, query = _target_of(self.url)
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self._fail(InvalidRequest("the request target is not valid", code="bad_http"))
             raise
@@ -361,9 +390,9 @@ class Door(asyncio.Protocol):
             "http_version": version,
             "method": self.parser.get_method().decode("ascii"),
             "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
+            "path": path,
             "raw_path": raw_path,
-            "query_string": parsed.query or b"",
+            "query_string": query,
             "root_path": "",
             "headers": self.headers,
             "client": self.client,
@@ -371,6 +400,20 @@ class Door(asyncio.Protocol):
             "state": self.app_state.copy(),
             "extensions": {},
         }
+
+
+@lru_cache(maxsize=1024)
+def _target_of(url: bytes) -> tuple[str, bytes, bytes]:
+    """Decoded path, path as it came, and query of a request target."""
+    parsed = httptools.parse_url(url)
+    raw_path = parsed.path or b"/"
+    path = raw_path.decode("ascii")
+    return unquote(path) if "%" in path else path, raw_path, parsed.query or b""
+
+
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _host_port(name: Any) -> tuple[str, int] | None:

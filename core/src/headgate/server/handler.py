@@ -25,6 +25,7 @@ from headgate.gateway import Gateway, Generation
 from headgate.ids import IdSource, trace_id_from
 from headgate.models import list_models
 from headgate.operations import MODELS, PASSTHROUGH, Operation
+from headgate.server.cycle import Cycle
 from headgate.server.replies import JSON, error_headers, own_headers
 
 Receive = Callable[[], Awaitable[Any]]
@@ -83,7 +84,7 @@ class Handler:
                 await pipeline.authenticate(generation.plan, ex)
                 reply = Reply(200, (JSON,), list_models(generation.plan, ex))
             else:
-                reply = await pipeline.run(generation.plan, ex, lambda: self._read(ex, receive))
+                reply = await pipeline.run(generation.plan, ex, lambda: self._read(generation, ex, run, receive))
             await self._write(ex, run, reply)
         except RequestError as error:
             await self._write_error(ex, run, error)
@@ -138,10 +139,10 @@ class Handler:
         if b"content-encoding" in ex.headers and operation is not PASSTHROUGH:
             raise InvalidRequest("send the body without a content-encoding", code="unsupported_encoding")
 
-    async def _read(self, ex: Exchange, receive: Receive) -> bytes:
+    async def _read(self, generation: Generation, ex: Exchange, run: _Run, receive: Receive) -> bytes:
         """The whole body, within the limits of its operation."""
-        limits = self.gateway.generation.loaded.config.limits
-        limit = limits.body_limit(ex.operation.name)
+        limits = generation.loaded.config.limits
+        limit = generation.body_limits[ex.operation.name]
         declared = ex.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
             raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
@@ -150,6 +151,9 @@ class Handler:
             raise _too_many_bodies()
         ex.request_bytes = int(declared or 0)  # what is announced is reserved, what is not is counted as it comes
         gateway.body_bytes += ex.request_bytes
+        whole = run.whole_body() if declared is not None else None
+        if whole is not None:
+            return whole  # as long as it was declared: llhttp takes neither more nor less
         size = 0
         pieces: list[bytes] = []
         while True:
@@ -176,19 +180,18 @@ class Handler:
         headers = [*own_headers(ex), *reply.headers]
         if reply.chunks is not None and ex.dialect is not None:
             headers.append((b"x-accel-buffering", b"no"))  # a proxy in front must pass each event on as it comes
-        if not any(name == b"x-request-id" for name, _ in reply.headers):
+        if b"x-request-id" not in dict(reply.headers):
             headers.append((b"x-request-id", ex.id.encode()))
         if reply.chunks is None:
-            headers.append((b"content-length", str(len(reply.body)).encode()))
-            await run.start(reply.status, headers)
+            headers.append((b"content-length", b"%d" % len(reply.body)))
             ex.reply_bytes = len(reply.body)
-            await run.send({"type": "http.response.body", "body": reply.body})
+            await run.reply(reply.status, headers, reply.body)
             ex.outcome = "complete"
             return
         try:
             await run.start(reply.status, headers)
             await pipeline.relay_stream(ex, reply.chunks, run.send_chunk)
-            await run.send({"type": "http.response.body", "body": b""})
+            await run.end()
         except RequestError:
             run.abort()
         finally:
@@ -210,8 +213,7 @@ class Handler:
         ]
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", ex.operation.method.encode()))
-        await run.start(error.status, headers)
-        await run.send({"type": "http.response.body", "body": body})
+        await run.reply(error.status, headers, body)
 
     async def _cancelled(self, ex: Exchange, run: _Run) -> None:
         """Somebody ended this task: the client by leaving, the drain deadline, or the loop itself."""
@@ -233,15 +235,18 @@ class Handler:
         ex.error, ex.outcome = error, "cut"
         if ex.dialect is not None:
             await run.send_chunk(ex.dialect.error_event(error))
-            await run.send({"type": "http.response.body", "body": b""})
+            await run.end()
         else:
             run.abort()
 
 
 class _Run:
-    """The wire side of one exchange: what was sent, and who ended it."""
+    """The wire side of one exchange: what was sent, and who ended it.
 
-    __slots__ = ("_cycle", "has_started", "send", "task", "why")
+    Under our own server it talks to the connection's cycle directly, under any other one through ASGI messages.
+    """
+
+    __slots__ = ("_cycle", "_direct", "has_started", "send", "send_chunk", "task", "why")
 
     def __init__(self, scope: Any, task: asyncio.Task[Any] | None, send: Send) -> None:
         if task is None:
@@ -250,7 +255,34 @@ class _Run:
         self.send = send
         self.has_started = False
         self.why: Literal["", "gone", "drain"] = ""
-        self._cycle: Any = scope.get("extensions", {}).get("headgate.cycle")
+        self._cycle: Any = scope["extensions"].get("headgate.cycle") if "extensions" in scope else None
+        self._direct: Cycle | None = self._cycle if isinstance(self._cycle, Cycle) else None
+        self.send_chunk: Callable[[bytes], Awaitable[None]] = self._direct.relay if self._direct else self._send_chunk
+
+    def whole_body(self) -> bytes | None:
+        """The request body if all of it is here already."""
+        return self._direct.whole_body() if self._direct is not None else None
+
+    async def reply(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole reply."""
+        self.has_started = True
+        if self._direct is not None:
+            await self._direct.reply(status, headers, body)
+            return
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head of a stream."""
+        self.has_started = True
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send_chunk(self, chunk: bytes) -> None:
+        await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        """End a stream properly."""
+        await self.send({"type": "http.response.body", "body": b""})
 
     def watch(self) -> None:
         """Be told when the client leaves."""
@@ -262,13 +294,6 @@ class _Run:
     def unwatch(self) -> None:
         if self._cycle is not None:
             self._cycle.on_gone = None
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.has_started = True
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def send_chunk(self, chunk: bytes) -> None:
-        await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     def abort(self) -> None:
         """Break the reply off."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import math
+from functools import lru_cache
 
 from headgate.errors import RequestError
 from headgate.exchange import Exchange, RawHeaders
@@ -62,19 +63,24 @@ def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
         headers += ((b"x-headgate-cache-status", status), (b"x-portkey-cache-status", status))
     attempt = ex.attempt
     if attempt is not None:
-        provider = attempt.provider.name.encode()
-        path = attempt.target.path.encode()
-        retries = str(attempt.retries).encode()
-        headers += (
-            (b"x-headgate-provider", provider),
-            (b"x-portkey-provider", provider),
-            (b"x-headgate-deployment", attempt.provider.deployment.encode()),
-            (b"x-headgate-last-used-option-index", path),
-            (b"x-portkey-last-used-option-index", path),
-            (b"x-headgate-retry-attempt-count", retries),
-            (b"x-portkey-retry-attempt-count", retries),
-        )
+        provider = attempt.provider
+        headers += _source(provider.name, provider.deployment, attempt.target.path, attempt.retries)
     if ex.timings:
         parts = ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in ex.timings.items())
         headers.append((b"server-timing", parts.encode()))
     return headers
+
+
+@lru_cache(maxsize=4096)
+def _source(provider: str, deployment: str, path: str, retries: int) -> RawHeaders:
+    """Where a reply came from."""
+    named, place, tried = provider.encode(), path.encode(), b"%d" % retries
+    return (
+        (b"x-headgate-provider", named),
+        (b"x-portkey-provider", named),
+        (b"x-headgate-deployment", deployment.encode()),
+        (b"x-headgate-last-used-option-index", place),
+        (b"x-portkey-last-used-option-index", place),
+        (b"x-headgate-retry-attempt-count", tried),
+        (b"x-portkey-retry-attempt-count", tried),
+    )

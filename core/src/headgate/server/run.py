@@ -24,7 +24,7 @@ from headgate.gateway import Gateway
 from headgate.server.app import build_app
 from headgate.server.door import Door, use_limits
 from headgate.server.handler import Handler
-from headgate.upstream.aiohttp_engine import AiohttpUpstream
+from headgate.upstream.engines import create_engine
 
 WATCH_S = 1.0
 BACKLOG = 2048
@@ -60,8 +60,9 @@ class Process:
             return 1
 
     async def _run(self, greet: Callable[[Gateway], None]) -> int:
-        gateway = Gateway(self._load, AiohttpUpstream(), self._url)
-        loaded = self._first(gateway)
+        loaded, problems = self._first()
+        gateway = Gateway(self._load, create_engine(loaded.config.server.engine), self._url)
+        gateway.reload_error = problems
         use_limits(loaded.config.limits)
         try:
             await gateway.start(loaded)
@@ -72,6 +73,7 @@ class Process:
         settings = uvicorn.Config(
             build_app(gateway, handler),
             http=Door,
+            interface="asgi3",
             ws="none",
             lifespan="on",
             log_config=None,
@@ -95,16 +97,16 @@ class Process:
             watch.cancel()
         return 0
 
-    def _first(self, gateway: Gateway) -> Loaded:
-        """The configuration to start with."""
+    def _first(self) -> tuple[Loaded, tuple[str, ...]]:
+        """The configuration to start with, and what is wrong with the one that should have been."""
         try:
-            return self._load()
+            return self._load(), ()
         except StartupError as error:
             if self._last_good is None:
                 raise
-            gateway.reload_error = tuple(str(problem) for problem in error.problems)
-            log.error("the configuration is refused, the last good one is used", problems=gateway.reload_error)
-            return self._last_good()
+            problems = tuple(str(problem) for problem in error.problems)
+            log.error("the configuration is refused, the last good one is used", problems=problems)
+            return self._last_good(), problems
 
 
 class _Server(uvicorn.Server):

@@ -29,7 +29,7 @@ from headgate.server.handler import Handler
 from headgate.testing.canned import Canned
 from headgate.testing.transport import AppTransport, Lifespan
 from headgate.upstream import Upstream
-from headgate.upstream.aiohttp_engine import AiohttpUpstream
+from headgate.upstream.engines import create_engine
 
 URL = "http://gateway.test"
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -61,7 +61,7 @@ async def gateway(
     """
     with tempfile.TemporaryDirectory() as folder:
         loaded = load(*plugins, providers=providers, models=models, config=config, folder=Path(folder))
-        held = Gateway(lambda: loaded, upstream or AiohttpUpstream(), URL)
+        held = Gateway(lambda: loaded, upstream or create_engine(loaded.config.server.engine), URL)
         try:
             await held.start(loaded)
         except StartupError:

@@ -8,10 +8,11 @@ decompresses.
 from headgate.upstream.interface import (
     Credential,
     Timeouts,
+    Tls,
     Upstream,
     UpstreamRequest,
     UpstreamResponse,
     origin_of,
 )
 
-__all__ = ["Credential", "Timeouts", "Upstream", "UpstreamRequest", "UpstreamResponse", "origin_of"]
+__all__ = ["Credential", "Timeouts", "Tls", "Upstream", "UpstreamRequest", "UpstreamResponse", "origin_of"]

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import socket
 from collections.abc import AsyncIterator
-from functools import lru_cache
-from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import ClientConnectionError, ClientError, ClientPayloadError, ClientResponse, ClientSession, TCPConnector
@@ -20,12 +16,23 @@ from typing_extensions import override
 from yarl import URL
 
 from headgate.errors import ProviderFailed, ProviderTimeout
-from headgate.upstream.addresses import denied_reason
-from headgate.upstream.decoding import MAX_BODY_BYTES, Decoder, decoder_for
-from headgate.upstream.interface import RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse, origin_of
+from headgate.upstream.decoding import MAX_BODY_BYTES
+from headgate.upstream.h1_request import Route, encode_head
+from headgate.upstream.interface import RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.rules import (
+    DNS_TTL_S,
+    IDLE_S,
+    DeniedError,
+    body_decoder,
+    check_status,
+    credential_header,
+    ssl_context,
+    vet_literal,
+    vet_resolved,
+    words_of,
+)
 
 _SKIPPED = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
-_IDLE_S = 30.0
 _LARGE_BYTES = 1024 * 1024
 _PIECE_BYTES = 32 * 1024
 
@@ -38,8 +45,10 @@ class AiohttpUpstream:
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request; see Upstream. Redirects are not followed: a 3xx is a ProviderFailed."""
-        host = _host_of(request.url)
-        _vet_literal(host, request.private_hosts)
+        route = Route.from_request(request)
+        encode_head(route, request)  # what the other engine writes, so that both refuse the same
+        host = route.host
+        vet_literal(host, request.private_hosts)
         timeouts = request.timeouts
         began = asyncio.get_running_loop().time()
         first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
@@ -52,22 +61,18 @@ class AiohttpUpstream:
                     data=_payload(request.body),
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
+                    ssl=ssl_context(request.tls) if request.url.startswith("https:") else True,
                 )
         except aiohttp.ConnectionTimeoutError:
             raise ProviderTimeout(f"no connection to `{host}` within {timeouts.connect_s:g} s") from None
         except TimeoutError:
             raise ProviderTimeout(f"no answer from `{host}` within {first_byte_s:g} s") from None
-        except _DeniedError as error:
+        except DeniedError as error:
             raise ProviderFailed(f"`{host}` may not be reached: {error}", code="upstream_denied") from None
         except (ClientError, OSError, ValueError) as error:
             raise ProviderFailed(f"`{host}` could not be reached: {_plain(error)}") from None
-        if response.status < 200:
-            response.close()
-            raise ProviderFailed(f"`{host}` answered with status {response.status}", code="upstream_bad_reply")
-        if 300 <= response.status < 400:
-            response.close()
-            raise ProviderFailed(f"`{host}` answered with a redirect, which is not followed", code="upstream_redirect")
         try:
+            check_status(host, response.status)
             return _Response(response, timeouts, began)
         except BaseException:
             response.close()
@@ -84,10 +89,10 @@ class AiohttpUpstream:
         if session is None:
             connector = TCPConnector(
                 limit=0,
-                keepalive_timeout=_IDLE_S,
+                keepalive_timeout=IDLE_S,
                 resolver=_VettingResolver(private_hosts),
                 use_dns_cache=True,
-                ttl_dns_cache=10,
+                ttl_dns_cache=int(DNS_TTL_S),
             )
             session = self._sessions[private_hosts] = ClientSession(
                 connector=connector,
@@ -98,10 +103,6 @@ class AiohttpUpstream:
                 read_bufsize=_PIECE_BYTES,
             )
         return session
-
-
-class _DeniedError(Exception):
-    """An address the gateway must not connect to. Not an OSError, so that no connector tries the next one."""
 
 
 class _VettingResolver(AbstractResolver):
@@ -116,12 +117,7 @@ class _VettingResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         results = await self._resolver.resolve(host, port, family)
-        allow_private = host in self._private_hosts
-        for result in results:
-            reason = denied_reason(result["host"], allow_private=allow_private)
-            if reason:
-                hint = "" if allow_private else "; set `allow_private: true` on the deployment if that is intended"
-                raise _DeniedError(f"it resolves to {reason.partition(' is ')[0]}, {reason.partition(' is ')[2]}{hint}")
+        vet_resolved([result["host"] for result in results], allow_private=host in self._private_hosts)
         return results
 
     @override
@@ -142,10 +138,7 @@ class _Response:
         self.status = response.status
         self.headers: RawHeaders = tuple((name.lower(), value) for name, value in response.raw_headers)
         self._ended = None if _has_framing(self.headers) else _ending_of(response)
-        encodings = [value for name, value in self.headers if name == b"content-encoding"]
-        if len(encodings) > 1 or (encodings and b"," in encodings[0]):
-            raise ProviderFailed("the body is encoded more than once", code="upstream_bad_encoding")
-        self._decoder: Decoder | None = decoder_for(encodings[0].decode("latin-1")) if encodings else None
+        self._decoder = body_decoder(self.headers)
 
     async def read(self) -> bytes:
         """The whole body, at most 64 MiB."""
@@ -230,32 +223,12 @@ def _ending_of(response: ClientResponse) -> asyncio.Future[None] | None:
 
 
 def _headers(request: UpstreamRequest) -> CIMultiDict[str]:
-    headers = CIMultiDict((name, _wire(value)) for name, value in request.headers)
+    headers = CIMultiDict((name.decode("latin-1"), _wire(value)) for name, value in request.headers)
     headers["Accept-Encoding"] = "identity"
-    credential = request.credential
+    credential = credential_header(request)
     if credential is not None:
-        if origin_of(request.url) not in credential.origins:
-            raise ProviderFailed("the credential is not bound to this origin", code="upstream_denied")
-        headers[credential.header] = credential.prefix + credential.secret.reveal()
+        headers[credential[0].decode("latin-1")] = _wire(credential[1])
     return headers
-
-
-@lru_cache(maxsize=1024)
-def _vet_literal(host: str, private_hosts: frozenset[str]) -> None:
-    """An address written into the URL never passes the resolver, so it is vetted here."""
-    if ":" in host or host.replace(".", "").isdigit():
-        reason = denied_reason(host, allow_private=host in private_hosts, is_literal=host in private_hosts)
-        if reason:
-            raise ProviderFailed(f"`{host}` may not be reached: {reason}", code="upstream_denied")
-
-
-def _host_of(url: str) -> str:
-    """The host of a URL, for messages and address rules. ProviderFailed when it has none."""
-    try:
-        origin_of(url)
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        raise ProviderFailed("the upstream address is no http or https URL", code="upstream_denied") from None
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:
@@ -265,28 +238,22 @@ def _payload(body: bytes) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if len(body) > _LARGE_BYTES else body
 
 
-def _wire(value: str) -> str:
-    """A header value that aiohttp, which writes UTF-8, sends as the bytes it came in (latin-1 on our side)."""
-    if value.isascii():
-        return value
+def _wire(value: bytes) -> str:
+    """A header value that aiohttp, which writes UTF-8, sends as the bytes it came in."""
     try:
-        return value.encode("latin-1").decode("utf-8")
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        return value
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _plain(error: BaseException) -> str:
     """An error in words, without a URL or a class name that a caller has no use for."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
-    inner: Any = getattr(error, "os_error", None) or error
-    number = getattr(inner, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return os.strerror(number).lower()
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name does not resolve"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "the TLS handshake failed"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return words_of(error.certificate_error)
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         return "its answer is not valid HTTP"
-    return "the connection failed"
+    return words_of(getattr(error, "os_error", None) or error)

@@ -26,11 +26,7 @@ class UpstreamTransport(httpx2.AsyncBaseTransport):
         outbound = UpstreamRequest(
             request.method,
             str(request.url),
-            tuple(
-                (name.decode("latin-1"), value.decode("latin-1"))
-                for name, value in request.headers.raw
-                if name.lower() not in _OWN
-            ),
+            tuple((name.lower(), value) for name, value in request.headers.raw if name.lower() not in _OWN),
             await request.aread(),
             timeouts=Timeouts(
                 connect_s=limits.get("connect") or default.connect_s,

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from headgate.secret import Secret
 
-Headers = tuple[tuple[str, str], ...]
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
@@ -32,17 +31,33 @@ class Credential(Struct, frozen=True):
     origins: frozenset[str]
     prefix: str = ""
 
+    def field(self) -> tuple[bytes, bytes]:
+        """The header line it makes, name in lower case. For the wire and nothing else."""
+        return self.header.lower().encode(), self.prefix.encode() + self.secret.reveal_bytes()
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True):
+    """PEM files for https. `ca_file` takes the place of the system's trust store; the others are a client certificate."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
 
 class UpstreamRequest(Struct, frozen=True):
-    """One outbound call. `private_hosts` names the hosts that may resolve to private addresses (the deployment's own)."""
+    """One outbound call. Header names are lower case; what frames the message is added by the engine.
+
+    `private_hosts` names the hosts that may resolve to private addresses (the deployment's own).
+    """
 
     method: str
     url: str
-    headers: Headers = ()
+    headers: RawHeaders = ()
     body: bytes = b""
     credential: Credential | None = None
     timeouts: Timeouts = Timeouts()
     private_hosts: frozenset[str] = frozenset()
+    tls: Tls = Tls()
 
 
 class UpstreamResponse(Protocol):

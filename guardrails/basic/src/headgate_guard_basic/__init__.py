@@ -13,9 +13,9 @@ from headgate.context import Context
 from headgate.errors import InvalidRequest, Problem, RequestError, StartupError
 from headgate.exchange import Exchange
 from headgate.hooks import Check, CheckFactory, Hooks, Verdict, Window, hookimpl
-from headgate_guard_basic.checks import Forbids, contains, regex_match
+from headgate_guard_basic.checks import PASS, Forbids, contains, regex_match
 from headgate_guard_basic.groups import Group, changes_of, groups_of
-from headgate_guard_basic.results import NAME, Notes, Side, result_of
+from headgate_guard_basic.results import NAME, Finding, Notes, Side
 from headgate_guard_basic.text import WHOLE
 
 __all__ = ["CheckConfig", "GuardBasic", "GuardBasicConfig"]
@@ -100,14 +100,14 @@ class GuardBasic(Hooks):
                 code="cannot_inspect",
             )
         notes = Notes.of(ex)
-        if not self._request or notes.judged == hash(ex.body):
+        if not self._request or notes.judged is ex.body:
             return
         groups = groups_of(ex.texts())
         await _run(self._request, groups, notes, "request")
         changes = changes_of(groups)
         if changes:
             ex.replace_texts(changes)
-        notes.judged = hash(ex.body)
+        notes.judged = ex.body
 
     @override
     @hookimpl
@@ -151,9 +151,10 @@ class GuardBasic(Hooks):
                 window = Window(window.channel, text.removeprefix(window.before), window.before, window.is_last)
             elif text is not None:
                 verdict = Verdict("fail", "text was to be replaced that has been sent")
-            results = [result_of(entry.id, verdict, window.channel, 0.0)]
-            _deny(entry, results, notes, "reply")
-            notes.add("reply", results)
+            if verdict.outcome != "pass":
+                findings = [Finding(entry.id, verdict, window.channel, 0.0)]
+                _deny(entry, findings, notes, "reply")
+                notes.add("reply", findings)
         return window.text
 
 
@@ -175,28 +176,28 @@ def _has_tokens(value: Any) -> bool:
 
 async def _run(entries: Sequence[Entry], groups: Sequence[Group], notes: Notes, side: Side) -> None:
     """Run checks one after another, each on what the ones before it left. Raises Blocked at the first denial."""
-    results: list[dict[str, Any]] = []
+    findings: list[Finding] = []
     for entry in entries:
         started = time.perf_counter()
-        worst, where = Verdict("pass"), ""
+        worst, where = PASS, ""
         for group in groups:
             if side == "request" and entry.config.roles and group.role not in entry.config.roles:
                 continue
             verdict = await _judge(entry, group)
-            if _RANK[verdict.outcome] > _RANK[worst.outcome]:
+            if verdict is not PASS and _RANK[verdict.outcome] > _RANK[worst.outcome]:
                 worst, where = verdict, group.where
-        results.append(result_of(entry.id, worst, where, time.perf_counter() - started))
-        _deny(entry, results, notes, side)
-    notes.add(side, results)
+        findings.append(Finding(entry.id, worst, where, time.perf_counter() - started))
+        _deny(entry, findings, notes, side)
+    notes.add(side, findings)
 
 
 _RANK = {"pass": 0, "transformed": 1, "error": 2, "fail": 3}
 
 
-def _deny(entry: Entry, results: list[dict[str, Any]], notes: Notes, side: Side) -> None:
-    """Note the results and refuse, if `entry`, whose result is the last, failed and denies."""
-    if entry.config.deny and not results[-1]["verdict"]:
-        notes.add(side, results, is_denied=True)
+def _deny(entry: Entry, findings: list[Finding], notes: Notes, side: Side) -> None:
+    """Note what was found and refuse, if `entry`, whose finding is the last, failed and denies."""
+    if entry.config.deny and findings[-1].verdict.outcome == "fail":
+        notes.add(side, findings, is_denied=True)
         raise notes.blocked(side, entry.id)
 
 
@@ -223,7 +224,7 @@ async def _ask(entry: Entry, text: str | Window) -> Verdict:
     """The check's verdict; `error` only where the configuration allows errors."""
     try:
         if isinstance(text, str):
-            verdict = await entry.check.judge(text) if text else Verdict("pass")
+            verdict = await entry.check.judge(text) if text else PASS
         elif isinstance(entry.check, Forbids):
             verdict = entry.check.judge_window(text)
         else:

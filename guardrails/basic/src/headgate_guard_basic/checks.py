@@ -59,12 +59,16 @@ class Forbids:
 
     async def judge(self, text: str) -> Verdict:
         """See Check."""
+        if text.isascii():  # reads as it stands
+            return PASS if next(self._ends(self._see(text)), None) is None else self._failed
         return self.judge_window(Window("", text, is_last=True))
 
     def judge_window(self, window: Window) -> Verdict:
         """The verdict on what `window` adds to a stream."""
         before = window.before[-self.hold_chars :]
         text = before + window.text
+        if text.isascii() and next(self._ends(self._see(text)), None) is None:
+            return PASS  # nothing occurs at all, so nothing new does
         if hides(text, self._span):
             return HIDDEN
         for spelling in spellings(text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -15,31 +15,47 @@ NAME = "guard-basic"
 Side = Literal["request", "reply"]
 
 
+class Finding(NamedTuple):
+    """What one check found: its worst verdict, and in which text."""
+
+    check: str
+    verdict: Verdict
+    where: str
+    time_s: float
+
+    def result(self) -> dict[str, Any]:
+        """Portkey's shape. Errors count as passed, as they only get here where the configuration allows them."""
+        verdict = self.verdict
+        result: dict[str, Any] = {
+            "id": self.check,
+            "verdict": verdict.outcome != "fail",
+            "transformed": verdict.outcome == "transformed",
+            "execution_time": round(self.time_s * 1000),
+        }
+        if verdict.outcome != "pass":
+            reason = verdict.reason or {"transformed": "text was replaced", "error": "the check failed"}.get(
+                verdict.outcome
+            )
+            result["data"] = {"explanation": f"{reason or 'it did not pass'}, in `{self.where}`"}
+        return result
+
+
 class Notes(Struct):
-    """`ex.data["guard-basic"]`: the hook results so far. `judged` is the hash of the request body that last passed."""
+    """`ex.data["guard-basic"]`: the hook results so far. `judged` is the request body that last passed."""
 
     before_request_hooks: list[dict[str, Any]] = []
     after_request_hooks: list[dict[str, Any]] = []
-    judged: int | None = None
+    judged: bytes | None = None
 
     @classmethod
     def of(cls, ex: Exchange) -> Notes:
         """The notes of an exchange, made on first use."""
         return ex.data.setdefault(NAME, cls())
 
-    def add(self, side: Side, checks: Sequence[dict[str, Any]], *, is_denied: bool = False) -> None:
+    def add(self, side: Side, findings: Sequence[Finding], *, is_denied: bool = False) -> None:
         """Note one run of checks, unless nothing came of it or it is known. A request's newest run is its only one."""
-        result = {
-            "id": NAME,
-            "type": "guardrail",
-            "verdict": all(check["verdict"] for check in checks),
-            "transformed": any(check["transformed"] for check in checks),
-            "checks": list(checks),
-            "deny": is_denied,
-            "async": False,
-            "execution_time": sum(check["execution_time"] for check in checks),
-        }
-        is_telling = any("data" in check for check in checks)
+        is_telling = any(finding.verdict.outcome != "pass" for finding in findings)
+        result = _result_of(findings, is_denied=is_denied) if is_telling else {}
         if side == "request":
             self.before_request_hooks = [result] if is_telling else []
         elif is_telling and result not in self.after_request_hooks:
@@ -54,17 +70,15 @@ class Notes(Struct):
         return Blocked(f"the {side} was refused by the guardrail check `{check}`", extra={"hook_results": results})
 
 
-def result_of(check: str, verdict: Verdict, where: str, time_s: float) -> dict[str, Any]:
-    """One check's result. Errors count as passed, as they only get here where the configuration allows them."""
-    result: dict[str, Any] = {
-        "id": check,
-        "verdict": verdict.outcome != "fail",
-        "transformed": verdict.outcome == "transformed",
-        "execution_time": round(time_s * 1000),
+def _result_of(findings: Sequence[Finding], *, is_denied: bool) -> dict[str, Any]:
+    checks = [finding.result() for finding in findings]
+    return {
+        "id": NAME,
+        "type": "guardrail",
+        "verdict": all(check["verdict"] for check in checks),
+        "transformed": any(check["transformed"] for check in checks),
+        "checks": checks,
+        "deny": is_denied,
+        "async": False,
+        "execution_time": sum(check["execution_time"] for check in checks),
     }
-    if verdict.outcome != "pass":
-        reason = verdict.reason or {"transformed": "text was replaced", "error": "the check failed"}.get(
-            verdict.outcome
-        )
-        result["data"] = {"explanation": f"{reason or 'it did not pass'}, in `{where}`"}
-    return result

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -171,7 +172,8 @@ class CacheMemory(Hooks):
         is_on = asked in {"exact", "simple"} or (self._config.mode == "always" and asked != "off")
         if not is_on or ex.operation.name not in OPERATIONS or ex.principal is None:
             return "DISABLED"
-        directives = {word.strip().lower() for word in (ex.header("cache-control") or "").split(",")}
+        told = ex.header("cache-control")
+        directives = {word.strip().lower() for word in told.split(",")} if told else ()
         if "no-store" in directives:
             return "DISABLED"
         is_forced = (ex.option("cache-force-refresh") or "").strip().lower() == "true"
@@ -180,6 +182,8 @@ class CacheMemory(Hooks):
     def _ttl_s(self, ex: Exchange) -> float:
         """The time the request asks for, at most `max_ttl_s`; what is no number of seconds above 0 asks for none."""
         asked = (ex.option("cache-ttl") or "").strip()
+        if not asked:
+            return min(self._config.ttl_s, self._config.max_ttl_s)
         is_number = asked.isascii() and asked.isdigit() and len(asked) < 16 and int(asked) > 0
         return min(float(asked) if is_number else self._config.ttl_s, self._config.max_ttl_s)
 
@@ -213,48 +217,48 @@ class CacheMemory(Hooks):
 def cache_key(ex: Exchange, policy: str = "", ignored: frozenset[bytes] = _IRRELEVANT) -> bytes:
     """32 bytes that two requests share only if they come from one tenant and must get the same reply.
 
-    Every part is hashed with its length. All request headers count but those known not to change a reply.
+    The sizes of all parts are hashed before them, so that none can pass for another. All request headers count but
+    those known not to change a reply.
     """
-    key = hashlib.blake2b(digest_size=32)
-    for part in _parts(ex, policy, ignored):
-        key.update(b"%d:" % len(part))
-        key.update(part)
-    return key.digest()
+    parts = _parts(ex, policy, ignored)
+    sizes = b",".join([b"%d" % len(part) for part in parts])
+    return hashlib.blake2b(b"\n".join((sizes, *parts)), digest_size=32).digest()
 
 
-def _parts(ex: Exchange, policy: str, ignored: frozenset[bytes]) -> Iterator[bytes]:
+def _parts(ex: Exchange, policy: str, ignored: frozenset[bytes]) -> list[bytes]:
     principal = ex.principal
-    if principal is not None:
-        has_group = bool(principal.organisation or principal.workspace)
-        for name in (principal.organisation, principal.workspace, "" if has_group else principal.key):
-            yield name.encode()
-    yield b"%d" % ex.generation
-    yield policy.encode()
-    yield (ex.option("cache-namespace") or "").encode()
-    yield ex.operation.name.encode()
-    yield ex.scope_method.encode()
-    yield ex.path.encode()
-    yield ex.query
-    yield (ex.dialect.name if ex.dialect is not None else "").encode()
-    yield b"stream" if ex.stream else b"whole"
-    headers = sorted(_headers(ex, ignored))
-    yield b"%d" % len(headers)
-    for name, value in headers:
-        yield name
-        yield value
-    yield ex.body
+    parts = [
+        (principal.tenant if principal is not None else "").encode(),
+        b"%d" % ex.generation,
+        policy.encode(),
+        (ex.option("cache-namespace") or "").encode(),
+        ex.operation.name.encode(),
+        ex.scope_method.encode(),
+        ex.path.encode(),
+        ex.query,
+        (ex.dialect.name if ex.dialect is not None else "").encode(),
+        b"stream" if ex.stream else b"whole",
+        ex.body,
+    ]
+    for header in sorted(_headers(ex, ignored)):
+        parts += header
+    return parts
 
 
 def _headers(ex: Exchange, ignored: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """The request headers that may change the reply. Those the request has forwarded to the provider always may."""
-    forwarded = {name.strip().lower().encode("latin-1") for name in (ex.option("forward-headers") or "").split(",")}
+    named = ex.option("forward-headers")
+    forwarded = {name.strip().lower().encode("latin-1") for name in named.split(",")} if named else ()
     for name, value in ex.headers.items():
-        if name.startswith(_OPTIONS):
-            is_relevant = name.split(b"-", 2)[2] not in _IRRELEVANT_OPTIONS
-        else:
-            is_relevant = name not in ignored and not name.startswith(_IRRELEVANT_PREFIXES)
-        if is_relevant or name in forwarded:
+        if _is_relevant(name, ignored) or name in forwarded:
             yield name, value
+
+
+@lru_cache(maxsize=4096)
+def _is_relevant(name: bytes, ignored: frozenset[bytes]) -> bool:
+    if name.startswith(_OPTIONS):
+        return name.split(b"-", 2)[2] not in _IRRELEVANT_OPTIONS
+    return name not in ignored and not name.startswith(_IRRELEVANT_PREFIXES)
 
 
 def _reply(entry: Entry) -> Reply:

@@ -58,6 +58,7 @@ class Compatible(OpenAI):
             raise StartupError(problems)
         own = config.row if isinstance(config, CompatibleConfig) else Quirks()
         self.quirks: Quirks = self.row or own
+        self._vendor_headers = {name.lower().encode(): value.encode() for name, value in self.quirks.headers.items()}
 
     @override
     @classmethod
@@ -74,8 +75,8 @@ class Compatible(OpenAI):
         return url
 
     @override
-    def vendor_headers(self, ex: Exchange) -> Mapping[str, str]:
-        return {name.lower(): value for name, value in self.quirks.headers.items()}
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        return self._vendor_headers
 
     @override
     def body_for(self, ex: Exchange) -> bytes:

@@ -55,19 +55,20 @@ def passed_path(ex: Exchange) -> str:
     return quote(path, safe=_PATH_BYTES) + query
 
 
-def named_headers(ex: Exchange) -> Iterator[str]:
+def named_headers(ex: Exchange) -> Iterator[bytes]:
     """The header names of the option `forward-headers`, in lower case.
 
     Raises InvalidRequest for one that belongs to the connection, to the gateway, or proves who the caller is.
     """
-    for item in (ex.option("forward-headers") or "").split(","):
+    named = ex.option("forward-headers")
+    for item in named.split(",") if named else ():
         name = item.strip().lower()
         if name in _REFUSED or name.startswith(_OWN):
             raise InvalidRequest(
                 f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
             )
         if name:
-            yield name
+            yield name.encode()
 
 
 def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:

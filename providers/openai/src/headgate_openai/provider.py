@@ -10,9 +10,13 @@ from typing_extensions import override
 from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange
 from headgate.provider import DeploymentConfig, Provider
-from headgate.upstream import Timeouts, UpstreamRequest, origin_of
+from headgate.upstream import Timeouts, Tls, Upstream, UpstreamRequest, origin_of
 from headgate.version import VERSION
 from headgate_openai.caller import lowered, named_headers, passed_path
+
+_JSON = b"application/json"
+_USER_AGENT = f"headgate/{VERSION}".encode()
+_ACCOUNT = {"openai-organization": b"openai-organization", "openai-project": b"openai-project"}
 
 
 class OpenAIConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,18 +52,26 @@ class OpenAI(Provider):
     """Client headers that the vendor documents and that always pass."""
     Config = OpenAIConfig
 
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        self._forwarded = tuple(name.encode() for name in self.forwarded)
+        self._own_headers = {name.lower().encode(): value.reveal().encode() for name, value in config.headers.items()}
+        self._account = _account_of(config)
+
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:
-        if ex.operation.name not in self.dialects:
+        operation = ex.operation
+        if operation.name not in self.dialects:
             return super().prepare(ex)
         return UpstreamRequest(
-            method=ex.scope_method if self._is_passed(ex) else ex.operation.method,
+            method=operation.method if operation.name in self.paths else ex.scope_method,
             url=self.url_for(ex),
             headers=tuple(self.headers_for(ex).items()),
             body=self.body_for(ex),
             credential=self.credential(ex),
             timeouts=self.timeouts_for(ex),
             private_hosts=frozenset() if ex.base_url else self.private_hosts,
+            tls=Tls() if ex.base_url else self.config.tls,
         )
 
     def url_for(self, ex: Exchange) -> str:
@@ -73,58 +85,52 @@ class OpenAI(Provider):
             return ex.body
         return ex.body_for(ex.attempt.model, ex.attempt.target.override_params)
 
-    def headers_for(self, ex: Exchange) -> dict[str, str]:
+    def headers_for(self, ex: Exchange) -> dict[bytes, bytes]:
         """Every header but the credential, by lower-case name; the deployment's win over the client's.
 
         The deployment's own headers may hold secrets, so a base URL of the caller's choice never gets them.
         """
-        headers = {
-            "accept": ex.header("accept") or "*/*",
-            "user-agent": f"headgate/{VERSION}",
-            **self._content_type(ex),
-        }
-        for name in (*self.forwarded, *named_headers(ex)):
-            value = ex.header(name)
-            if value is not None:
-                headers[name] = value
+        given = ex.headers
+        headers = {b"accept": given.get(b"accept", b"*/*"), b"user-agent": _USER_AGENT}
+        kind = given.get(b"content-type")
+        if not self._is_passed(ex) and not (kind or b"").lower().startswith(_JSON):
+            kind = _JSON  # a modelled body has been read as JSON, so JSON is what it is sent as
+        if kind:
+            headers[b"content-type"] = kind
+        for name in (*self._forwarded, *named_headers(ex)):
+            if name in given:
+                headers[name] = given[name]
         headers.update(self.vendor_headers(ex))
         if not ex.base_url:
-            headers.update((name.lower(), value.reveal()) for name, value in self.config.headers.items())
+            headers.update(self._own_headers)
         return headers
 
-    def vendor_headers(self, ex: Exchange) -> Mapping[str, str]:
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         """Headers this vendor defines: here the account that pays.
 
         The deployment's account goes with the deployment's key alone; where it names none the caller may.
         """
         is_own_key = ex.principal is not None and ex.principal.credential is not None
-        account = {} if is_own_key or ex.base_url else self._account()
-        for name in ("openai-organization", "openai-project"):
-            asked = ex.option(name)
+        account = {} if is_own_key or ex.base_url else dict(self._account)
+        for option, name in _ACCOUNT.items():
+            asked = ex.option(option)
             if asked and name not in account:
-                account[name] = asked
+                account[name] = asked.encode("latin-1")
         return account
 
     def timeouts_for(self, ex: Exchange) -> Timeouts:
         """The deployment's timeouts, lowered by what the caller or the target asks for."""
         return lowered(self.config.timeouts, ex)
 
-    def _account(self) -> dict[str, str]:
-        config = self.config
-        if not isinstance(config, OpenAIConfig):
-            return {}
-        account = {"openai-organization": config.organization, "openai-project": config.project}
-        return {name: value for name, value in account.items() if value}
-
-    def _content_type(self, ex: Exchange) -> Mapping[str, str]:
-        """The client's content type. A modelled body has been read as JSON, so JSON is what it is sent as."""
-        given = ex.header("content-type")
-        if not self._is_passed(ex) and not (given or "").lower().startswith("application/json"):
-            given = "application/json"
-        return {"content-type": given} if given else {}
-
     def _is_passed(self, ex: Exchange) -> bool:
         return ex.operation.name not in self.paths
+
+
+def _account_of(config: DeploymentConfig) -> Mapping[bytes, bytes]:
+    if not isinstance(config, OpenAIConfig):
+        return {}
+    account = {b"openai-organization": config.organization.encode(), b"openai-project": config.project.encode()}
+    return {name: value for name, value in account.items() if value}
 
 
 def _checked(base_url: str) -> str:

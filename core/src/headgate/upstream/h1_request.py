@@ -1,0 +1,80 @@
+"""Requests as bytes: what depends on the address alone is made once, the rest is one join."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from headgate.errors import ProviderFailed
+from headgate.upstream.interface import Tls, UpstreamRequest, origin_of
+from headgate.upstream.rules import credential_header, host_of
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+_OWN = frozenset({b"accept-encoding", b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"})
+_END = b"\r\n"
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+
+
+class Route(Struct, frozen=True):
+    """Where a method and URL lead. `pool` is what connections may be shared by; `start` is the head's first lines."""
+
+    host: str
+    port: int
+    is_tls: bool
+    tls: Tls
+    allow_private: bool
+    pool: object
+    start: bytes
+
+    @classmethod
+    def from_request(cls, request: UpstreamRequest) -> Route:
+        """Raises ProviderFailed for what is no http or https URL, or holds bytes that a request line cannot."""
+        host = host_of(request.url)
+        origin = origin_of(request.url)
+        parts = urlsplit(request.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not _TARGET.fullmatch(target) or not request.method.isalpha():
+            raise ProviderFailed("the upstream address holds characters that must be encoded", code="upstream_denied")
+        is_tls = parts.scheme == "https"
+        port = int(origin.rpartition(":")[2])
+        shown = origin.removeprefix(f"{parts.scheme}://")
+        if port == (443 if is_tls else 80):
+            shown = shown.rpartition(":")[0]
+        allow_private = host in request.private_hosts
+        tls = request.tls if is_tls else Tls()
+        start = f"{request.method} {target} HTTP/1.1\r\nhost: {shown}\r\naccept-encoding: identity\r\n"
+        return cls(host, port, is_tls, tls, allow_private, (origin, allow_private, tls), start.encode())
+
+
+def encode_head(route: Route, request: UpstreamRequest) -> bytes:
+    """The head of a request, to its empty line. ProviderFailed for a header that could pass for another, or for more."""
+    own = credential_header(request)
+    parts = [route.start]
+    for name, value in request.headers:
+        if own is None or name != own[0]:
+            parts += (_field(name), value, _END)
+    if own is not None:
+        parts += (_field(own[0]), own[1], _END)
+    lines = 3 + len(parts) // 3
+    if request.body or request.method in _WITH_LENGTH:
+        parts.append(b"content-length: %d\r\n" % len(request.body))
+        lines += 1
+    parts.append(_END)
+    head = b"".join(parts)
+    if head.count(b"\n") != lines + 1 or head.count(b"\r") != lines + 1 or b"\0" in head:
+        raise ProviderFailed("a header value holds a line break or NUL", code="upstream_denied")
+    return head
+
+
+@lru_cache(maxsize=1024)
+def _field(name: bytes) -> bytes:
+    """The beginning of a header line. ProviderFailed for a name that is no token or that frames the message."""
+    lowered = name.lower()
+    if not _TOKEN.fullmatch(lowered) or lowered in _OWN:
+        shown = repr(name)[2:-1]
+        raise ProviderFailed(f"the header `{shown}` may not be set on an outbound call", code="upstream_denied")
+    return lowered + b": "

@@ -1,0 +1,285 @@
+"""The reply to one request of the h1 engine, between the connection that fills it and the reader who empties it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from headgate.errors import ProviderFailed, ProviderTimeout
+from headgate.upstream.decoding import MAX_BODY_BYTES, Decoder
+from headgate.upstream.interface import RawHeaders, Timeouts
+from headgate.upstream.rules import body_decoder
+
+HIGH_BYTES = 32 * 1024
+"""How much of a body may wait for its reader before the socket is left alone."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Methods that may be sent again after a lost connection, RFC 9110 section 9.2.2."""
+
+
+class Owner(Protocol):
+    """Where a connection comes from and goes back to."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def watch(self, reply: H1Response, deadline: float) -> None:
+        """See to it that `reply.expire` is called once its deadline has passed."""
+        ...
+
+    def finished(self, reply: H1Response) -> None:
+        """The reply needs no more watching."""
+        ...
+
+    def release(self, connection: Any) -> None:
+        """The connection may carry another exchange."""
+        ...
+
+    def forget(self, connection: Any) -> None:
+        """The connection is gone."""
+        ...
+
+
+class Wire(Protocol):
+    """What a reply needs of the connection it comes over."""
+
+    def begin(self, reply: H1Response, head: bytes, body: bytes) -> None:
+        """Write a request; a large body only when `send_body` is awaited."""
+        ...
+
+    async def send_body(self, reply: H1Response, body: bytes) -> None:
+        """Write a large body."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take more from the socket."""
+        ...
+
+    def end(self) -> None:
+        """Give the exchange up, and the connection with it."""
+        ...
+
+
+class Unsent(Exception):
+    """The connection was lost, and nothing of the request can have been acted on: another one may be tried."""
+
+
+class H1Response:
+    """An UpstreamResponse of the h1 engine. What has arrived waits here for its reader; the rest waits in the socket."""
+
+    __slots__ = (
+        "_connection",
+        "_decoder",
+        "_error",
+        "_owner",
+        "_pieces",
+        "_size",
+        "_timeouts",
+        "_total_end",
+        "_upload",
+        "_waiter",
+        "deadline",
+        "headers",
+        "host",
+        "is_answered",
+        "is_bodyless",
+        "is_done",
+        "is_safe",
+        "must_close",
+        "status",
+    )
+
+    def __init__(self, owner: Owner, host: str, timeouts: Timeouts, began: float, method: str) -> None:
+        self._owner = owner
+        self.host = host
+        self._timeouts = timeouts
+        self._total_end = began + timeouts.total_s
+        self.deadline = min(began + timeouts.first_byte_s, self._total_end)
+        self._connection: Wire | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._error: BaseException | None = None
+        self._decoder: Decoder | None = None
+        self.status = 0
+        self.headers: RawHeaders = ()
+        self.is_answered = False
+        self.is_done = False
+        self.is_bodyless = method == "HEAD"
+        self.is_safe = method in _SAFE
+        self.must_close = False
+
+    # for the reader
+
+    async def head(self, connection: Wire, head: bytes, body: bytes) -> None:
+        """Send the request over `connection` and wait for the head of the reply. Raises Unsent as well."""
+        self._connection = connection
+        self._owner.watch(self, self.deadline)
+        try:
+            connection.begin(self, head, body)
+            if self.must_close:
+                self._upload = self._owner.loop.create_task(connection.send_body(self, body))
+            while not self.is_answered:
+                if self._error is not None:
+                    raise self._error
+                await self.changed()
+        except BaseException:
+            self.close()
+            raise
+
+    async def read(self) -> bytes:
+        """The whole body, at most 64 MiB."""
+        if self.is_done and self._decoder is None and self._size <= HIGH_BYTES:  # most have come whole
+            return self._taken()
+        pieces: list[bytes] = []
+        size = 0
+        while (piece := await self._next()) is not None:
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                self.close()
+                raise ProviderFailed(f"the reply is larger than {MAX_BODY_BYTES} bytes", code="upstream_too_large")
+            pieces.append(piece)
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return body if self._decoder is None else self._decoded(body)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; what arrived together comes together."""
+        decoder = self._decoder
+        while (data := await self._next()) is not None:
+            if decoder is None:
+                yield data
+            else:
+                for piece in decoder.feed(data):
+                    yield piece
+        if decoder is not None:
+            decoder.end()
+
+    def close(self) -> None:
+        """Close the connection unless the body was read to its end."""
+        connection, self._connection = self._connection, None
+        if self._upload is not None:
+            self._upload.cancel()
+        if connection is not None:
+            self._owner.finished(self)
+            if not self.is_done:
+                connection.end()
+                self.lose(ProviderFailed("the reply was given up before its end", code="upstream_cut"))
+
+    async def changed(self) -> None:
+        """Wait until something happened to the reply or to the connection's buffer."""
+        waiter = self._waiter = self._owner.loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    async def _next(self) -> bytes | None:
+        """All of the body that has arrived, waiting for some; None at its end."""
+        pieces = self._pieces
+        if not pieces and not self.is_done and self._error is None:
+            self._await_more()
+            while not pieces and not self.is_done and self._error is None:
+                await self.changed()
+            self.deadline = self._total_end
+        if pieces:
+            data = self._taken()
+            if self._connection is not None and not self.is_done and self._size <= HIGH_BYTES:
+                self._connection.resume_reading()
+            return data
+        if self._error is not None:
+            self.close()
+            raise self._error
+        return None
+
+    def _taken(self) -> bytes:
+        """Everything that waits, but of much no more than a slow reader may be kept holding."""
+        pieces = self._pieces
+        if self._size <= HIGH_BYTES:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+        else:
+            some = [pieces.popleft()]
+            size = len(some[0])
+            while pieces and size + len(pieces[0]) <= HIGH_BYTES:
+                size += len(pieces[0])
+                some.append(pieces.popleft())
+            data = b"".join(some)
+        self._size -= len(data)
+        return data
+
+    def _await_more(self) -> None:
+        """Be watched for silence while waiting, and for the whole call."""
+        self.deadline = min(self._owner.loop.time() + self._timeouts.gap_s, self._total_end)
+        self._owner.watch(self, self.deadline)
+
+    def _decoded(self, body: bytes) -> bytes:
+        decoder = self._decoder
+        if decoder is None:
+            return body
+        pieces = decoder.feed(body)
+        decoder.end()
+        return b"".join(pieces)
+
+    # for the connection and the watch
+
+    def answer(self, status: int, headers: RawHeaders) -> None:
+        """The head is here."""
+        self.status, self.headers = status, headers
+        self.is_answered = True
+        self.deadline = self._total_end
+        self.wake()
+
+    def decode(self) -> None:
+        """Look for a content encoding. Raises ProviderFailed for one that was not asked for."""
+        self._decoder = body_decoder(self.headers)
+
+    def take(self, body: bytes) -> int:
+        """A piece of the body; returns how much is waiting for the reader."""
+        self._pieces.append(body)
+        self._size += len(body)
+        self.wake()
+        return self._size
+
+    def complete(self) -> None:
+        """The body has ended as its framing says."""
+        self.is_done = True
+        self._owner.finished(self)
+        self.wake()
+
+    def fail(self, words: str, code: str, *, in_body: bool = False) -> None:
+        """The reply will never be whole."""
+        if in_body:
+            self.lose(ProviderFailed(f"the reply was broken off: {words}", code="upstream_cut"))
+        else:
+            self.lose(ProviderFailed(f"`{self.host}` could not be reached: {words}", code=code or None))
+
+    def lose(self, error: BaseException) -> None:
+        """End with an error."""
+        if self._error is None and not self.is_done:
+            self._error = error
+            self._owner.finished(self)
+            self.wake()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        limits = self._timeouts
+        if self.is_answered:
+            is_total = self.deadline >= self._total_end
+            words = (
+                f"the reply took longer than {limits.total_s:g} s"
+                if is_total
+                else f"the reply was silent for {limits.gap_s:g} s"
+            )
+        else:
+            words = f"no answer from `{self.host}` within {min(limits.first_byte_s, limits.total_s):g} s"
+        self._pieces.clear()
+        self.lose(ProviderTimeout(words))
+        if self._connection is not None:
+            self._connection.end()
+
+    def wake(self) -> None:
+        """Let a waiting reader look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
