@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 NODE_TESTS := tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench docs e2e-llama sync node
+.PHONY: help run test check format bench bench-peers bench-gate bench-scale docs e2e-llama sync node
 
 help: ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,8 +29,17 @@ format: sync ## format and fix what can be fixed
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-bench: sync ## CPU per request and per stream chunk, against a direct call and a bare proxy
+bench: sync ## what a request costs beside nginx, a bare proxy and other gateways; ARGS=--publish writes the page
 	@.venv/bin/python tests/bench/run.py $(ARGS)
+
+bench-peers: sync ## install the other gateways into .bench/peers, in pinned versions
+	@.venv/bin/python tests/bench/peers.py $(ARGS)
+
+bench-gate: sync ## fail when a request, a chunk or a stage costs more than tests/bench/bounds.toml allows
+	@.venv/bin/python tests/bench/gate.py $(ARGS)
+
+bench-scale: sync ## what grows with workers, bodies, plugins, keys, deployments and streams, and what does not
+	@.venv/bin/python tests/bench/scale.py $(ARGS)
 
 docs: sync ## write the generated documentation
 	@.venv/bin/python core/docs/generate.py

@@ -42,6 +42,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     path: str = "/v1/chat/completions"
     timeout_s: float = 60.0
+    host: str = "127.0.0.1"
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def _request_halves(load: Load) -> tuple[bytes, bytes]:
     """The HTTP request before and after the number that makes its body unique."""
     body = build_body(load)
     headers = {
-        "host": f"127.0.0.1:{load.port}",
+        "host": f"{load.host}:{load.port}",
         "accept": "*/*",
         "user-agent": "bench",
         "content-type": "application/json",
@@ -247,7 +248,7 @@ class Driver:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: Connection(self), "127.0.0.1", self.load.port)
+        _, connection = await loop.create_connection(lambda: Connection(self), self.load.host, self.load.port)
         self.open.add(connection)
         return connection
 
@@ -293,6 +294,7 @@ async def drive(load: Load) -> Result:
 def main() -> None:
     """Carry out the load of the command line and print its result as JSON; exit status 1 when a reply was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, default=1000, help="exchanges in all")
     parser.add_argument("--connections", type=int, default=8)

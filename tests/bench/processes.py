@@ -6,8 +6,8 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,11 +37,22 @@ def _cpu_seconds(pid: int) -> float:
     return time.clock_gettime(clock.value)
 
 
-def _answers(port: int, body: bytes, headers: dict[str, str]) -> int | None:
-    """The status of one chat request, or None when nobody answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+@contextmanager
+def _on_cpus(cpus: set[int] | None) -> Generator[None]:
+    """Run this thread on `cpus` for a while: a process started meanwhile keeps them, with every thread it makes."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before if cpus is None else cpus)
     try:
-        connection.request("POST", "/v1/chat/completions", body, headers)
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _answers(host: str, port: int, path: str, body: bytes, headers: dict[str, str]) -> int | None:
+    """The status of one chat request, or None when nobody answers."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("POST", path, body, headers)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None
@@ -50,19 +61,34 @@ def _answers(port: int, body: bytes, headers: dict[str, str]) -> int | None:
 
 
 class Child:
-    """A server process with its descendants; leaving the context stops them. Its output goes to `log`."""
+    """A server process with its descendants; leaving the context stops them. Its output goes to `log`.
 
-    def __init__(self, name: str, command: list[str], log: Path, cpus: set[int] | None = None) -> None:
+    `env` is added to this process's environment.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        cpus: set[int] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         self.started = time.monotonic()
         try:
-            with log.open("wb") as output:
-                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            with log.open("wb") as output, _on_cpus(cpus):
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, **(env or {})},
+                )
         except OSError as error:
             raise BenchError(f"{name} cannot be started: `{command[0]}`: {error.strerror}") from error
-        if cpus is not None:
-            os.sched_setaffinity(self.process.pid, cpus)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +99,14 @@ class Child:
         self.stop()
 
     def wait_ready(
-        self, port: int, body: bytes, headers: dict[str, str] | None = None, timeout_s: float = 30.0
+        self,
+        port: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 30.0,
+        *,
+        host: str = "127.0.0.1",
+        path: str = "/v1/chat/completions",
     ) -> tuple[float, float]:
         """Poll until a chat request is answered 200; returns CPU seconds and wall seconds since the start."""
         headers = {"content-type": "application/json"} | (headers or {})
@@ -81,7 +114,7 @@ class Child:
         while time.monotonic() - self.started < timeout_s:
             if (code := self.process.poll()) is not None:
                 raise BenchError(f"{self.name} exited with status {code} before it answered{self._tail()}")
-            status = _answers(port, body, headers)
+            status = _answers(host, port, path, body, headers)
             if status == 200:
                 return self.cpu_s(), time.monotonic() - self.started
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What a run found: the structure of `.bench/latest.json` and the tables a person reads."""
+"""What a run found: the structure of `.bench/latest.json`, and how rounds become one figure."""
 
 import platform
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from statistics import median, quantiles
 
 import msgspec
 from driver import Result
-from targets import Start, TargetName
+from manifests import Role
+from targets import Start
 
 _PACKAGES = ("headgate", "uvicorn", "aiohttp", "uvloop", "httptools", "litestar", "msgspec")
-_BUSY = 0.85
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -25,15 +25,44 @@ class Sample(msgspec.Struct, frozen=True):
     result: Result
 
 
-class Measured(msgspec.Struct, frozen=True):
-    """All that was measured of one target; memory in MB, `idle_cpu_ms` per second, samples by phase, one per round."""
+class Ceiling(msgspec.Struct, frozen=True):
+    """The highest rate of an open loop without a failure and with p99 within the bound, requests per second; 0 for none.
 
+    `target_busy` and `driver_busy` are shares of a core at that rate. `is_driver_bound` says that driver and upstream
+    set it, so that the target could do more. `tried` has every rate and its p99 in ms, -1 for failures.
+    """
+
+    per_second: float
+    p99_ms: float
+    target_busy: float
+    driver_busy: float
+    is_driver_bound: bool
+    tried: list[tuple[float, float]]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was measured of one target; memory in MB, `idle_cpu_ms` per second, samples by phase, one per round.
+
+    `exchanges` are per phase and round, chosen so that phases take about equally long. `streams_per_s` is the rate of the
+    phase `stream`, `even_per_s` that of `even`, 0 without it. `floor` is the target that latency counts from.
+    `install_mb` is in 10**6 bytes, memory in 2**20.
+    """
+
+    about: str
+    role: Role
+    floor: str
+    versions: dict[str, str]
     start: Start
     rss_idle_mb: float
     rss_loaded_mb: float
     rss_after_mb: float
     idle_cpu_ms: float
+    exchanges: dict[str, int]
+    streams_per_s: float
+    even_per_s: float
     samples: dict[str, list[Sample]]
+    ceiling: Ceiling | None = None
+    install_mb: float | None = None
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -59,7 +88,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """CPU as a multiple of the bare proxy's in the same round: the median of the rounds, and half their middle half."""
+    """CPU as a multiple of another target's in the same round: the median of the rounds, and half their middle half."""
 
     median: float
     spread: float
@@ -71,17 +100,19 @@ class Ratio(msgspec.Struct, frozen=True):
         return cls(middle, (high - low) / 2)
 
 
-class Report(msgspec.Struct, frozen=True):
-    """A whole run; `medians` are CPU microseconds."""
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run; `medians` are CPU microseconds. `not_measured` says of a target why not."""
 
     at: str
+    command: str
     seconds: float
     rounds: int
-    exchanges: dict[str, int]
+    chunks: int
     machine: Machine
-    targets: dict[TargetName, Measured]
-    medians: dict[TargetName, dict[str, float]]
-    ratios: dict[TargetName, dict[str, "Ratio"]]
+    targets: dict[str, Measured]
+    not_measured: dict[str, str]
+    medians: dict[str, dict[str, float]]
+    ratios: dict[str, dict[str, "Ratio"]]
 
 
 def _cpu_model() -> str:
@@ -96,12 +127,12 @@ def middle(samples: list[Sample], read: Callable[[Sample], float]) -> float:
     return median([read(sample) for sample in samples])
 
 
-def added(samples: list[Sample], direct: list[Sample], read: Callable[[Sample], float]) -> float:
-    """The median over the rounds of what a target adds to the direct way in the same round."""
-    return median([read(one) - read(other) for one, other in zip(samples, direct, strict=True)])
+def added(samples: list[Sample], floor: list[Sample], read: Callable[[Sample], float]) -> float:
+    """The median over the rounds of what a target adds to its floor in the same round."""
+    return median([read(one) - read(other) for one, other in zip(samples, floor, strict=True)])
 
 
-def cpu_medians(targets: dict[TargetName, Measured]) -> dict[TargetName, dict[str, float]]:
+def cpu_medians(targets: dict[str, Measured]) -> dict[str, dict[str, float]]:
     """CPU microseconds by target and phase."""
     return {
         name: {phase: middle(samples, lambda one: one.cpu_us) for phase, samples in measured.samples.items()}
@@ -109,145 +140,29 @@ def cpu_medians(targets: dict[TargetName, Measured]) -> dict[TargetName, dict[st
     }
 
 
-def cpu_ratios(targets: dict[TargetName, Measured]) -> dict[TargetName, dict[str, Ratio]]:
+def cpu_ratio(samples: list[Sample], other: list[Sample]) -> Ratio:
+    """CPU as a multiple of another target's."""
+    return Ratio.from_rounds([a.cpu_us / b.cpu_us for a, b in zip(samples, other, strict=True)])
+
+
+def cpu_ratios(targets: dict[str, Measured]) -> dict[str, dict[str, Ratio]]:
     """CPU as a multiple of the bare proxy's, by target and phase; empty without the bare proxy."""
     if "bare" not in targets:
         return {}
     bare = targets["bare"].samples
     return {
-        name: {
-            phase: Ratio.from_rounds([a.cpu_us / b.cpu_us for a, b in zip(samples, bare[phase], strict=True)])
-            for phase, samples in measured.samples.items()
-        }
+        name: {phase: cpu_ratio(samples, bare[phase]) for phase, samples in measured.samples.items()}
         for name, measured in targets.items()
     }
 
 
-def _table(title: str, head: list[str], rows: list[list[str]]) -> str:
-    widths = [max(len(row[n]) for row in [head, *rows]) for n in range(len(head))]
-
-    def line(row: list[str]) -> str:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([title, *(f"  {line(row)}" for row in [head, *rows])])
-
-
-def _cpu_table(report: Report) -> str:
-    phases = list(next(iter(report.medians.values())))
-    rows = [
-        [name, *(_with_ratio(medians[phase], report.ratios.get(name, {}).get(phase)) for phase in phases)]
-        for name, medians in report.medians.items()
-    ]
-    title = "CPU microseconds per request or content chunk (multiple of the bare proxy); `direct` is the upstream's"
-    return _table(title, ["", *phases], rows)
-
-
-def _with_ratio(value: float, ratio: Ratio | None) -> str:
-    if ratio is None:
-        return f"{value:.1f}"
-    spread = f" ±{ratio.spread:.2f}" if ratio.spread else ""
-    return f"{value:.1f} ({ratio.median:.2f}x{spread})"
-
-
-def _pair(low: float, high: float) -> str:
-    return f"{low:.2f} / {high:.2f}"
-
-
-def _latency_table(report: Report) -> str:
-    direct = report.targets["direct"].samples
-    rows: list[list[str]] = []
-    for name, measured in report.targets.items():
-        single, stream = measured.samples["c=1"], measured.samples["stream"]
-        floor_single, floor_stream = direct["c=1"], direct["stream"]
-        if name == "direct":
-            floor_single, floor_stream = [], []
-        rows.append(
-            [
-                name,
-                _added_pair(
-                    single, floor_single, lambda one: one.result.latency.p50, lambda one: one.result.latency.p99
-                ),
-                _added_pair(
-                    stream,
-                    floor_stream,
-                    lambda one: one.result.first_content.p50,
-                    lambda one: one.result.first_content.p99,
-                ),
-                _added_pair(
-                    stream, floor_stream, lambda one: one.result.transit.p50, lambda one: one.result.transit.p99
-                ),
-                _pair(middle(stream, lambda one: one.result.gap.p50), middle(stream, lambda one: one.result.gap.p99)),
-            ]
-        )
-    head = ["", "c=1", "first content", "chunk transit", "chunk gap (whole)"]
-    return _table("Milliseconds p50 / p99: `direct` whole, the others what they add to it", head, rows)
-
-
-def _added_pair(
-    samples: list[Sample], floor: list[Sample], low: Callable[[Sample], float], high: Callable[[Sample], float]
-) -> str:
-    if not floor:
-        return _pair(middle(samples, low), middle(samples, high))
-    return f"+{added(samples, floor, low):.2f} / +{added(samples, floor, high):.2f}"
-
-
-def _load_table(report: Report) -> str:
-    rows: list[list[str]] = []
-    for name, measured in report.targets.items():
-        full = measured.samples["1KB"]
-        rows.append(
-            [
-                name,
-                f"{middle(full, lambda one: one.result.per_second):.0f}",
-                f"{middle(full, lambda one: one.busy) * 100:.0f}%",
-                f"{measured.idle_cpu_ms:.1f}",
-                f"{measured.rss_idle_mb:.0f} / {measured.rss_loaded_mb:.0f} / {measured.rss_after_mb:.0f}",
-                f"{measured.start.cpu_s:.2f} / {measured.start.wall_s:.2f}",
-            ]
-        )
-    head = ["", "1KB per s", "busy", "idle ms/s", "RSS MB idle/loaded/after", "start s CPU/wall"]
-    return _table("Closed loop at 8 connections, memory, start", head, rows)
-
-
-def wrong_replies(report: Report) -> list[str]:
-    """The errors of the run, by target and phase; its figures are worth nothing while there are any."""
+def wrong_replies(report: Report, *, ours: bool | None = None) -> list[str]:
+    """The errors of the run, by target and phase: of our own targets, of the peers, or of all of them."""
     return [
         f"wrong: {name} {phase}: {count} x {error}"
         for name, measured in report.targets.items()
+        if ours in {None, measured.role != "peer"}
         for phase, samples in measured.samples.items()
         for sample in samples
         for error, count in sample.result.errors.items()
     ]
-
-
-def _recut_streams(report: Report) -> list[str]:
-    found: list[str] = []
-    for name, measured in report.targets.items():
-        for phase, samples in measured.samples.items():
-            deltas = sum(sample.result.deltas for sample in samples)
-            records = sum(sample.result.records for sample in samples)
-            if deltas != records:
-                found.append(f"note: {name} {phase}: the text of {records} chunks arrived in {deltas}")
-    return found
-
-
-def _unloaded(report: Report) -> list[str]:
-    found: list[str] = []
-    for name, measured in report.targets.items():
-        busy = middle(measured.samples["1KB"], lambda one: one.busy)
-        if name != "direct" and busy < _BUSY:
-            found.append(f"note: {name} used {busy:.0%} of a core: the machine was shared, or the driver set the pace")
-    return found
-
-
-def render(report: Report) -> str:
-    """The tables, wrong replies and notes, as text."""
-    machine = report.machine
-    pinned = "pinned" if machine.pinned else "not pinned"
-    about = (
-        f"{machine.cpu}, {machine.cores} cores ({pinned}), Python {machine.python}, medians of {report.rounds} rounds"
-    )
-    tables = [_cpu_table(report), _latency_table(report), _load_table(report)]
-    lines = wrong_replies(report) + _recut_streams(report) + _unloaded(report)
-    return "\n\n".join([about, *tables, *(["\n".join(lines)] if lines else [])])

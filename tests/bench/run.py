@@ -1,7 +1,8 @@
-"""Measures what the gateway costs beside a bare proxy on the same libraries: `python tests/bench/run.py`.
+"""Measures what the gateway costs beside proxies and other gateways: `python tests/bench/run.py`.
 
-It starts an upstream and the targets, drives the same loads through each in alternating order, prints tables and writes
-`.bench/latest.json`. Exit status: 0, 1 when a reply was wrong, 2 when the run could not be made.
+It starts an upstream and the targets, drives the same loads through each in alternating order, prints tables and marks
+and writes `.bench/latest.json`; `--publish` writes core/docs/performance.md. Exit status: 0, 1 when a reply of one of
+our own targets was wrong, 2 when the run could not be made. A missed mark is no failure: `gate.py` is there for that.
 """
 
 import argparse
@@ -15,56 +16,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import uvloop
-from driver import Load, drive
+from ceiling import find_ceiling, probe_of
+from growth import load_growth
+from manifests import Manifest, load_manifests, with_floors
+from marks import judge, load_marks, losses
+from peers import installed, missing_reason
+from phases import FULL, QUICK, Run, Scale
 from processes import BenchError
-from report import Machine, Measured, Report, Sample, cpu_medians, cpu_ratios, render, wrong_replies
-from targets import TARGETS, Fleet, Target, TargetName
+from publish import publish
+from report import Machine, Measured, Report, cpu_medians, cpu_ratios, middle, wrong_replies
+from sizes import install_mb
+from tables import about, notes, tables
+from targets import Fleet, Target
+from verdicts import losses_table, marks_table
 
 _ROOT = Path(__file__).parents[2]
-_GAP_MS = 10.0
-
-
-class Scale(msgspec.Struct, frozen=True):
-    """How much a run does: exchanges per phase and round, and how long it watches idle targets."""
-
-    rounds: int
-    small: int
-    medium: int
-    large: int
-    single: int
-    streams: int
-    chunks: int = 64
-    streams_per_s: float = 60.0
-    quiet_s: float = 1.0
-
-
-FULL = Scale(rounds=9, small=1500, medium=800, large=400, single=600, streams=60)
-QUICK = Scale(rounds=3, small=800, medium=400, large=200, single=300, streams=30)
-
-
-def phases_for(scale: Scale, port: int, headers: dict[str, str]) -> dict[str, Load]:
-    """The loads of one round against one target, by phase."""
-
-    def load(count: int, body_kb: int, connections: int = 8) -> Load:
-        return Load(port=port, headers=headers, count=count, connections=connections, body_bytes=body_kb * 1024)
-
-    streams = Load(
-        port=port,
-        headers=headers,
-        count=scale.streams,
-        connections=64,
-        rate=scale.streams_per_s,
-        stream=True,
-        chunks=scale.chunks,
-    )
-    return {
-        "1KB": load(scale.small, 1),
-        "16KB": load(scale.medium, 16),
-        "100KB": load(scale.large, 100),
-        "c=1": load(scale.single, 1, connections=1),
-        "stream": streams,
-    }
+_BENCH = _ROOT / ".bench"
 
 
 def cpus_for_run(*, pin: bool) -> tuple[set[int], set[int]] | None:
@@ -73,128 +40,131 @@ def cpus_for_run(*, pin: bool) -> tuple[set[int], set[int]] | None:
     return ({cores[0]}, {cores[1]}) if pin and len(cores) > 1 else None
 
 
-class Run:
-    """Measures running targets; `idle` has each one's CPU seconds per second without load."""
-
-    def __init__(self, targets: list[Target], scale: Scale) -> None:
-        self.targets = targets
-        self.scale = scale
-        self.idle: dict[TargetName, float] = {}
-        self.rss: dict[TargetName, list[float]] = {target.name: [target.child.rss_mb()] for target in targets}
-        self.samples: dict[TargetName, dict[str, list[Sample]]] = {target.name: {} for target in targets}
-
-    def measure(self) -> dict[TargetName, Measured]:
-        """Warm up, then all rounds; the order of targets turns from round to round."""
-        for target in self.targets:
-            uvloop.run(drive(Load(port=target.port, headers=target.headers, count=300)))
-        self._measure_idle()
-        for turn in range(self.scale.rounds):
-            start = turn % len(self.targets)
-            self._round(self.targets[start:] + self.targets[:start])
-        time.sleep(self.scale.quiet_s)
-        return {target.name: self._measured(target) for target in self.targets}
-
-    def _measure_idle(self) -> None:
-        window_s = self.scale.quiet_s
-        for target in self.targets:
-            target.child.settle()
-        before = {target.name: target.child.cpu_s() for target in self.targets}
-        time.sleep(window_s)
-        self.idle = {target.name: (target.child.cpu_s() - before[target.name]) / window_s for target in self.targets}
-
-    def _round(self, targets: list[Target]) -> None:
-        for phase in phases_for(self.scale, 0, {}):
-            for target in targets:
-                sample = self._sample(target, phases_for(self.scale, target.port, target.headers)[phase])
-                self.samples[target.name].setdefault(phase, []).append(sample)
-                self.rss[target.name].append(target.child.rss_mb())
-
-    def _sample(self, target: Target, load: Load) -> Sample:
-        target.child.settle()
-        before, started = target.child.cpu_s(), time.monotonic()
-        try:
-            result = uvloop.run(drive(load))
-        except OSError as error:
-            raise BenchError(f"{target.name} stopped to accept connections: {error}") from error
-        target.child.settle()
-        spent = target.child.cpu_s() - before - self.idle[target.name] * (time.monotonic() - started)
-        units = result.records if load.stream else result.completed
-        if units == 0:
-            raise BenchError(f"{target.name} gave no good reply: {result.errors}")
-        return Sample(cpu_us=spent / units * 1e6, busy=spent / result.seconds, result=result)
-
-    def _measured(self, target: Target) -> Measured:
-        idle, *loaded = self.rss[target.name]
-        return Measured(
-            start=target.start,
-            rss_idle_mb=idle,
-            rss_loaded_mb=max(loaded),
-            rss_after_mb=target.child.rss_mb(),
-            idle_cpu_ms=self.idle[target.name] * 1000,
-            samples=self.samples[target.name],
-        )
-
-
-def run(names: list[TargetName], scale: Scale, gateway: Path, *, pin: bool) -> Report:
-    """Start the targets, measure, stop them; raises BenchError."""
+def run(manifests: list[Manifest], scale: Scale, gateway: Path, *, pin: bool, command: str = "") -> Report:
+    """Start the targets, measure, stop them; raises BenchError. What is not installed is left out and named."""
     started = time.monotonic()
     pins = cpus_for_run(pin=pin)
+    reasons = {one.name: reason for one in manifests if (reason := missing_reason(one))}
+    there = _without_idle_floors([one for one in manifests if one.name not in reasons])
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headgate-bench-")))
-        targets = Fleet(stack, folder, gateway, pins).start(names, scale.chunks, _GAP_MS)
-        cores = os.cpu_count() or 1
+        targets, failed = Fleet(stack, folder, gateway, pins, chunks=scale.chunks).start(there)
         if pins is not None:
             stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             os.sched_setaffinity(0, pins[0])
-        measured = Run(targets, scale).measure()
+        taken = Run(targets, scale)
+        taken.measure()
+        measured = {target.name: taken.measured(target) for target in taken.targets}
+        for target in taken.targets:
+            measured[target.name] = _with_ceiling(target, measured[target.name], scale, targets[0])
+    for manifest in there:
+        if manifest.name in measured:
+            measured[manifest.name] = _with_installation(manifest, measured[manifest.name], build=scale.builds_wheels)
     return Report(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
         seconds=time.monotonic() - started,
         rounds=scale.rounds,
-        exchanges={phase: load.count for phase, load in phases_for(scale, 0, {}).items()},
-        machine=Machine.from_here(cores, pinned=pins is not None),
+        chunks=scale.chunks,
+        machine=Machine.from_here(os.cpu_count() or 1, pinned=pins is not None),
         targets=measured,
+        not_measured={name: " ".join(words.split())[:300] for name, words in (reasons | failed | taken.failed).items()},
         medians=cpu_medians(measured),
         ratios=cpu_ratios(measured),
     )
 
 
-def _names(text: str) -> list[TargetName]:
-    given = text.split(",")
-    if unknown := set(given) - set(TARGETS):
-        raise argparse.ArgumentTypeError(f"unknown target {sorted(unknown)}; there are {', '.join(TARGETS)}")
-    return [name for name in TARGETS if name in given or name == "direct"]
+def _without_idle_floors(manifests: list[Manifest]) -> list[Manifest]:
+    """Leave out a floor that nothing is measured against; `direct` always stays."""
+    used = {"direct", *(one.floor for one in manifests if one.role != "upstream")}
+    return [one for one in manifests if one.role != "upstream" or one.name in used]
+
+
+def _with_ceiling(target: Target, measured: Measured, scale: Scale, upstream: Target) -> Measured:
+    if not scale.ceiling_probes or (measured.role == "upstream" and target is not upstream):
+        return measured
+    guess = middle(measured.samples["1KB"], lambda one: one.result.per_second) * 0.8
+    found = find_ceiling(probe_of(target, upstream), guess, scale.ceiling_probes)
+    return msgspec.structs.replace(measured, ceiling=found)
+
+
+def _with_installation(manifest: Manifest, measured: Measured, *, build: bool) -> Measured:
+    there = installed(manifest) if manifest.install.kind != "none" else None
+    versions = there.versions if there else {}
+    return msgspec.structs.replace(measured, versions=versions, install_mb=install_mb(manifest, build=build))
+
+
+def render(report: Report) -> str:
+    """The tables, marks, losses and notes, as text."""
+    verdicts = judge(load_marks(), report, load_growth(_BENCH / "scale.json"))
+    parts = [about(report), *(table.text() for table in tables(report))]
+    parts += [marks_table(verdicts).text(), losses_table(losses(report)).text()]
+    if said := notes(report):
+        parts.append("\n".join(said))
+    return "\n\n".join(parts)
+
+
+def _choose(given: argparse.Namespace, manifests: dict[str, Manifest]) -> list[Manifest]:
+    names = [name for name, one in manifests.items() if not (given.quick and one.role == "peer")]
+    if given.targets:
+        names = given.targets.split(",")
+        if unknown := set(names) - set(manifests):
+            raise BenchError(f"unknown target {sorted(unknown)}; there are {', '.join(manifests)}")
+    return [manifests[name] for name in with_floors(names, manifests)]
+
+
+def _scale(given: argparse.Namespace) -> Scale:
+    scale = QUICK if given.quick else FULL
+    return msgspec.structs.replace(scale, rounds=given.rounds) if given.rounds else scale
 
 
 def _end(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="under a minute, without peers, with more noise")
+    parser.add_argument("--rounds", type=int, help="repetitions of every phase")
+    parser.add_argument("--targets", help="names of gateways/*.toml, with commas; `direct` is always among them")
+    parser.add_argument("--gateway", type=Path, default=Path(sys.executable).parent / "headgate")
+    parser.add_argument("--output", type=Path, default=_BENCH / "latest.json")
+    parser.add_argument("--publish", action="store_true", help="write core/docs/performance.md with its plots")
+    parser.add_argument("--from", dest="source", type=Path, help="measure nothing; show or publish this earlier report")
+    parser.add_argument("--no-pin", action="store_true", help="let the kernel place the processes")
+    return parser
+
+
 def main() -> None:
     """Read the command line, run, print and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="under 40 s, with more noise")
-    parser.add_argument("--rounds", type=int, help="repetitions of every phase")
-    parser.add_argument("--targets", type=_names, default=list(TARGETS), help=f"of {','.join(TARGETS)}")
-    parser.add_argument("--gateway", type=Path, default=Path(sys.executable).parent / "headgate")
-    parser.add_argument("--output", type=Path, default=_ROOT / ".bench" / "latest.json")
-    parser.add_argument("--no-pin", action="store_true", help="let the kernel place the processes")
-    given = parser.parse_args()
+    given = _parser().parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _end)
-    scale = QUICK if given.quick else FULL
-    if given.rounds:
-        scale = msgspec.structs.replace(scale, rounds=given.rounds)
     try:
-        report = run(given.targets, scale, given.gateway, pin=not given.no_pin)
+        report = _report(given)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     print(render(report))
+    if given.publish:
+        page = publish(report, load_growth(_BENCH / "scale.json"), _ROOT / "core" / "docs")
+        print(f"\npublished in {page.relative_to(_ROOT)}")
+    raise SystemExit(1 if wrong_replies(report, ours=True) else 0)
+
+
+def _report(given: argparse.Namespace) -> Report:
+    if given.source:
+        try:
+            return msgspec.json.decode(given.source.read_bytes(), type=Report)
+        except (OSError, msgspec.DecodeError) as error:
+            raise BenchError(f"`{given.source}` is no report: {error}") from None
+    words = [word for word in sys.argv[1:] if word != "--publish"]
+    command = f'make bench ARGS="{" ".join(words)}"' if words else "make bench"
+    report = run(_choose(given, load_manifests()), _scale(given), given.gateway, pin=not given.no_pin, command=command)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-    print(f"\n{report.seconds:.0f} s, written to {given.output.name}")
-    raise SystemExit(1 if wrong_replies(report) else 0)
+    print(f"{report.seconds:.0f} s, written to {given.output.name}\n")
+    return report
 
 
 if __name__ == "__main__":

@@ -6,15 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import psutil
 import pytest
 from driver import Load, build_body, drive
+from manifests import load_manifests
 from measure import Spread, StreamCheck, Times
+from phases import PHASES, Course, Run, Scale
 from processes import BenchError, Child, free_port
-from report import Ratio, render, wrong_replies
-from run import Scale, run
+from report import Ratio, wrong_replies
+from run import render, run
+from targets import Target
 from upstream import record
 
 HERE = Path(__file__).parent
@@ -225,14 +230,27 @@ def test_missing_gateway_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_run_measures_and_reports(tmp_path: Path) -> None:
     """A small run has every phase of every target, no wrong reply, and tables that name the targets."""
-    scale = Scale(rounds=1, small=20, medium=10, large=5, single=10, streams=4, chunks=5, quiet_s=0.05)
-    report = run(["direct", "bare"], scale, tmp_path / "none", pin=True)
+    scale = Scale(
+        rounds=1, small=20, medium=10, large=5, single=10, streams=4, chunks=5, quiet_s=0.05, ceiling_probes=0
+    )
+    manifests = load_manifests()
+    report = run([manifests[name] for name in ("direct", "bare")], scale, tmp_path / "none", pin=True)
     assert wrong_replies(report) == []
     assert list(report.targets) == ["direct", "bare"]
     for measured in report.targets.values():
-        assert list(measured.samples) == ["1KB", "16KB", "100KB", "c=1", "stream"]
+        assert list(measured.samples) == [phase for phase in PHASES if phase != "even"]
     assert report.targets["bare"].samples["stream"][0].result.records == 20
-    assert all(name in render(report) for name in ("direct", "bare", "1KB", "first content"))
+    assert all(name in render(report) for name in ("direct", "bare", "1KB", "first content", "not measured"))
+
+
+@pytest.mark.parametrize(("slowest", "phases"), [(5.0, PHASES), (50.0, PHASES[:-1])])
+def test_streams_are_compared_at_one_rate(slowest: float, phases: tuple[str, ...]) -> None:
+    """When a target cannot take streams as often as others, all get its rate in a phase of their own."""
+    taken = Run([], Scale(rounds=1))
+    taken.targets = [cast("Target", SimpleNamespace(name=name)) for name in ("fast", "slow")]
+    taken.courses = {"fast": Course({}, 60.0), "slow": Course({}, slowest)}
+    assert taken.even_out() == list(phases)
+    assert {course.even_per_s for course in taken.courses.values()} == {slowest if "even" in phases else 0.0}
 
 
 def test_ratio_summarises_rounds() -> None:

@@ -1,7 +1,7 @@
 """A mock OpenAI upstream that costs as little as Python allows, so that a benchmark measures what stands before it.
 
 It answers `POST /v1/chat/completions` with about 1 KB of JSON, or with a paced stream when the body asks for one. Each
-content chunk of a stream is one record that carries its number and the instant it was written.
+content chunk of a stream is one event of about 150 bytes with a record of its number and the instant it was written.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from typing_extensions import override
 RECORD_SIZE = 31
 REPLY_TEXT = " ".join(f"word{n:03d}" for n in range(90))
 
-_ENVELOPE = b'{"id":"chatcmpl-bench","object":"%s","created":1700000000,"model":"bench-model",%s}'
+_ENVELOPE = b'{"id":"c","object":"%s","created":1,"model":"m",%s}'
 _USAGE = b'"usage":{"prompt_tokens":200,"completion_tokens":180,"total_tokens":380}'
 _STREAM_MARKS = (b'"stream":true', b'"stream": true')
 
@@ -52,18 +52,19 @@ def _event(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(frame), frame)
 
 
-def _delta(delta: bytes, finish: bytes = b"null") -> bytes:
-    choice = b'"choices":[{"index":0,"delta":{%s},"finish_reason":%s}]' % (delta, finish)
+def _delta(delta: bytes, end: bytes = b"") -> bytes:
+    choice = b'"choices":[{"index":0,"delta":{%s}%s}]' % (delta, end)
     return _event(_ENVELOPE % (b"chat.completion.chunk", choice))
 
 
-def _message() -> bytes:
+def reply_body() -> bytes:
+    """The JSON of a whole reply."""
     message = b'{"role":"assistant","content":"%s"}' % REPLY_TEXT.encode()
     choice = b'"choices":[{"index":0,"message":%s,"finish_reason":"stop"}],' % message
     return _ENVELOPE % (b"chat.completion", choice + _USAGE)
 
 
-_JSON_REPLY = _http_reply(b"200 OK", _message())
+_JSON_REPLY = _http_reply(b"200 OK", reply_body())
 _NOT_FOUND = _http_reply(b"404 Not Found", b'{"error":{"message":"only POST /v1/chat/completions is known here"}}')
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
@@ -71,11 +72,20 @@ _STREAM_HEAD = (
 ) + _delta(b'"role":"assistant","content":""')
 _CONTENT = _delta(b'"content":"%s"' % record(0, 0)).split(record(0, 0))
 _STREAM_TAIL = (
-    _delta(b"", b'"stop"')
+    _delta(b"", b',"finish_reason":"stop"')
     + _event(_ENVELOPE % (b"chat.completion.chunk", b'"choices":[],' + _USAGE))
     + _event(b"[DONE]")
     + b"0\r\n\r\n"
 )
+
+
+def stream_events(chunks: int) -> list[bytes]:
+    """The events of a stream as they are before they are framed for HTTP/1.1, without waiting between them."""
+    framed = [_delta(b'"role":"assistant","content":""')]
+    framed += [record(number, 0).join(_CONTENT) for number in range(chunks)]
+    events = [frame.partition(b"\r\n")[2].removesuffix(b"\r\n") for frame in framed]
+    tail = _STREAM_TAIL.split(b"\r\n")[1::2]
+    return events + [event for event in tail if event.startswith(b"data:")]
 
 
 def _paced_by(pace: Pace, query: bytes) -> Pace:
@@ -160,25 +170,26 @@ class Upstream(asyncio.Protocol):
         self.timer = self.loop.call_at(self.started + self.position * self.pace.gap_ms / 1000, self._write_content)
 
 
-async def serve(port: int, pace: Pace) -> None:
-    """Serve on loopback until SIGTERM or SIGINT."""
+async def serve(port: int, pace: Pace, hosts: list[str]) -> None:
+    """Serve on every one of `hosts` until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await loop.create_server(lambda: Upstream(pace), "127.0.0.1", port, backlog=1024)
+    await loop.create_server(lambda: Upstream(pace), hosts, port, backlog=1024)
     await stopped.wait()
 
 
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--host", action="append", help="address to listen on, may be repeated; 127.0.0.1 without it")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--chunks", type=int, default=DEFAULT_PACE.chunks, help="content chunks of a stream")
     parser.add_argument("--gap-ms", type=float, default=DEFAULT_PACE.gap_ms, help="time between two content chunks")
     parser.add_argument("--delay-ms", type=float, default=DEFAULT_PACE.delay_ms, help="time before the first content")
     given = parser.parse_args()
-    uvloop.run(serve(given.port, Pace(given.chunks, given.gap_ms, given.delay_ms)))
+    uvloop.run(serve(given.port, Pace(given.chunks, given.gap_ms, given.delay_ms), given.host or ["127.0.0.1"]))
 
 
 if __name__ == "__main__":
