@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from headgate.errors import ProviderError
 from headgate.upstream import Timeouts, Upstream, UpstreamRequest
@@ -32,8 +33,9 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Answer = Callable[["Connection"], Awaitable[None]]
 Engine = type[Upstream]
 
-NAMES = ("aiohttp", "h1")
-h1_only = pytest.mark.parametrize("engine", [name for name in NAMES if name == "h1"], indirect=True)
+NAMES = ("aiohttp", "h1", "h1-uvloop")
+"""The engines under test, and the event loop where it is not asyncio's own."""
+h1_only = pytest.mark.parametrize("engine", [name for name in NAMES if name != "aiohttp"], indirect=True)
 
 
 def header_pairs(*pairs: tuple[str, str]) -> RawHeaders:
@@ -68,6 +70,9 @@ class Connection:
         return next((line.partition(b": ")[2] for line in lines if line.lower().startswith(name + b":")), None)
 
     async def send(self, data: bytes) -> None:
+        """Raises ConnectionResetError when this side is closed already, on every loop."""
+        if self.writer.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 
@@ -211,11 +216,21 @@ async def server() -> AsyncIterator[Server]:
         yield held
 
 
+@pytest.fixture(name="_asyncio_loop_factory")
+def loop_factory(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Takes the place of pytest-asyncio's fixture of that name in each test module: the loop goes with the engine."""
+    callspec: Any = getattr(request.node, "callspec", None)
+    name = callspec.params.get("engine", "") if callspec is not None else ""
+    return uvloop.new_event_loop if name.endswith("-uvloop") else asyncio.new_event_loop
+
+
 @pytest.fixture(params=NAMES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """The class of the engine under test."""
-    module = import_module(f"headgate.upstream.{request.param}_engine")
-    return cast("Engine", getattr(module, f"{request.param.title()}Upstream"))
+async def engine(request: pytest.FixtureRequest) -> Engine:
+    """The class of the engine under test, on the loop that the name of the test says."""
+    name, _, loop = request.param.partition("-")
+    assert type(asyncio.get_running_loop()).__module__.startswith(loop or "asyncio")
+    module = import_module(f"headgate.upstream.{name}_engine")
+    return cast("Engine", getattr(module, f"{name.title()}Upstream"))
 
 
 @pytest.fixture

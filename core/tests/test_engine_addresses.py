@@ -35,6 +35,7 @@ from headgate.upstream import Credential, Timeouts, Upstream, UpstreamRequest
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 
 

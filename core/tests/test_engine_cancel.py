@@ -39,6 +39,7 @@ from headgate.upstream import Tls, Upstream, UpstreamRequest, UpstreamResponse
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 authority = engines.authority
 

@@ -40,6 +40,7 @@ from headgate.upstream import Upstream, UpstreamRequest
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 
 

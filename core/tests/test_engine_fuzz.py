@@ -34,6 +34,7 @@ from headgate.upstream import Upstream
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 
 EXAMPLES = int(os.environ.get("HEADGATE_EXAMPLES", "400"))

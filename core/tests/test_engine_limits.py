@@ -31,6 +31,7 @@ from headgate.upstream import Timeouts, Upstream, UpstreamRequest
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -17,6 +17,7 @@ from headgate.upstream import Timeouts, Upstream, UpstreamRequest
 
 server = engines.server
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 
 UPLOAD = random.Random(8).randbytes(1024 * 1024) * 8

@@ -39,6 +39,7 @@ from headgate.testing import eventually
 from headgate.upstream import Timeouts, Tls, Upstream, UpstreamRequest
 
 engine = engines.engine
+loop_factory = engines.loop_factory
 upstream = engines.upstream
 authority = engines.authority
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from headgate.context import Context
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
+from headgate.garbage import uncollected
 from headgate.hooks import STAGES
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements
@@ -28,6 +30,10 @@ from headgate.upstream import Upstream
 from headgate.version import VERSION
 
 log = structlog.get_logger("headgate")
+
+HOLD_S = 0.002
+"""How long a reload holds the loop before exchanges get their turn."""
+_FREED_AT_ONCE = 200
 
 
 class Generation(Struct):
@@ -82,8 +88,7 @@ class Gateway:
         async with self._reloading:
             old = self.generation
             try:
-                loaded = await asyncio.to_thread(self._load)
-                plan = compose(loaded, self.context, old)
+                loaded, plan = await self._load_and_compose(old)
                 await _start([plugin for plugin in plan.plugins if not _has(old.plan, plugin)], self.context)
             except Exception as error:
                 self._refuse(old, error)
@@ -97,6 +102,17 @@ class Gateway:
             if old.in_flight == 0:
                 self._retire(old)
             return True
+
+    async def _load_and_compose(self, old: Generation) -> tuple[Loaded, Plan]:
+        """The new configuration and its plan. No piece of the work holds the loop: what does is the collector, so it waits."""
+        with uncollected():
+            loaded = await asyncio.to_thread(self._load)
+            try:
+                plan = await _in_turns(composing(loaded, self.context, old))
+            finally:
+                await asyncio.to_thread(loaded.document.forget)
+            gc.freeze()  # it lives as long as what the start made, and is as little worth a walk
+            return loaded, plan
 
     def _refuse(self, old: Generation, error: Exception) -> None:
         """Stay with the old generation: say why, and let its plugins see their own configuration again."""
@@ -155,9 +171,14 @@ class Gateway:
             if not any(_has(generation.plan, plugin) for generation in self._alive)
         ]
         if gone:
-            task = asyncio.create_task(_stop(gone))
-            self._stopping.add(task)
-            task.add_done_callback(self._stopping.discard)
+            self._finish(_stop(gone))
+        self._finish(_free([*old.plan.deployments.values(), *old.plan.models.values()]))
+
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let an old generation's end go on in the background; closing waits for it."""
+        task = asyncio.create_task(work)
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
 
 def _generation(loaded: Loaded, plan: Plan, number: int) -> Generation:
@@ -170,6 +191,36 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
 
     Does no I/O. StartupError lists every problem.
     """
+    steps = composing(loaded, ctx, old)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+async def _in_turns(steps: Generator[None, None, Plan]) -> Plan:
+    """Compose on the loop, where plugins expect to be called, but let it turn between the steps."""
+    until = time.monotonic() + HOLD_S
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + HOLD_S
+
+
+async def _free(held: list[Any]) -> None:
+    """Let go of what may be thousands of objects, in turns with exchanges."""
+    while held:
+        del held[-_FREED_AT_ONCE:]
+        await asyncio.sleep(0)
+
+
+def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator[None, None, Plan]:
+    """What `compose` does, in steps: it yields after each deployment and each model, of which there may be thousands."""
     config = loaded.config
     problems: list[Problem] = []
     plugins: list[Plugin] = []
@@ -186,8 +237,9 @@ def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan
         registry = collect([*plugins, core])
     except StartupError as error:
         problems += error.problems
-    deployments = _deployments(loaded, ctx.upstream, old, problems)
-    models = _models(loaded, loaded.deployments, registry.strategies, problems)
+    yield
+    deployments = yield from _deployments(loaded, ctx.upstream, old, problems)
+    models = yield from _models(loaded, loaded.deployments, registry.strategies, problems)
     if config.state not in registry.stores:
         place = loaded.document.place(("state",))
         problems.append(Problem(f"`state` `{config.state}` is no store of the enabled plugins", place))
@@ -254,9 +306,10 @@ def _access(loaded: Loaded, ctx: Context) -> list[Plugin]:
 
 def _deployments(
     loaded: Loaded, upstream: Upstream, old: Generation | None, problems: list[Problem]
-) -> dict[str, Provider]:
+) -> Generator[None, None, dict[str, Provider]]:
     deployments: dict[str, Provider] = {}
     for name, config in loaded.deployments.items():
+        yield
         held = old.plan.deployments.get(name) if old is not None else None
         if held is not None and type(held.config) is type(config) and held.config == config:
             deployments[name] = held
@@ -289,9 +342,10 @@ def _kind_of(loaded: Loaded, config: DeploymentConfig) -> type[Provider]:
 
 def _models(
     loaded: Loaded, deployments: Collection[str], strategies: Mapping[str, Any], problems: list[Problem]
-) -> dict[str, Target]:
+) -> Generator[None, None, dict[str, Target]]:
     models: dict[str, Target] = {}
     for alias, written in loaded.config.models.items():
+        yield
         try:
             models[alias] = decode_target(written, deployments, strategies)
         except StartupError as error:

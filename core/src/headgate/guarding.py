@@ -1,19 +1,19 @@
 """Guardrails on a running stream: text is held back until it has been judged, then its own bytes are released.
 
 Each text flow of a stream (a choice's content, a tool call's arguments) is a channel. An event is released when every
-piece of text in it has at least `hold` characters of its channel behind it, or when the channel has ended.
+piece of text in it lies before what the plugins want held at the end of its channel (`Hooks.holds`, at most
+`hold_chars`), or when the channel has ended.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import msgspec
 
 from headgate.body import decode_object
-from headgate.dialects import Dialect, TextPlace
+from headgate.dialects import Dialect, EventView, TextPlace
 from headgate.dialects.sse import data_event, data_of, events_of, lines_of
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
@@ -22,37 +22,45 @@ from headgate.hooks import Window
 from headgate.plan import Plan
 
 MAX_HELD_BYTES = 32 * 1024 * 1024
+_NOTHING = EventView(())
 
 
 class _Event:
-    """A held event: its bytes, its decoded data, and the pieces of text in it."""
+    """A held event: its bytes, and the pieces of text in it."""
 
-    __slots__ = ("changes", "data", "pieces", "raw")
+    __slots__ = ("changes", "pieces", "raw")
 
-    def __init__(self, raw: bytes, data: dict[str, Any], pieces: list[TextPlace]) -> None:
+    def __init__(self, raw: bytes, pieces: Sequence[TextPlace]) -> None:
         self.raw = raw
-        self.data = data
         self.pieces = pieces
-        self.changes: dict[tuple[str | int, ...], str] = {}
+        self.changes: dict[tuple[str | int, ...], str] | None = None
 
     def text_of(self, place: TextPlace) -> str:
-        return self.changes.get(place.path, place.text)
+        return place.text if self.changes is None else self.changes.get(place.path, place.text)
+
+    def change(self, place: TextPlace, text: str) -> None:
+        if self.changes is None:
+            self.changes = {}
+        self.changes[place.path] = text
 
     def bytes(self, dialect: Dialect) -> bytes:
         """Its own bytes, or with replaced text its other fields and new data."""
         if not self.changes:
             return self.raw
         others = [line + b"\n" for line in lines_of(self.raw) if line and not line.startswith(b"data:")]
-        data = msgspec.json.encode(dialect.replace_reply_texts(self.data, self.changes.items()))
-        return b"".join(others) + data_event(data)
+        data = dialect.replace_reply_texts(decode_object(data_of(self.raw)), self.changes.items())
+        return b"".join(others) + data_event(msgspec.json.encode(data))
 
 
 class _Channel:
-    __slots__ = ("choice", "has_ended", "pending", "quiet", "sent", "start")
+    """One flow of text. `need` is how much of the end of `pending` may not be sent before more is known."""
+
+    __slots__ = ("choice", "has_ended", "need", "pending", "quiet", "sent", "start")
 
     def __init__(self, choice: str) -> None:
         self.choice = choice
         self.pending = ""
+        self.need = 0
         self.sent = ""
         self.start = 0
         self.quiet = 0
@@ -76,7 +84,7 @@ class StreamGuard:
         async for slice_ in chunks:
             touched: set[str] = set()
             for raw in events_of(slice_):
-                touched |= self._take(raw)
+                self._take(raw, touched)
             if self._hold >= 0:
                 for name in touched:
                     await self._judge(name, is_last=self._channels[name].has_ended)
@@ -91,29 +99,33 @@ class StreamGuard:
         if released:
             yield released
 
-    def _take(self, raw: bytes) -> set[str]:
+    def _take(self, raw: bytes, touched: set[str]) -> None:
+        """Take an event in; `touched` gets the channels that there is something new to judge in."""
         data = data_of(raw)
-        decoded: dict[str, Any] = {}
+        view = _NOTHING
         if data and data.strip() != b"[DONE]":
             try:
-                decoded = decode_object(data)
+                view = self._dialect.view_event(data)
             except InvalidRequest:
                 raise ProviderFailed("a stream event is not JSON", code="upstream_bad_reply") from None
-        pieces = [place for place in self._dialect.event_texts(decoded) if place.text]
-        touched: set[str] = set()
-        for place in pieces:
-            choice = place.channel.partition(".")[0]
-            channel = self._channels.setdefault(place.channel, _Channel(choice))
+        for place in view.texts:
+            if not place.text:
+                continue
+            name = place.channel
+            channel = self._channels.get(name)
+            if channel is None:
+                channel = self._channels[name] = _Channel(name.partition(".")[0])
             channel.pending += place.text
             channel.has_ended, channel.quiet = False, 0
-            touched |= {place.channel, *self._pass_over(choice, place.channel, len(place.text))}
-        for choice in _finished(decoded):
+            touched.add(name)
+            if len(self._channels) > 1:
+                touched |= self._pass_over(channel.choice, name, len(place.text))
+        for choice in view.finished:
             touched |= self._end(choice)
-        self._queue.append(_Event(raw, decoded, pieces))
+        self._queue.append(_Event(raw, view.texts))
         self._held_bytes += len(raw)
         if self._held_bytes > MAX_HELD_BYTES:
             raise ProviderFailed("the stream is too large to be judged by the guardrails", code="upstream_too_large")
-        return touched
 
     def _pass_over(self, choice: str, speaking: str, size: int) -> set[str]:
         """Channels of a choice that were silent while others said more than is held: thinking that is over, say."""
@@ -146,6 +158,19 @@ class StreamGuard:
                 continue
             if answer is not None and answer != channel.pending:
                 self._rewrite(name, channel, answer)
+        if not is_last:
+            channel.need = self._need(channel.pending)
+
+    def _need(self, pending: str) -> int:
+        """How much of the end of a text must wait: what the plugin that needs most says, at most what is always enough."""
+        need = 0
+        for step in self._plan.guard_chunk:
+            try:
+                need = max(need, min(step.hooks.holds(pending), self._hold))
+            except Exception as error:
+                fail(step, self._ex, error)
+                need = self._hold
+        return need
 
     async def _judge_whole(self) -> None:
         """Run `guard_reply` of the plugins that cannot judge pieces, on a whole reply made of the held text."""
@@ -191,7 +216,7 @@ class StreamGuard:
             end -= 1
         for at in range(start, end):
             event, place = pieces[at]
-            event.changes[place.path] = text[head : len(text) - tail] if at == end - 1 else ""
+            event.change(place, text[head : len(text) - tail] if at == end - 1 else "")
         channel.pending = text
 
     def _release(self, *, is_last: bool) -> bytes:
@@ -200,34 +225,28 @@ class StreamGuard:
             event = self._queue.popleft()
             self._held_bytes -= len(event.raw)
             for place in event.pieces:
-                channel = self._channels[place.channel]
                 text = event.text_of(place)
-                channel.pending = channel.pending[len(text) :]
-                channel.start += len(text)
-                channel.sent = (channel.sent + text)[-max(self._hold, 0) :] if self._hold else ""
+                if text:
+                    channel = self._channels[place.channel]
+                    channel.pending = channel.pending[len(text) :]
+                    channel.start += len(text)
+                    channel.sent = (channel.sent + text)[-self._hold :] if self._hold > 0 else ""
             out.append(event.bytes(self._dialect))
-        return b"".join(out)
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _is_clear(self, event: _Event) -> bool:
         """Whether what is held behind every text of the first event is enough to have judged it for good."""
         if self._hold < 0:
             return False
+        pieces = event.pieces
+        if len(pieces) == 1:
+            return self._is_past(pieces[0].channel, len(event.text_of(pieces[0])))
         own: dict[str, int] = {}
-        for place in event.pieces:
+        for place in pieces:
             own[place.channel] = own.get(place.channel, 0) + len(event.text_of(place))
-        return all(
-            self._channels[name].has_ended or len(self._channels[name].pending) - size >= self._hold
-            for name, size in own.items()
-        )
+        return all(self._is_past(name, size) for name, size in own.items())
 
-
-def _finished(data: dict[str, Any]) -> list[str]:
-    """The choices that an event says are complete."""
-    choices: Any = data.get("choices")
-    if not isinstance(choices, list):
-        return []
-    return [
-        str(choice.get("index", at))
-        for at, choice in enumerate(cast("list[dict[str, Any]]", choices))
-        if isinstance(choice, dict) and choice.get("finish_reason")  # pyright: ignore[reportUnnecessaryIsInstance]
-    ]
+    def _is_past(self, name: str, size: int) -> bool:
+        """Whether the next `size` characters of a channel lie before what must wait."""
+        channel = self._channels.get(name)
+        return channel is None or channel.has_ended or len(channel.pending) - size >= channel.need

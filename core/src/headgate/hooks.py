@@ -186,6 +186,15 @@ class Hooks:
     """What a failing guardrail hook means for the exchange. Class or instance attribute."""
     hold_chars: int = 0
     """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent; -1 holds all of it."""
+
+    def holds(self, text: str) -> int:  # noqa: ARG002 - for those who override it
+        """How many characters at the end of a stream's unsent `text` may not be sent yet, at most `hold_chars`.
+
+        Override it where a look at the text shows that less than `hold_chars` is enough, since a match cannot go on over
+        a space, say. It is asked after `guard_chunk` has judged that text. Added in 0.1.
+        """
+        return self.hold_chars
+
     inactive: frozenset[str] = frozenset()
     """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
     budgets: ClassVar[Mapping[str, float]] = {}

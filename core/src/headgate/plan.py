@@ -202,6 +202,8 @@ def validate(plugins: Sequence[Plugin]) -> list[Problem]:
             manager.register(plugin.hooks, plugin.name)
         except Exception as error:
             problems.append(Problem(f"plugin `{plugin.name}`: {' '.join(str(error).split())}"))
+    for _, hooks in manager.list_name_plugin():
+        manager.unregister(hooks)  # the manager holds itself, and would hold them until the collector comes by
     return problems
 
 

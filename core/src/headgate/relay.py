@@ -196,7 +196,7 @@ async def _events(
                 whole = splitter.feed(data)
                 if whole:
                     if b"data" in whole:  # not the comments that keep a connection alive
-                        tail.append(last_events(whole, _TAIL_BYTES))
+                        tail.append(whole if len(whole) <= _TAIL_BYTES else last_events(whole, _TAIL_BYTES))
                     yield _scrub(whole, secrets)
         except ProviderError as error:
             broken = error

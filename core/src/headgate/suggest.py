@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect
 from collections.abc import Iterable
+from itertools import islice
 
 MAX_NAME = 100
+MAX_COMPARED = 64
+"""How many known names a mistyped one is compared with at most: callers choose the name, and each comparison is slow."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A clause to put behind an error: `` (did you mean `x`?)``, or nothing when no known name is close."""
     if len(name) > MAX_NAME:
         return ""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, _nearest(name, known), n=1, cutoff=0.6)
     return f" (did you mean `{close[0]}`?)" if close else ""
+
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Names worth a comparison: all of a similar length, or of very many those with the longest common start or the same end.
+
+    A single mistake leaves the second half of a name as it is, or the start of it up to the mistake.
+    """
+    shortest, longest = len(name) * 3 / 7, len(name) * 7 / 3  # outside of it no two names are 0.6 alike
+    similar = [other for other in known if shortest <= len(other) <= longest]
+    if len(similar) <= MAX_COMPARED:
+        return similar
+    half = MAX_COMPARED // 2
+    first, rest = name[:1], name[len(name) // 2 :]
+    starts = sorted(other for other in similar if other.startswith(first))
+    at = bisect(starts, name)
+    ends = islice((other for other in similar if other.endswith(rest)), half)
+    return list(dict.fromkeys([*starts[max(0, at - half // 2) : at + half // 2], *ends]))
 
 
 def shown(text: str, most: int = 1000) -> str:

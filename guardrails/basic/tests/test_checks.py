@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headgate.hooks import Check, Window
 from headgate_guard_basic.checks import Forbids, contains, regex_match
-from headgate_guard_basic.text import MAX_HIDDEN, MAX_MARKS, SLACK, WHOLE
+from headgate_guard_basic.text import MAX_HIDDEN, MAX_MARKS, SLACK, WHOLE, hides
 
 NONE: Mapping[str, Any] = {"operator": "none"}
 
@@ -205,6 +205,43 @@ def test_windows_agree_with_the_whole(text: str, parameters: dict[str, Any], ext
         outcome = check.judge_window(window).outcome
     assert outcome == judged(check, text)
     assert outcome == "pass" or judged(check, text[sent:]) == "fail"
+
+
+@given(TEXTS, st.sampled_from(CHECKS), st.lists(st.integers(1, 40), min_size=1, max_size=4))
+def test_held_text_is_enough(text: str, parameters: dict[str, Any], steps: Sequence[int]) -> None:
+    """Holding no more than a check asks for, text by text, it fails when the whole does, and what fails was not sent."""
+    check = regex_match(parameters) if "rule" in parameters else contains({**parameters, **NONE})
+    assert isinstance(check, Forbids)
+    sent = end = number = 0
+    outcome = "pass"
+    while outcome == "pass" and end < len(text):
+        end, number = min(len(text), end + steps[number % len(steps)]), number + 1
+        before = text[max(0, sent - check.hold_chars) : sent]
+        outcome = check.judge_window(Window("0", text[sent:end], before, is_last=end == len(text))).outcome
+        sent = max(sent, end - check.holds(text[sent:end])) if outcome == "pass" else sent
+    assert outcome == judged(check, text)
+    if outcome == "fail" and not hides(text, check.hold_chars):
+        assert judged(check, text[sent:]) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text", "expected"),
+    [
+        ({"rule": r"\b\d{3}-\d{2}\b", "not": True}, "call 12", 2),
+        ({"rule": r"\b\d{3}-\d{2}\b", "not": True}, "call 12.", 3),
+        ({"rule": r"\b\d{3}-\d{2}\b", "not": True}, "call me", 0),
+        ({"rule": r"\b\d{3}-\d{2}\b", "not": True}, "k", 1),
+        ({"rule": r"\b\d{3}-\d{2}\b", "not": True}, "ok \u200b1\u0301", 3),
+        ({"rule": r"(?i)key", "not": True}, "the KE", 2),
+        ({"words": ["secret"], **NONE}, "a SECR", 4),
+        ({"words": ["secret"], **NONE}, "quiz", 0),
+    ],
+)
+def test_holds(parameters: dict[str, Any], text: str, expected: int) -> None:
+    """Of a text no more is held than could go on to be an occurrence."""
+    check = regex_match(parameters) if "rule" in parameters else contains(parameters)
+    assert isinstance(check, Forbids)
+    assert check.holds(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -441,7 +441,7 @@ async def test_hook_guard_chunk() -> None:
     assert isinstance(result.error, Blocked)
     assert result.error.extra is not None
     assert result.error.extra["hook_results"]["after_request_hooks"][0]["checks"][0]["verdict"] is False
-    assert result.text == start[: 206 - 74] or result.text == start[: 210 - 74]
+    assert result.text == start  # `x` is no letter of the word: nothing of it is held
 
 
 async def test_a_good_stream_passes_byte_for_byte() -> None:

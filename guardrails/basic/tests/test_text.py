@@ -122,7 +122,7 @@ def test_no_match_is_longer(rule: str, text: str) -> None:
 @given(st.lists(st.text("ab", max_size=3), min_size=1, max_size=5), st.text("abc", max_size=12))
 def test_a_group_is_replaced_as_one(texts: list[str], text: str) -> None:
     """Whatever the parts were, joined they say the new text, and their number stays."""
-    group = Group("messages[0].content")
+    group = Group(("messages", 0, "content"))
     group.texts = list(texts)
     group.replace(text)
     assert (group.text, len(group.texts)) == (text, len(texts))

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
@@ -25,12 +25,13 @@ _PLACE = re.compile(r":(\d+)(?::(\d+))?$")
 class Document:
     """A parsed file. `decode` turns parts of it into typed values and notes every problem instead of stopping at one."""
 
-    def __init__(self, value: Any, places: Mapping[Path_, tuple[int, int]], source: str, folder: Path) -> None:
-        self.value = value
+    def __init__(self, value: Any, places: dict[Path_, tuple[int, int]], source: str, folder: Path) -> None:
+        self.value: Any = value
         self.source = source
         self.folder = folder
         self.problems: list[Problem] = []
         self._places = places
+        self._fields: dict[type[Struct], dict[str, msgspec.structs.FieldInfo]] = {}
 
     def place(self, path: Path_) -> str:
         """`file:line:column` of a value, or of the nearest value around it that is in the file."""
@@ -51,6 +52,15 @@ class Document:
         """StartupError with everything noted, in the order of the file; nothing noted is fine."""
         if self.problems:
             raise StartupError(in_order(self.problems))
+
+    def forget(self) -> None:
+        """Let go of the parsed file, bit by bit, so that other threads can run; from now on every place is its first line."""
+        while self._places:
+            self._places.popitem()
+        sections, self.value = cast("dict[str, Any]", self.value), {}
+        for section in sections.values():
+            while section and isinstance(section, dict):
+                cast("dict[str, Any]", section).popitem()
 
     def decode(self, value: Any, kind: Any, path: Path_) -> Any:
         """`value` as `kind`: Structs, lists, string maps, secrets, and whatever msgspec converts. None when wrong."""
@@ -108,7 +118,7 @@ class Document:
             self.problem(path, f"must be a mapping, not `{type(value).__name__}`")
             return None
         given = {str(name): held for name, held in cast("dict[Any, Any]", value).items()}
-        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        fields = self._fields_of(kind)
         for name in given:
             if name not in fields:
                 message = f"is not known{did_you_mean(name, fields)}"
@@ -123,6 +133,14 @@ class Document:
             elif field.required:
                 self.problem(path, f"needs `{name}`")
         return values
+
+    def _fields_of(self, kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+        """The fields of a Struct by their names in files. Working out their types is slow, and deployments share a kind."""
+        found = self._fields.get(kind)
+        if found is None:
+            found = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+            self._fields[kind] = found
+        return found
 
     def _secret(self, value: Any, path: Path_) -> Secret | None:
         if not isinstance(value, str) or not value:

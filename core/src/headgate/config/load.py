@@ -16,6 +16,7 @@ from headgate.config.installed import Installed, distribution_of
 from headgate.config.model import MAX_S, Config
 from headgate.config.parse import Path_
 from headgate.errors import Problem, StartupError
+from headgate.garbage import uncollected
 from headgate.hooks import Hooks
 from headgate.operations import OPERATIONS
 from headgate.provider import DeploymentConfig, Provider
@@ -74,6 +75,7 @@ def load_file(path: Path, installed: Installed | None = None) -> Loaded:
     return load_text(text, str(path), path.resolve().parent, installed, path)
 
 
+@uncollected()
 def load_text(
     text: str, source: str, folder: Path, installed: Installed | None = None, path: Path | None = None
 ) -> Loaded:

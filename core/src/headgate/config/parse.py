@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import yaml
@@ -39,22 +39,24 @@ class Parsed(NamedTuple):
     """The value of a file, 1-based line and column of every path in it, and the paths that are there twice."""
 
     value: Any
-    places: Mapping[Path_, tuple[int, int]]
+    places: dict[Path_, tuple[int, int]]
     repeated: list[Path_]
 
 
 def parse(text: str, source: str) -> Parsed:
     """Parse YAML; an empty file is an empty mapping. StartupError with one problem for whatever is no plain YAML."""
     try:
-        _check_depth(text, source)
+        has_aliases = _check_depth(text, source)
         loader: Any = _Loader(text)
         try:
             node: Any = loader.get_single_node()
             if node is None:
                 return Parsed({}, {}, [])
-            _check_aliases(node, source)
+            if has_aliases:
+                _check_aliases(node, source)
             places, repeated = _places(node)
             value = _constructed(loader, node)
+            _free(node)
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError) as error:
@@ -79,7 +81,18 @@ def _constructed(loader: Any, root: Any) -> Any:
         return made
 
     loader.construct_object = construct_object
-    return loader.construct_document(root)
+    try:
+        return loader.construct_document(root)
+    finally:
+        del loader.construct_object  # or the loader would hold itself
+
+
+def _free(root: Any) -> None:
+    """Free the nodes of a large file bit by bit: all at once they keep every other thread from running for long."""
+    for child in _children(root):
+        held: Any = child.value
+        while held and isinstance(held, list):
+            cast("list[Any]", held).pop()
 
 
 def _problem(error: Exception, text: str, source: str) -> Problem:
@@ -99,17 +112,19 @@ def _problem(error: Exception, text: str, source: str) -> Problem:
     return Problem(f"this is not valid YAML: {shown(words)}", place)
 
 
-def _check_depth(text: str, source: str) -> None:
-    """Refuse deep nesting before the C loader recurses into it. Syntax errors are left to the loader."""
-    depth = 0
+def _check_depth(text: str, source: str) -> bool:
+    """Refuse deep nesting before the C loader recurses into it. Whether there are aliases; errors are left to the loader."""
+    depth, has_aliases = 0, False
     try:
         events: Iterator[Any] = cast("Any", yaml).parse(text, _Loader)
         for event in events:
+            has_aliases = has_aliases or isinstance(event, yaml.AliasEvent)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise StartupError([Problem(f"this is nested deeper than {MAX_DEPTH} levels", _at(event, source))])
     except yaml.YAMLError:
-        return
+        pass
+    return has_aliases
 
 
 def _check_aliases(root: Any, source: str) -> None:

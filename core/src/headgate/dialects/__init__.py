@@ -3,7 +3,7 @@
 Facts per vendor live in the dialect modules; what the facts mean lives in `headgate.chat`.
 """
 
-from headgate.dialects.interface import ChatDialect, Dialect, Ending, StreamDecoder, StreamEncoder, TextPlace
+from headgate.dialects.interface import ChatDialect, Dialect, Ending, EventView, StreamDecoder, StreamEncoder, TextPlace
 from headgate.dialects.openai_chat import OpenAIChat
 from headgate.dialects.openai_text import OpenAICompletions, OpenAIEmbeddings
 
@@ -11,6 +11,7 @@ __all__ = [
     "ChatDialect",
     "Dialect",
     "Ending",
+    "EventView",
     "OpenAIChat",
     "OpenAICompletions",
     "OpenAIEmbeddings",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from msgspec import Struct
 
-from headgate.body import replace_paths
+from headgate.body import decode_object, replace_paths
 from headgate.chat import ChatReply, ChatRequest, StreamEvent
 from headgate.errors import RequestError
 
@@ -27,6 +27,13 @@ class TextPlace(Struct, frozen=True):
     text: str
     role: str = ""
     channel: str = ""
+
+
+class EventView(Struct, frozen=True):
+    """What a stream guard needs of one event: its texts, and the choices that it says are complete."""
+
+    texts: Sequence[TextPlace]
+    finished: Sequence[str] = ()
 
 
 class StreamDecoder(Protocol):
@@ -66,6 +73,14 @@ class Dialect(ABC):
     @abstractmethod
     def event_texts(self, data: dict[str, Any]) -> Sequence[TextPlace]:
         """Every piece of text in the decoded data of one stream event."""
+
+    def view_event(self, data: bytes) -> EventView:
+        """What a guard needs of one event's data, whose JSON may be anything. Raises InvalidRequest when it is no object.
+
+        Override it where the usual event can be read with less than decoding all of it.
+        """
+        decoded = decode_object(data)
+        return EventView(self.event_texts(decoded), _finished(decoded))
 
     def replace_reply_texts(
         self, body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]
@@ -117,3 +132,15 @@ class ChatDialect(Dialect):
     @abstractmethod
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """A fresh state machine for a client's stream, answering `request`."""
+
+
+def _finished(data: dict[str, Any]) -> list[str]:
+    """The choices that an event says are complete."""
+    choices: Any = data.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [
+        str(choice.get("index", at))
+        for at, choice in enumerate(cast("list[dict[str, Any]]", choices))
+        if isinstance(choice, dict) and choice.get("finish_reason")  # pyright: ignore[reportUnnecessaryIsInstance]
+    ]

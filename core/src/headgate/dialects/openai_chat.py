@@ -6,14 +6,15 @@ Source: https://platform.openai.com/docs/api-reference/chat and the types of the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
+from msgspec import Meta, Struct
 from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.chat import ChatReply, ChatRequest
-from headgate.dialects.interface import ChatDialect, Ending, TextPlace
+from headgate.dialects.interface import ChatDialect, Ending, EventView, TextPlace
 from headgate.dialects.openai_decode import decode_reply, decode_request, objects
 from headgate.dialects.openai_encode import encode_reply, encode_request
 from headgate.dialects.openai_stream import OpenAIChatDecoder, OpenAIChatEncoder
@@ -23,10 +24,34 @@ from headgate.errors import InvalidRequest, ProviderFailed, RequestError
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
+_CONTENTS = tuple(("choices", at, "delta", "content") for at in range(64))
 _PLAIN = frozenset({"role", "content", "name"})
 """Members of a message that hold no text but its content."""
 _DEFINING = ("tools", "functions", "response_format")
 _DESCRIBING = {"title", "description", "definition"}
+
+
+class _PlainDelta(Struct, frozen=True, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+    refusal: None = None
+    tool_calls: None = None
+
+
+class _PlainChoice(Struct, frozen=True, forbid_unknown_fields=True):
+    index: int
+    delta: _PlainDelta
+    finish_reason: str | None = None
+    logprobs: None = None
+
+
+class _PlainEvent(Struct, frozen=True):
+    """An event whose choices hold nothing but content: nearly every one. What else it has says nothing to anybody."""
+
+    choices: Annotated[list[_PlainChoice], Meta(max_length=len(_CONTENTS))]
+
+
+_plain_event = msgspec.json.Decoder(_PlainEvent)
 
 
 class OpenAIChat(ChatDialect):
@@ -60,6 +85,22 @@ class OpenAIChat(ChatDialect):
         for at, choice in enumerate(objects(data.get("choices"))):
             _add_choice(places, choice, ("choices", at), str(choice.get("index", at)))
         return places
+
+    @override
+    def view_event(self, data: bytes) -> EventView:
+        try:
+            event = _plain_event.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return super().view_event(data)
+        texts: list[TextPlace] = []
+        finished: list[str] = []
+        for at, choice in enumerate(event.choices):
+            index = str(choice.index)
+            if choice.delta.content is not None:
+                texts.append(TextPlace(_CONTENTS[at], choice.delta.content, "assistant", f"{index}.content"))
+            if choice.finish_reason:
+                finished.append(index)
+        return EventView(texts, finished)
 
     @override
     def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:

@@ -41,6 +41,8 @@ class Splitter:
 
         Raises ProviderFailed when one event grows past 16 MiB.
         """
+        if not self._parts and data.endswith(b"\n\n") and b"\r" not in data:
+            return data
         found = _last_boundary(self._tail + data)
         end = found - len(self._tail)
         if found == 0 or end < 0:
@@ -69,6 +71,8 @@ class Splitter:
 def events_of(slice_: bytes) -> list[bytes]:
     """The single events of a slice that `Splitter.feed` gave, each with its blank line."""
     if b"\r" not in slice_:
+        if slice_.find(b"\n\n") == len(slice_) - 2:
+            return [slice_]
         *pieces, rest = slice_.split(b"\n\n")
         whole = [piece + b"\n\n" for piece in pieces]
         return [*whole, rest] if rest else whole

@@ -8,6 +8,8 @@ The shape is Portkey's (https://portkey.ai/docs/product/ai-gateway/configs): `st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
+from heapq import nsmallest
 from typing import Any, cast
 
 from msgspec import Struct
@@ -18,6 +20,8 @@ from headgate.suggest import MAX_NAME, did_you_mean, shown
 
 MAX_NODES = 1000
 MAX_DEPTH = 32
+MAX_HINTS = 5
+"""How many problems say what was meant: callers send routing configs, and looking for it among many names takes long."""
 _KEYS = {
     "name",
     "strategy",
@@ -65,6 +69,7 @@ class _Decoder:
         self._deployments = deployments
         self._strategies = strategies
         self._nodes = 0
+        self._hints = 0
         self.problems: list[Problem] = []
 
     def decode(self, value: Any, path: str, above: _Inherited, depth: int = 1) -> Target:
@@ -102,7 +107,7 @@ class _Decoder:
         strategy = self._mapping(fields, "strategy", path)
         mode = self._text(strategy, "mode", f"{path}.strategy") or "single"
         if mode not in self._strategies:
-            hint = did_you_mean(mode, self._strategies)
+            hint = self._hint(mode, self._strategies)
             self._wrong(f"{path}.strategy.mode", f"`{_cut(mode)}` is not known{hint}; enable the router that brings it")
         children = fields.get("targets")
         if not isinstance(children, list) or not children:
@@ -124,9 +129,9 @@ class _Decoder:
         """The leaf of a deployment; `place` is where its name stands."""
         leaf = leaf_of(named, path)
         if leaf.deployment not in self._deployments:
-            hint = did_you_mean(leaf.deployment, self._deployments)
-            known = _listed(self._deployments)
-            self._wrong(place, f"deployment `{_cut(leaf.deployment)}` is not known{hint}; `providers:` has {known}")
+            hint = self._hint(leaf.deployment, self._deployments)
+            words = f"deployment `{_cut(leaf.deployment)}` is not known{hint}; `providers:` has {self._known}"
+            self._wrong(place, words)
         return Target(
             path=path,
             deployment=leaf.deployment,
@@ -194,7 +199,15 @@ class _Decoder:
     def _check_names(self, fields: Mapping[Any, Any], known: Collection[str], path: str) -> None:
         for name in map(str, fields):
             if name not in known:
-                self._wrong(f"{path}.{_cut(name)}", f"is not known{did_you_mean(name, known)}")
+                self._wrong(f"{path}.{_cut(name)}", f"is not known{self._hint(name, known)}")
+
+    @cached_property
+    def _known(self) -> str:
+        return ", ".join(f"`{name}`" for name in nsmallest(20, self._deployments)) or "none"
+
+    def _hint(self, name: str, known: Collection[str]) -> str:
+        self._hints += 1
+        return did_you_mean(name, known) if self._hints <= MAX_HINTS else ""
 
     def _wrong(self, path: str, message: str) -> Target:
         self.problems.append(Problem(f"`{path}` {message}"))
@@ -207,7 +220,3 @@ def _is_status(code: object) -> bool:
 
 def _cut(name: str) -> str:
     return shown(name, MAX_NAME)
-
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names)[:20]) or "none"

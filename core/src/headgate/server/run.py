@@ -29,6 +29,7 @@ from headgate.upstream.engines import create_engine
 WATCH_S = 1.0
 BACKLOG = 2048
 MMAP_BYTES = 256 * 1024
+_SPREADS = sys.platform.startswith("linux")  # elsewhere SO_REUSEPORT gives all connections to one of the sockets
 _M_MMAP_THRESHOLD = -3  # malloc.h
 
 log = structlog.get_logger("headgate")
@@ -202,6 +203,24 @@ def bind(host: str, port: int, *, share: bool = False) -> socket.socket:
     sock.setblocking(False)
     sock.set_inheritable(True)
     return sock
+
+
+def bind_each(host: str, port: int, workers: int) -> list[socket.socket]:
+    """A listening socket for each worker on one port, among which the kernel spreads connections; elsewhere one for all.
+
+    Of workers that share a socket one is often left idle. OSError says why the port cannot be had.
+    """
+    first = bind(host, port)
+    if workers == 1 or not _SPREADS:
+        return [first]
+    sockets = [first]
+    try:
+        # only once it listens: bound with this option it would join the sockets of another gateway instead of failing
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sockets += [bind(host, first.getsockname()[1], share=True) for _ in range(workers - 1)]
+    except OSError as error:
+        log.warning("the workers share one socket", reason=str(error))
+    return sockets
 
 
 def _stamp(path: Any) -> tuple[int, int, int] | None:

@@ -1,7 +1,8 @@
-"""Several serving processes on one socket: started, respawned, drained and told to reload by one small parent."""
+"""Several serving processes on one port: started, respawned, drained and told to reload by one small parent."""
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,44 +24,55 @@ from headgate.server.run import Process
 
 MAX_CRASHES = 5
 CRASH_WINDOW_S = 30.0
+WATCH_S = 0.2
 
 
 class Supervisor:
-    """Keeps `workers` processes running. Gives up when they crash too often, with the exit code 1."""
+    """Keeps `workers` processes running. Gives up when they crash too often, with the exit code 1.
 
-    def __init__(self, workers: int, path: Path | None, sock: socket.socket, url: str) -> None:
+    Each worker serves its own of `sockets`, or all the only one. They stay open here, so that what connects after a
+    worker's death waits for its successor. `digest` is that of a configuration known to be good.
+    """
+
+    def __init__(
+        self, workers: int, path: Path | None, sockets: Sequence[socket.socket], url: str, digest: str = ""
+    ) -> None:
         self._workers = workers
         self._path = path
-        self._sock = sock
+        self._sockets = sockets
         self._url = url
+        self._digest = digest
         self._context: SpawnContext = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
         self._crashes: deque[float] = deque(maxlen=MAX_CRASHES)
         self._stop = threading.Event()
         self._seen = 0.0
-        self._good = ""
+        self._good: str = ""
         self._remember()
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda got, _: self._forward(got, stop=True))
+            signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, lambda got, _: self._forward(got, stop=False))
-        self._processes = [self._spawn(quiet=at > 0) for at in range(self._workers)]
+        for at in range(self._workers):
+            self._processes.append(self._spawn(at, quiet=at > 0))
         code = 0
         while not self._stop.is_set():
-            self._stop.wait(0.2)
+            wait([process.sentinel for process in self._processes], WATCH_S)
             self._remember()
             if not self._stop.is_set() and not self._respawn():
                 code = 1
                 self._forward(signal.SIGTERM, stop=True)
+        self._forward(signal.SIGTERM, stop=True)  # for one that was being started when it came
         for process in self._processes:
             process.join()
         return code
 
-    def _spawn(self, *, quiet: bool) -> BaseProcess:
+    def _spawn(self, at: int, *, quiet: bool) -> BaseProcess:
+        sock = self._sockets[at % len(self._sockets)]
         process = self._context.Process(
-            target=serve_worker, args=(self._path, Path.cwd(), self._sock, self._url, self._good, quiet), daemon=False
+            target=serve_worker, args=(self._path, Path.cwd(), sock, self._url, self._good, quiet), daemon=False
         )
         process.start()
         return process
@@ -74,10 +87,12 @@ class Supervisor:
                 return
             self._seen = changed
             text = self._path.read_text("utf-8")
-            load_text(text, str(self._path), self._path.resolve().parent)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if digest != self._digest:
+                load_text(text, str(self._path), self._path.resolve().parent)
         except (OSError, UnicodeDecodeError, StartupError):
             return  # the workers say what is wrong with it
-        self._good = text
+        self._good, self._digest = text, digest
 
     def _respawn(self) -> bool:
         """Replace what has died; False when it dies too often to go on."""
@@ -90,21 +105,42 @@ class Supervisor:
             if len(self._crashes) == MAX_CRASHES and now - self._crashes[0] < CRASH_WINDOW_S:
                 sys.stderr.write("headgate: workers keep ending, giving up\n")
                 return False
-            self._processes[at] = self._spawn(quiet=True)
+            self._processes[at] = self._spawn(at, quiet=True)
         return True
+
+    def _end(self, number: int, _: object) -> None:
+        """Drain. Ctrl-C reaches the workers too: passed on as itself, it would be their second one, which cuts replies."""
+        self._forward(number if self._stop.is_set() else signal.SIGTERM, stop=True)
 
     def _forward(self, number: int, *, stop: bool) -> None:
         for process in self._processes:
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, number)
         if stop:
-            self._sock.close()  # or connections would wait here for a worker that is gone
+            for sock in self._sockets:
+                sock.close()  # or connections would wait here for a worker that is gone
             self._stop.set()
 
 
-def loader(path: Path | None, folder: Path) -> Callable[[], Loaded]:
+class Loader:
     """How a process reads its configuration: from the file, or the defaults without one."""
-    return (lambda: load_file(path)) if path is not None else (lambda: load_zero(folder))
+
+    def __init__(self, path: Path | None, folder: Path) -> None:
+        self._path = path
+        self._folder = folder
+        self._held: Loaded | None = None
+
+    def ahead(self) -> Loaded:
+        """Load now what the next call is to give: a large file takes seconds, and who starts looks into it first."""
+        self._held = self()
+        return self._held
+
+    def __call__(self) -> Loaded:
+        """What was loaded ahead, once; else what the file has now. StartupError lists every problem."""
+        held, self._held = self._held, None
+        if held is not None:
+            return held
+        return load_zero(self._folder) if self._path is None else load_file(self._path)
 
 
 def serve_worker(
@@ -120,7 +156,7 @@ def serve_worker(
     def last_good() -> Loaded:
         return load_text(good, str(path), folder if path is None else path.resolve().parent, path=path)
 
-    process = Process(loader(path, folder), sock, url, last_good if good else None)
+    process = Process(Loader(path, folder), sock, url, last_good if good else None)
     sys.exit(process.run(announce if quiet else greet))
 
 

@@ -62,6 +62,8 @@ class GuardBasic(Hooks):
         self._config = config
         self._request: Sequence[Entry] = ()
         self._reply: Sequence[Entry] = ()
+        self._forbidding: Sequence[Forbids] = ()
+        """The checks of replies where all of them forbid something, which is judged without waiting."""
         self.on_error = "deny" if any(check.on_error == "deny" for check in config.checks) else "allow"
 
     @override
@@ -86,6 +88,9 @@ class GuardBasic(Hooks):
             raise StartupError(problems)
         self._request = [entry for entry in entries if "request" in entry.config.on]
         self._reply = [entry for entry in entries if "reply" in entry.config.on]
+        checks = [entry.check for entry in self._reply]
+        forbidding = [check for check in checks if isinstance(check, Forbids)]
+        self._forbidding = forbidding if len(forbidding) == len(checks) else ()
         wanted = [entry.check.hold_chars for entry in self._reply]
         self.hold_chars = -1 if any(chars >= WHOLE or chars < 0 for chars in wanted) else max(wanted, default=0)
         self.inactive = self._unused()
@@ -113,13 +118,22 @@ class GuardBasic(Hooks):
     @hookimpl
     async def guard_chunk(self, ex: Exchange, window: Window) -> str | None:
         if self.hold_chars >= 0:
-            return await self._judge_window(window, Notes.of(ex)) if self._reply else None
+            forbidding = self._forbidding
+            if forbidding and all([check.judge_window(window) is PASS for check in forbidding]):  # noqa: C419 - no frame
+                return None
+            return await self._judge_window(window, Notes.of(ex))
         if not window.is_last:
             return None
-        group = Group(window.channel)
+        group = Group((window.channel,))
         group.texts.append(window.text)
         await _run(self._reply, [group], Notes.of(ex), "reply")
         return group.text
+
+    @override
+    def holds(self, text: str) -> int:
+        if self.hold_chars < 0 or not self._forbidding:
+            return self.hold_chars
+        return max([check.holds(text) for check in self._forbidding])
 
     @override
     @hookimpl
@@ -140,12 +154,16 @@ class GuardBasic(Hooks):
     def _is_unreadable(self, ex: Exchange) -> bool:
         if ex.dialect is None:
             return bool(self._reply or (self._request and ex.body))
-        return bool(self._request) and any(_has_tokens(ex.json.get(field)) for field in ("input", "prompt"))
+        if not self._request or ex.operation.name == "chat":
+            return False
+        return _has_tokens(ex.json.get("input")) or _has_tokens(ex.json.get("prompt"))
 
     async def _judge_window(self, window: Window, notes: Notes) -> str:
         """Judge a running stream. A check that knows no windows sees what it asked to see: what was sent, and what is held."""
         for entry in self._reply:
             verdict = await _ask(entry, window)
+            if verdict is PASS:
+                continue
             text = verdict.text if verdict.outcome == "transformed" else None
             if text is not None and text.startswith(window.before):
                 window = Window(window.channel, text.removeprefix(window.before), window.before, window.is_last)
@@ -183,7 +201,11 @@ async def _run(entries: Sequence[Entry], groups: Sequence[Group], notes: Notes, 
         for group in groups:
             if side == "request" and entry.config.roles and group.role not in entry.config.roles:
                 continue
-            verdict = await _judge(entry, group)
+            check = entry.check
+            if isinstance(check, Forbids) and len(group.texts) == 1:
+                verdict = check.judge_text(group.texts[0])
+            else:
+                verdict = await _judge(entry, group)
             if verdict is not PASS and _RANK[verdict.outcome] > _RANK[worst.outcome]:
                 worst, where = verdict, group.where
         findings.append(Finding(entry.id, worst, where, time.perf_counter() - started))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ T = TypeVar("T", bound=Struct)
 
 PASS = Verdict("pass")
 _LONG_CHARS = 50_000
+_ASCII = frozenset(map(chr, range(128)))
 HIDDEN = Verdict("fail", "too many invisible or combining characters to be judged")
 
 
@@ -46,19 +47,55 @@ class Forbids:
 
     A stream is judged window by window: an occurrence counts as soon as nothing that follows can change it, and by then
     all of it is still held back. `longest` is how many characters of unread text one can take, None without a bound.
+    `alphabet` are the ASCII characters it can be made of, None when it may hold others that ASCII could become part of.
     """
 
     def __init__(
-        self, see: Callable[[str], str], ends: Callable[[str], Iterator[int]], longest: int | None, reason: str
+        self,
+        see: Callable[[str], str],
+        ends: Callable[[str], Iterator[int]],
+        longest: int | None,
+        reason: str,
+        alphabet: frozenset[str] | None = None,
     ) -> None:
         self._see = see
         self._ends = ends
         self._span = 2 * SLACK if longest is None else longest + SLACK
         self._failed = Verdict("fail", reason)
         self.hold_chars = WHOLE if longest is None else self._span
+        self._alphabet = alphabet
+
+    def holds(self, text: str) -> int:
+        """How much of the end of `text` may be part of an occurrence: none goes on over another ASCII character.
+
+        The last character is not settled before the next one is there, and may decide whether what stands before it is
+        an occurrence. So it ends one for good only where nothing can end right before it.
+        """
+        letters = self._alphabet
+        if letters is None:
+            return self.hold_chars
+        tail = text[-self.hold_chars :]
+        if (
+            len(tail) > 1
+            and tail[-1] in _ASCII
+            and tail[-2] in _ASCII
+            and tail[-1] not in letters
+            and tail[-2] not in letters
+        ):
+            return 0
+        known = (
+            len(tail) - 1 if tail.isascii() else max((at for at, char in enumerate(tail) if char in _ASCII), default=0)
+        )
+        while known > 0 and (tail[known - 1] in letters or tail[known - 1] not in _ASCII):
+            known -= 1
+        return len(tail) - known
 
     async def judge(self, text: str) -> Verdict:
         """See Check."""
+        return self.judge_text(text)
+
+    def judge_text(self, text: str) -> Verdict:
+        """The verdict on a whole text, without waiting."""
         if text.isascii():  # reads as it stands
             return PASS if next(self._ends(self._see(text)), None) is None else self._failed
         return self.judge_window(Window("", text, is_last=True))
@@ -130,10 +167,25 @@ def contains(parameters: Mapping[str, Any]) -> Check:
     if given.operator == "none":
         longest = max(_unread_chars(word) for word in words)
         return Forbids(
-            see, lambda seen: (end for word in words for end in ends(seen, word)), longest, "a word of the list occurs"
+            see,
+            lambda seen: (end for word in words for end in ends(seen, word)),
+            longest,
+            "a word of the list occurs",
+            _letters(words, is_folded=not given.case_sensitive),
         )
     wanted, reason = (any, "no word of the list occurs") if given.operator == "any" else (all, "a word is missing")
     return Requires(see, lambda seen: wanted(next(ends(seen, word), None) is not None for word in words), reason)
+
+
+def _letters(words: Sequence[str], *, is_folded: bool) -> frozenset[str] | None:
+    """The ASCII characters of words as they are read, in both cases where case is folded; None with any other character.
+
+    A letter and a mark can become one character, so that a word with such characters may begin with any letter.
+    """
+    if not all(word.isascii() for word in words):
+        return None
+    letters = frozenset("".join(words))
+    return letters | {letter.upper() for letter in letters} if is_folded else letters
 
 
 def regex_match(parameters: Mapping[str, Any]) -> Check:
@@ -145,7 +197,7 @@ def regex_match(parameters: Mapping[str, Any]) -> Check:
             raise ValueError("`not` and `replace` exclude each other")
         return Replaces(rule, given.replace)
     if given.is_inverted:
-        return Forbids(read, lambda seen: (end for _, end in rule.spans(seen)), rule.longest, "the rule matches")
+        return Forbids(read, rule.ends, rule.longest, "the rule matches", rule.alphabet)
     return Requires(read, rule.matches, "the rule does not match")
 
 

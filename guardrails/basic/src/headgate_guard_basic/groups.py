@@ -10,11 +10,18 @@ from headgate.dialects import TextPlace
 class Group:
     """Adjacent texts of one message and field. `texts` are what a check leaves of them."""
 
-    def __init__(self, where: str, role: str = "assistant") -> None:
-        self.where = where
+    __slots__ = ("path", "places", "role", "texts")
+
+    def __init__(self, path: tuple[str | int, ...], role: str = "assistant") -> None:
+        self.path = path
         self.role = role
         self.places: list[TextPlace] = []
         self.texts: list[str] = []
+
+    @property
+    def where(self) -> str:
+        """Its place, as `messages[0].content`."""
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).removeprefix(".")
 
     @property
     def text(self) -> str:
@@ -41,7 +48,7 @@ def groups_of(places: Iterable[TextPlace]) -> list[Group]:
         key = (*place.path[:2], place.channel)
         group = groups.get(key)
         if group is None:
-            group = groups[key] = Group(_dotted(place.path), place.role)
+            group = groups[key] = Group(place.path, place.role)
         group.places.append(place)
         group.texts.append(place.text)
     return list(groups.values())
@@ -55,7 +62,3 @@ def changes_of(groups: Iterable[Group]) -> Sequence[tuple[TextPlace, str]]:
         for place, text in zip(group.places, group.texts, strict=True)
         if text != place.text
     ]
-
-
-def _dotted(path: tuple[str | int, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

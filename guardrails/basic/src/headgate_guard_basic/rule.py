@@ -12,6 +12,7 @@ _re2: Any = re2
 
 _WIDE_CHARS = 4
 """The most characters that NFKC makes one of."""
+_ASCII = tuple(chr(number) for number in range(128))
 _FLAGS = re.compile(r"\(\?[imsU]+\)")
 _TOKEN = re.compile(
     r"""
@@ -42,15 +43,40 @@ class Rule:
             shown = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
             raise ValueError(f"`{text}` is not in RE2 syntax: {shown}") from None
         self.longest = longest_match(text)
+        self.alphabet = _alphabet(text) if self.longest is not None else None
 
     def matches(self, text: str) -> bool:
         """Whether it matches anywhere."""
         return self._compiled.search(text) is not None
 
+    def ends(self, text: str) -> Iterator[int]:
+        """Where its matches end."""
+        return (match.end() for match in self._compiled.finditer(text))
+
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where it matches, from left to right without overlap."""
         for match in self._compiled.finditer(text):
             yield match.span()
+
+
+def _alphabet(rule: str) -> frozenset[str] | None:
+    """The ASCII characters that a match can be made of; None when it may hold others too. `rule` must have a bound.
+
+    Every token of one character is asked on its own, under the flags of the rule.
+    """
+    flags = _FLAGS.match(rule)
+    prefix = flags[0] if flags else ""
+    at = len(prefix)
+    found: set[str] = set()
+    while at < len(rule):
+        token = _TOKEN.match(rule, at)
+        if token is None or token.lastgroup == "wide":
+            return None
+        at = token.end()
+        if token.lastgroup == "narrow":
+            one = _re2.compile(prefix + token[0])
+            found.update(char for char in _ASCII if one.fullmatch(char) is not None)
+    return frozenset(found)
 
 
 def longest_match(rule: str) -> int | None:
