@@ -24,18 +24,29 @@ failures: Counter[str] = Counter()
 
 
 async def bounded(awaitable: Awaitable[T], budget_s: float) -> T:
-    """Await a coroutine within a time budget; TimeoutError when it is overrun.
+    """Await a coroutine within a time budget; TimeoutError when it is overrun."""
+    is_done, value = begin(awaitable, budget_s)
+    return value if is_done else await rest(awaitable, value, budget_s)
 
-    The first step is taken by hand, so that what finishes without waiting, as most hooks do, needs no timer at all.
+
+def begin(awaitable: Awaitable[Any], budget_s: float) -> tuple[bool, Any]:
+    """Take the first step of a coroutine: True and its result if that was all, else False and what it waits for.
+
+    What finishes without waiting, as most hooks do, needs neither a timer nor another coroutine around it.
     """
-    coroutine: Coroutine[Any, Any, T] = awaitable  # pyright: ignore[reportAssignmentType] - hooks are `async def`
+    coroutine: Coroutine[Any, Any, Any] = awaitable  # pyright: ignore[reportAssignmentType] - hooks are `async def`
     began = time.perf_counter()
     try:
-        waiting = coroutine.send(None)
+        return False, coroutine.send(None)
     except StopIteration as done:
         if time.perf_counter() - began > budget_s:
             raise TimeoutError from None  # it held the whole process up: too late to cut, not too late to say
-        return done.value
+        return True, done.value
+
+
+async def rest(awaitable: Awaitable[Any], waiting: Any, budget_s: float) -> Any:
+    """Go on with a coroutine that `begin` has begun, within its budget."""
+    coroutine: Coroutine[Any, Any, Any] = awaitable  # pyright: ignore[reportAssignmentType] - hooks are `async def`
     async with asyncio.timeout(budget_s):
         return await _resume(coroutine, waiting)
 
@@ -62,7 +73,10 @@ async def first(steps: Sequence[Step], ex: Exchange, kind: type[T]) -> T | None:
     """The first answer that is not None."""
     for step in steps:
         try:
-            answer = await bounded(step.call(ex), step.budget_s)
+            coroutine = step.call(ex)
+            is_done, answer = begin(coroutine, step.budget_s)
+            if not is_done:
+                answer = await rest(coroutine, answer, step.budget_s)
             if answer is None:
                 continue
             if isinstance(answer, kind):
@@ -77,7 +91,10 @@ async def every(steps: Sequence[Step], ex: Exchange) -> None:
     """All of them in order; one that raises refuses."""
     for step in steps:
         try:
-            answer = await bounded(step.call(ex), step.budget_s)
+            coroutine = step.call(ex)
+            is_done, answer = begin(coroutine, step.budget_s)
+            if not is_done:
+                answer = await rest(coroutine, answer, step.budget_s)
             if answer is not None:
                 raise TypeError(f"it answered with `{type(answer).__name__}` instead of None")
         except Exception as error:
@@ -88,7 +105,10 @@ async def notify(steps: Sequence[Step], ex: Exchange) -> None:
     """All of them, whatever happens; nothing is raised."""
     for step in steps:
         try:
-            await bounded(step.call(ex), step.budget_s)
+            coroutine = step.call(ex)
+            is_done, waiting = begin(coroutine, step.budget_s)
+            if not is_done:
+                await rest(coroutine, waiting, step.budget_s)
         except Exception as error:
             _note(step, ex, error)
 

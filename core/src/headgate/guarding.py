@@ -17,7 +17,7 @@ from headgate.dialects import Dialect, EventView, TextPlace
 from headgate.dialects.sse import data_event, data_of, events_of, lines_of
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
-from headgate.folds import bounded, every, fail
+from headgate.folds import begin, every, fail, rest
 from headgate.hooks import Window
 from headgate.plan import Plan
 
@@ -150,7 +150,10 @@ class StreamGuard:
         for step in self._plan.guard_chunk:
             window = Window(name, channel.pending, channel.sent, channel.start, is_last)
             try:
-                answer = await bounded(step.call(self._ex, window), step.budget_s)
+                coroutine = step.call(self._ex, window)
+                is_done, answer = begin(coroutine, step.budget_s)
+                if not is_done:
+                    answer = await rest(coroutine, answer, step.budget_s)
                 if answer is not None and not isinstance(answer, str):
                     raise TypeError(f"it answered with `{type(answer).__name__}` instead of `str` or None")
             except Exception as error:

@@ -424,6 +424,33 @@ async def test_hook_guard_reply() -> None:
     assert await whole(plan_of(rule("a+", replace="b")), {"content": "caat"}) == "cbt"
 
 
+async def test_roles_do_not_limit_a_check_of_replies() -> None:
+    """`roles` is about requests: a reply, which is always the assistant's, is judged all the same."""
+    with pytest.raises(Blocked):
+        await whole(plan_of(forbid("secret", roles=["user"])), {"content": "my secret"})
+
+
+@pytest.mark.parametrize(
+    ("contents", "is_refused"),
+    [
+        (["fine", "my sec", "ret"], False),
+        (["fine", "my secret", "x"], True),
+        (["secret", "fine"], True),
+        ([[{"type": "text", "text": "sec"}, {"type": "text", "text": "ret"}], "fine"], True),
+        (["fine", "s\u0065\u200bcret"], True),
+    ],
+)
+async def test_many_messages_are_judged_each(contents: list[Any], is_refused: bool) -> None:
+    """Messages do not read on into the next, the parts of one do, and what is seen at a glance hides nothing."""
+    ex = exchange({"messages": [{"role": "user", "content": content} for content in contents]})
+    plan = plan_of(forbid("secret"))
+    if is_refused:
+        with pytest.raises(Blocked):
+            await every(plan.guard_request, ex)
+    else:
+        await every(plan.guard_request, ex)
+
+
 async def test_a_reply_keeps_one_result() -> None:
     """However many checks ran, a reply has one hook result with all of them."""
     plan = plan_of(forbid("a", deny=False), forbid("b", deny=False))

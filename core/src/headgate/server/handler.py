@@ -53,7 +53,7 @@ class Handler:
         gateway = self.gateway
         generation = gateway.enter()
         ex = self._exchange(operation, scope, generation)
-        run = _Run(scope, asyncio.current_task(), send)
+        run = _Run(scope, send)
         self._running[run.task] = run
         try:
             await self._answer(generation, ex, run, scope, receive)
@@ -248,15 +248,16 @@ class _Run:
 
     __slots__ = ("_cycle", "_direct", "has_started", "send", "send_chunk", "task", "why")
 
-    def __init__(self, scope: Any, task: asyncio.Task[Any] | None, send: Send) -> None:
-        if task is None:
-            raise RuntimeError("an exchange needs a task to run in")
-        self.task = task
+    def __init__(self, scope: Any, send: Send) -> None:
         self.send = send
         self.has_started = False
         self.why: Literal["", "gone", "drain"] = ""
         self._cycle: Any = scope["extensions"].get("headgate.cycle") if "extensions" in scope else None
         self._direct: Cycle | None = self._cycle if isinstance(self._cycle, Cycle) else None
+        task = self._direct.task if self._direct is not None else asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an exchange needs a task to run in")
+        self.task: asyncio.Task[Any] = task
         self.send_chunk: Callable[[bytes], Awaitable[None]] = self._direct.relay if self._direct else self._send_chunk
 
     def whole_body(self) -> bytes | None:

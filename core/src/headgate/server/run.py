@@ -27,6 +27,7 @@ from headgate.server.handler import Handler
 from headgate.upstream.engines import create_engine
 
 WATCH_S = 1.0
+TIDY_S = 30.0
 BACKLOG = 2048
 MMAP_BYTES = 256 * 1024
 _SPREADS = sys.platform.startswith("linux")  # elsewhere SO_REUSEPORT gives all connections to one of the sockets
@@ -86,6 +87,7 @@ class Process:
         )
         server = _Server(settings, gateway, handler)
         watch = asyncio.create_task(server.watch_file())
+        tidy = asyncio.create_task(_tidy(gateway))
         serving = asyncio.create_task(server.serve(sockets=[self._sock]))
         try:
             while not server.started and not serving.done():
@@ -96,6 +98,7 @@ class Process:
             await serving
         finally:
             watch.cancel()
+            tidy.cancel()
         return 0
 
     def _first(self) -> tuple[Loaded, tuple[str, ...]]:
@@ -232,6 +235,14 @@ def _stamp(path: Any) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+async def _tidy(gateway: Gateway) -> None:
+    """Collect what small collections leave behind, in a moment when nobody waits."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        if gateway.in_flight == 0 and gc.get_count()[2]:
+            gc.collect()
+
+
 def _settle_memory() -> None:
     """What start-up made lives as long as the process: keep the collector from walking it for every request."""
     with contextlib.suppress(OSError, AttributeError):
@@ -239,4 +250,4 @@ def _settle_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(2_000, 5, 1_000)  # small collections often: a large one would hold up every running stream

@@ -90,6 +90,15 @@ class Forbids:
             known -= 1
         return len(tail) - known
 
+    def passes(self, texts: Sequence[str]) -> bool:
+        """Whether nothing occurs in any of these texts, found out in one go; False says nothing.
+
+        What occurs in one of them occurs in all of them with line breaks between: no rule of bounded length looks at
+        the ends of a text, and a line break is no part of a word.
+        """
+        joined = "\n".join(texts)
+        return self.hold_chars < WHOLE and joined.isascii() and next(self._ends(self._see(joined)), None) is None
+
     async def judge(self, text: str) -> Verdict:
         """See Check."""
         return self.judge_text(text)

@@ -119,6 +119,7 @@ class LogsJsonl(Hooks):
     def __init__(self, config: LogsJsonlConfig) -> None:
         self._config = config
         self.writer: LineWriter | None = None
+        self.inactive = frozenset() if config.content else frozenset({"admit"})
 
     @override
     @hookimpl
