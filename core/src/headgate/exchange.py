@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 _OPTIONS = (b"x-headgate-", b"x-portkey-")
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
 CacheStatus = Literal["", "HIT", "MISS", "REFRESH", "DISABLED"]
 
 
@@ -38,12 +39,14 @@ class Principal(Struct, frozen=True):
     organisation: str = ""
     scopes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = _NO_METADATA
     credential: Secret | None = None
     allow_config: bool = True
 
     def __post_init__(self) -> None:
-        force_setattr(self, "metadata", MappingProxyType(dict(self.metadata)))
+        given = self.metadata
+        if given is not _NO_METADATA:
+            force_setattr(self, "metadata", MappingProxyType(dict(given)) if given else _NO_METADATA)
 
     @property
     def tenant(self) -> str:

@@ -8,9 +8,11 @@ import re
 import shlex
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from hypothesis import given
@@ -129,29 +131,27 @@ async def test_wrong_keys_cannot_be_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Keys as they are after start, without the task that watches the file."""
-
-    async def start_and_stop() -> Keys:
-        keys = await started(inline(), tmp_path_factory.mktemp("state"))
-        await keys.stop()
-        return keys
-
-    return asyncio.run(start_and_stop())
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder for many runs."""
+    return tmp_path_factory.mktemp("state")
 
 
 CREDENTIALS = st.binary(max_size=200) | st.text(max_size=50).map(str.encode) | st.just(b"\xff" * 100_000)
 
 
 @given(credential=CREDENTIALS, header=st.sampled_from(["authorization", "x_api_key", "api_key", "x_headgate_api_key"]))
-def test_any_credential_is_refused_or_absent(ready: Keys, credential: bytes, header: str) -> None:
+def test_any_credential_is_refused_or_absent(folder: Path, credential: bytes, header: str) -> None:
     """Whatever bytes are presented, the answer is a 401 or no opinion, never another error and never a principal."""
-    for value in (credential, b"Bearer " + credential, b"bearer  hg-known" + credential + b"x"):
-        try:
-            answer = asyncio.run(ready.authenticate(exchange(**{header: value})))
-        except Unauthenticated:
-            continue
-        assert answer is None
+
+    async def present() -> None:
+        keys = await started(inline(), folder)
+        assert await accepts(keys, "hg-known")
+        for value in (credential, b"Bearer " + credential, b"bearer  hg-known" + credential + b"x"):
+            with suppress(Unauthenticated):
+                assert await keys.authenticate(exchange(**{header: value})) is None
+        await keys.stop()
+
+    asyncio.run(present())
 
 
 async def test_hook_start(tmp_path: Path) -> None:
@@ -159,7 +159,6 @@ async def test_hook_start(tmp_path: Path) -> None:
     ctx = context(tmp_path / "state")
     keys = Keys(KeysConfig())
     await keys.start(ctx)
-    await keys.stop()
     [text] = ctx.announcements
     [key] = set(re.findall(r"hg-[A-Za-z0-9_-]{43}", text))
     path = tmp_path / "state" / "keys.yaml"
@@ -171,6 +170,7 @@ async def test_hook_start(tmp_path: Path) -> None:
     line = next(line for line in text.splitlines() if "curl" in line)
     assert shlex.split(line)[:2] == ["curl", "http://127.0.0.1:8787/v1/chat/completions"]
     assert '{"model": "demo/echo"' in line
+    await keys.stop()
 
 
 async def test_without_the_demo_the_line_lists_models(tmp_path: Path) -> None:
@@ -243,6 +243,12 @@ async def accepts(keys: Keys, key: str) -> bool:
         return False
 
 
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read again when the test says so."""
+    monkeypatch.setattr("headgate_keys.POLL_S", 3600)
+
+
 async def test_changes_of_the_file_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The running plugin notices new and revoked keys by itself."""
     monkeypatch.setattr("headgate_keys.POLL_S", 0.01)
@@ -265,11 +271,11 @@ async def test_changes_of_the_file_are_taken_over(tmp_path: Path, monkeypatch: p
         (None, "gone"),
     ],
 )
+@pytest.mark.usefixtures("unwatched")
 async def test_a_broken_file_keeps_the_last_good_keys(tmp_path: Path, text: str | None, reason: str) -> None:
     """What cannot be used is logged once with its reason, without what stands in it, and changes nothing."""
     store(tmp_path, "a")
     keys = await started(KeysConfig(), tmp_path)
-    await keys.stop()
     path = tmp_path / "keys.yaml"
     if text is None:
         path.unlink()
@@ -281,18 +287,60 @@ async def test_a_broken_file_keeps_the_last_good_keys(tmp_path: Path, text: str 
     assert [reason in entry["reason"] for entry in logs] == [True]
     assert "hg-plain" not in str(logs)
     assert await accepts(keys, "hg-a")
+    await keys.stop()
 
 
+@pytest.mark.usefixtures("unwatched")
 async def test_a_repaired_file_counts_again(tmp_path: Path) -> None:
     """After a broken state the next good file is read."""
     store(tmp_path, "a")
     keys = await started(KeysConfig(), tmp_path)
-    await keys.stop()
     (tmp_path / "keys.yaml").write_text("]")
     keys.refresh()
     store(tmp_path, "b")
     keys.refresh()
     assert await accepts(keys, "hg-b")
+    await keys.stop()
+
+
+@pytest.mark.usefixtures("unwatched")
+async def test_a_large_file_is_replaced_whole(tmp_path: Path) -> None:
+    """While thousands of keys are read again, kept keys are let in all the time; then new ones count and old ones not."""
+    names = [str(at) for at in range(5000)]
+    store(tmp_path, "kept", "old", *names)
+    keys = await started(KeysConfig(), tmp_path)
+    store(tmp_path, "kept", "new", *names)
+    reading = asyncio.create_task(asyncio.to_thread(keys.refresh))
+    while not reading.done():
+        assert await accepts(keys, "hg-kept")
+        assert await accepts(keys, "hg-old") or await accepts(keys, "hg-new")
+        assert not (await accepts(keys, "hg-new") and await accepts(keys, "hg-old"))
+        await asyncio.sleep(0)
+    assert [await accepts(keys, f"hg-{name}") for name in ("kept", "new", "old")] == [True, True, False]
+    await keys.stop()
+
+
+@pytest.mark.usefixtures("unwatched")
+@pytest.mark.parametrize("change", [{"disabled": True}, {"expires": "2001-01-01"}])
+async def test_a_changed_key_counts_as_it_is_now(tmp_path: Path, change: dict[str, Any]) -> None:
+    """A key that is switched off or ended in the file is refused after the next reading, and let in again later."""
+    kept = Key(name="a", digest=digest_of(GatewaySecret(tmp_path), "hg-a"))
+    seen: list[bool] = []
+    keyfile.replace(tmp_path / "keys.yaml", KeyFile(keys=[kept]))
+    keys = await started(KeysConfig(), tmp_path)
+    for key in (msgspec.structs.replace(kept, **change), kept):
+        keyfile.replace(tmp_path / "keys.yaml", KeyFile(keys=[key]))
+        keys.refresh()
+        seen.append(await accepts(keys, "hg-a"))
+    assert seen == [False, True]
+    await keys.stop()
+
+
+async def test_a_stopped_plugin_holds_no_keys(tmp_path: Path) -> None:
+    """What has ended lets nobody in."""
+    keys = await started(inline(), tmp_path)
+    await keys.stop()
+    assert not await accepts(keys, "hg-known")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hmac
 import shlex
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import structlog
@@ -31,6 +33,7 @@ from headgate.builtin import gateway_key
 from headgate_keys import keyfile
 from headgate_keys.commands import KeysCommand, add_arguments
 from headgate_keys.keyfile import Key, KeyFile, KeyFileError, check_secret, digest_of, new_key, secret_id
+from headgate_keys.table import Table, build, free
 
 POLL_S = 1.0
 FIRST = "first"
@@ -56,15 +59,6 @@ class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
     keys: list[KeyConfig] = []
 
 
-class Known(Struct, frozen=True):
-    """A key ready to be compared. `expires` is Unix seconds."""
-
-    digest: str
-    principal: Principal
-    expires: float
-    disabled: bool
-
-
 class Keys(Hooks):
     """Authenticates gateway keys. Without any key it makes a first one and announces it once."""
 
@@ -74,9 +68,10 @@ class Keys(Hooks):
         self._config = config
         self._path = Path(config.file)
         self._secret: GatewaySecret
-        self._known: Mapping[str, Known] = {}
+        self._known = Table()
         self._stamp: tuple[int, int, int] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._reading = threading.Lock()
 
     @override
     @hookimpl
@@ -95,6 +90,7 @@ class Keys(Hooks):
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
+            await asyncio.to_thread(self._forget)
 
     @override
     @hookimpl
@@ -103,12 +99,12 @@ class Keys(Hooks):
         if presented is None:
             return None
         digest = digest_of(self._secret, presented)
-        known = self._known.get(digest)
+        known = self._known.find(digest)
         if known is None or not hmac.compare_digest(known.digest, digest) or known.disabled:
             raise Unauthenticated("the API key is not known; send a key of this gateway as `Authorization: Bearer KEY`")
-        if known.expires <= time.time():
+        if known.expires is not None and known.expires_at() <= time.time():
             raise Unauthenticated("the API key has expired; ask for a new one")
-        return known.principal
+        return _principal(known)
 
     @override
     @hookimpl
@@ -151,39 +147,39 @@ class Keys(Hooks):
 
     def refresh(self) -> None:
         """Read the file again if it has changed. What is broken is logged, and the last good keys stay."""
-        now = keyfile.stamp(self._path)
-        if now == self._stamp:
-            return
-        self._stamp = now
-        try:
-            if now is None:
-                raise KeyFileError("it is gone")
-            self._known = self._load()
-        except Exception as error:
-            reason = str(error) if isinstance(error, KeyFileError) else type(error).__name__
-            log.error("the keys file cannot be used, the last good keys stay", file=str(self._path), reason=reason)
-        else:
-            log.info("keys read again", file=str(self._path), keys=len(self._known))
+        with self._reading:
+            now = keyfile.stamp(self._path)
+            if now == self._stamp:
+                return
+            self._stamp = now
+            try:
+                if now is None:
+                    raise KeyFileError("it is gone")
+                known = self._load()
+            except Exception as error:
+                reason = str(error) if isinstance(error, KeyFileError) else type(error).__name__
+                log.error("the keys file cannot be used, the last good keys stay", file=str(self._path), reason=reason)
+                return
+            self._use(known)
+            log.info("keys read again", file=str(self._path), keys=len(known))
 
-    def _load(self) -> Mapping[str, Known]:
-        stored = keyfile.read_or_empty(self._path)
-        check_secret(stored, self._secret)
-        inline = [_digested(key, self._secret) for key in self._config.keys]
-        return index([*inline, *stored.keys])
+    def _load(self) -> Table:
+        def take(made_with: str, pieces: Iterable[Sequence[Key]]) -> Table:
+            check_secret(made_with, self._secret)
+            inline = [_digested(key, self._secret) for key in self._config.keys]
+            return build(chain([inline], pieces), self._known)
 
+        return keyfile.take_from(self._path, take)
 
-def index(keys: Iterable[Key]) -> Mapping[str, Known]:
-    """Keys by digest. Raises KeyFileError when a name or a key stands twice."""
-    known: dict[str, Known] = {}
-    names: set[str] = set()
-    for key in keys:
-        if key.name in names:
-            raise KeyFileError(f"there are two keys of the name `{key.name}`")
-        names.add(key.name)
-        if key.digest in known:
-            raise KeyFileError(f"`{key.name}` and `{known[key.digest].principal.key}` are the same key")
-        known[key.digest] = Known(key.digest, _principal(key), key.expires_at(), key.disabled)
-    return known
+    def _use(self, known: Table) -> None:
+        """Let requests see these keys from now on, and free the ones before slowly."""
+        rest = self._known.parts()
+        self._known = known
+        free(rest)
+
+    def _forget(self) -> None:
+        with self._reading:
+            self._use(Table())
 
 
 def _principal(key: Key) -> Principal:

@@ -32,7 +32,7 @@ class KeysCommand:
             secret = GatewaySecret(state_dir)
             with keyfile.locked(path):
                 stored = keyfile.read_or_empty(path)
-                check_secret(stored, secret)
+                check_secret(stored.secret_id, secret)
                 if arguments.action == "create":
                     self._create(path, stored, secret, arguments)
                 else:
@@ -54,7 +54,7 @@ class KeysCommand:
             user=arguments.user,
             workspace=arguments.workspace,
             organisation=arguments.organisation,
-            models=[model.strip() for model in models.split(",") if model.strip()],
+            models=tuple(model.strip() for model in models.split(",") if model.strip()),
             expires=arguments.expires,
         )
         if key.expires_at() <= time.time():
