@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -371,3 +372,28 @@ def test_words_are_no_booleans(word: str) -> None:
     """`on:` is a key of guardrail settings and `no` a country: only true and false are booleans, as in YAML 1.2."""
     assert document(f"{word}: {word}").value == {word: word}
     assert document("a: true\nb: False").value == {"a": True, "b": False}
+
+
+def test_the_fields_of_a_kind_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many values of the kind a file has: thousands of deployments are of one."""
+    asked: list[Any] = []
+    fields = msgspec.structs.fields
+
+    def counted(kind: type[Struct]) -> Any:
+        asked.append(kind)
+        return fields(kind)
+
+    monkeypatch.setattr(msgspec.structs, "fields", counted)
+    assert len(decoded("{inner: {name: a}, many: {a: {name: a}, b: {name: b}, c: {name: c}}}").many) == 3
+    assert sorted(kind.__name__ for kind in asked) == ["Inner", "Outer"]
+
+
+def test_a_document_may_forget() -> None:
+    """What was decoded stays as it was; places are no longer known."""
+    held = document("many:\n  a: {name: a}\neither: {x: {y: 1}}\n")
+    many = held.decode(held.value["many"], dict[str, Inner], ("many",))
+    either = held.decode(held.value["either"], dict[str, Any], ("either",))
+    assert held.place(("many", "a")) == "f.yaml:2:3"
+    held.forget()
+    assert (many, either) == ({"a": Inner("a")}, {"x": {"y": 1}})
+    assert (held.value, held.place(("many", "a"))) == ({}, "f.yaml:1:1")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -448,6 +451,61 @@ async def test_reloads_do_not_overlap(source: Source, start: Callable[[str], Any
     assert await asyncio.gather(*(gateway.reload() for _ in range(5))) == [True] * 5
     assert gateway.generation.number == 6
     assert LIVES == ["start a"]
+
+
+async def test_a_reload_lets_exchanges_take_turns(
+    source: Source, start: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the deployments and models of a large file, so that nobody waits for all of them."""
+    gateway = await start(BASE)
+    turns = 0
+    made: list[int] = []
+    make = Local.__init__
+
+    def noted(self: Local, *arguments: Any) -> None:
+        made.append(turns)
+        make(self, *arguments)
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Local, "__init__", noted)
+    monkeypatch.setattr("headgate.gateway.HOLD_S", 0)
+    turning = asyncio.create_task(turn())
+    many = ", ".join(f"d{at}: {{provider: local}}" for at in range(50))
+    source.text = f"plugins: [lively: {{name: a}}]\nproviders: {{{many}}}\n"
+    assert await gateway.reload() is True
+    turning.cancel()
+    assert len(made) == 50
+    assert all(later > earlier for earlier, later in pairwise(made))
+
+
+async def test_what_was_replaced_is_freed_without_the_collector(source: Source, start: Callable[[str], Any]) -> None:
+    """Nothing of an old generation holds itself: what a reload has made is never walked by the collector again."""
+    gateway = await start(BASE)
+    source.text = BASE + "limits: {in_flight: 7}\n"
+    await gateway.reload()
+    gc.disable()
+    try:
+        old = [weakref.ref(gateway.plan.deployments), weakref.ref(gateway.generation.loaded.document)]
+        source.text = BASE.replace("{provider: local}", "{provider: local, models: [y]}")
+        assert await gateway.reload() is True
+        assert gc.isenabled() is False
+        await eventually(lambda: [ref() for ref in old] == [None, None], "the old generation was freed")
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("text", [BASE, "a: [", BASE.replace("one/x", "two/x")])
+async def test_the_collector_runs_after_a_reload(source: Source, start: Callable[[str], Any], text: str) -> None:
+    """Whether the reload was good or not."""
+    gateway = await start(BASE)
+    source.text = text
+    await gateway.reload()
+    assert gc.isenabled()
 
 
 # exchanges across reloads

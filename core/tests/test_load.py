@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from importlib.resources import files
@@ -190,6 +192,20 @@ def test_a_provider_may_come_from_a_plugin() -> None:
 def test_the_digest_tells_files_apart() -> None:
     """The same text has the same digest."""
     assert load("state: a").digest == load("state: a").digest != load("state: b").digest
+
+
+@pytest.mark.parametrize("text", ["state: a", "stat: a", "a: ["])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_left_as_it_was(text: str, enabled: bool) -> None:
+    """It waits while a file is loaded, and runs again when it ran before, whether the file is good or not."""
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with contextlib.suppress(StartupError):
+            load(text)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_a_file_is_loaded_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

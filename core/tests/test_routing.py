@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headgate.errors import StartupError
 from headgate.exchange import Retry, Target
 from headgate.routing import decode_target, leaf_of
-from headgate.routing.decode import MAX_NODES
+from headgate.routing.decode import MAX_HINTS, MAX_NODES
 
 DEPLOYMENTS = {"openai": 1, "groq": 1, "anthropic": 1}
 STRATEGIES = {"single": 1, "fallback": 1, "loadbalance": 1}
@@ -245,3 +245,11 @@ def test_a_portkey_config_is_taken_as_it_is() -> None:
         ("openai", "", 0.7),
         ("groq", "llama-3.3-70b", 0.3),
     ]
+
+
+def test_only_the_first_problems_have_hints() -> None:
+    """A config of many unknown names is refused with all of them, but few are searched among the known ones."""
+    found = problems({"strategy": {"mode": "fallback"}, "targets": ["opanai"] * 50})
+    assert len(found) == 50
+    assert [problem for problem in found if "did you mean `openai`" in problem] == found[:MAX_HINTS]
+    assert all("`providers:` has `anthropic`, `groq`, `openai`" in problem for problem in found)

@@ -49,7 +49,7 @@ def measure(names: list[str], *, quick: bool, pin: bool = True) -> Scale:
         sections += found
         print("\n\n".join(map(render, found)))
         print(f"({name}: {time.monotonic() - started:.0f} s)\n", flush=True)
-    return Scale(Machine.from_here(pinned=pinned), sections)
+    return Scale.of(Machine.from_here(pinned=pinned), sections)
 
 
 def write(found: Scale, path: Path) -> None:
@@ -59,7 +59,7 @@ def write(found: Scale, path: Path) -> None:
         before = msgspec.json.decode(path.read_bytes(), type=Scale)
         if before.machine == found.machine:
             sections = {section.name: section for section in before.sections} | sections
-    whole = Scale(found.machine, list(sections.values()))
+    whole = Scale.of(found.machine, list(sections.values()))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1))
 

@@ -11,15 +11,18 @@ import psutil
 
 FLAT = 1.10
 LINEAR = 1.30
+_GROWTH = 0.1
+"""A step that adds less than this share is noise, and nothing to hold the next one against."""
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One table; `note` says what is expected and what was seen."""
+    """One table; `note` says what is expected and what was seen, `figures` are numbers that marks are held against."""
 
     name: str
     note: str
     columns: list[str]
     rows: list[list[str]]
+    figures: dict[str, float] = {}
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
@@ -50,6 +53,13 @@ class Scale(msgspec.Struct, frozen=True):
 
     machine: Machine
     sections: list[Section]
+    figures: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, machine: Machine, sections: Sequence[Section]) -> "Scale":
+        """A run with the figures of all its sections."""
+        figures = {name: value for section in sections for name, value in section.figures.items()}
+        return cls(machine, list(sections), figures)
 
 
 def render(section: Section) -> str:
@@ -84,7 +94,7 @@ def judge_linear(what: str, points: Sequence[tuple[float, float]], limit: float 
     (first, cost), (before, cost_before), (last, cost_last) = points[0], points[-2], points[-1]
     early = (cost_before - cost) / (before - first)
     late = (cost_last - cost_before) / (last - before)
-    if early <= 0:
+    if cost_before - cost < _GROWTH * cost:
         return f"{what}: expected linear, too little growth to judge"
     seen = late / early
     words = "linear or less" if seen <= limit else "MORE THAN LINEAR"

@@ -103,7 +103,8 @@ def _held_section(gateway: Server, direct: Server, hold_s: float) -> Section:
         "every chunk arrived, in order; `machine` is the longest stall of a bystander on the same core",
     ]
     columns = ["streams", "CPU share", "KB per stream", *_TRANSIT, "machine ms", "collections", "longest ms"]
-    return Section("Streams held on one worker: a chunk a second each", "; ".join(notes), columns, rows)
+    figures = {"streams.longest_stall_ms": found[-1].result.transit.max}
+    return Section("Streams held on one worker: a chunk a second each", "; ".join(notes), columns, rows, figures)
 
 
 def _held_row(held: Held, name: str, idle_mb: float | None) -> list[str]:

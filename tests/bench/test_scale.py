@@ -100,8 +100,16 @@ def test_written_form_is_what_the_page_reads(tmp_path: Path) -> None:
     path = tmp_path / "scale.json"
     write(Scale(machine(), [HELLO]), path)
     written = json.loads(path.read_bytes())
-    assert set(written) == {"machine", "sections"}
-    assert set(written["sections"][0]) == {"name", "note", "columns", "rows"}
+    assert set(written) == {"machine", "sections", "figures"}
+    assert set(written["sections"][0]) == {"name", "note", "columns", "rows", "figures"}
+
+
+def test_figures_of_all_sections_are_told(tmp_path: Path) -> None:
+    """What marks are held against stands beside the sections, also from those that an earlier run made."""
+    path = tmp_path / "scale.json"
+    write(Scale(machine(), [msgspec.structs.replace(HELLO, figures={"a": 1.5})]), path)
+    write(Scale(machine(), [msgspec.structs.replace(HELLO, name="Other", figures={"b": 2.0})]), path)
+    assert json.loads(path.read_bytes())["figures"] == {"a": 1.5, "b": 2.0}
 
 
 def test_every_section_of_the_task_is_there() -> None:

@@ -79,6 +79,7 @@ class Gateway:
         loaded = loaded or self._load()
         self.context = Context(self._upstream, loaded.state_dir, self._url)
         plan = compose(loaded, self.context)
+        loaded.document.forget()
         await _start(plan.plugins, self.context)
         self.generation = _generation(loaded, plan, 1)
         self._alive.append(self.generation)

@@ -53,10 +53,10 @@ class Supervisor:
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+            signal.signal(number, lambda got, _: self._forward(got, stop=True))
         signal.signal(signal.SIGHUP, lambda got, _: self._forward(got, stop=False))
         for at in range(self._workers):
-            self._processes.append(self._spawn(at, quiet=at > 0))
+            self._spawn(at, quiet=at > 0)
         code = 0
         while not self._stop.is_set():
             wait([process.sentinel for process in self._processes], WATCH_S)
@@ -64,18 +64,19 @@ class Supervisor:
             if not self._stop.is_set() and not self._respawn():
                 code = 1
                 self._forward(signal.SIGTERM, stop=True)
-        self._forward(signal.SIGTERM, stop=True)  # for one that was being started when it came
         for process in self._processes:
             process.join()
         return code
 
-    def _spawn(self, at: int, *, quiet: bool) -> BaseProcess:
+    def _spawn(self, at: int, *, quiet: bool) -> None:
         sock = self._sockets[at % len(self._sockets)]
         process = self._context.Process(
             target=serve_worker, args=(self._path, Path.cwd(), sock, self._url, self._good, quiet), daemon=False
         )
         process.start()
-        return process
+        self._processes[at : at + 1] = [process]
+        if self._stop.is_set():
+            process.terminate()  # it was not there yet when the others were told
 
     def _remember(self) -> None:
         """Keep the text of the last configuration without problems, for workers that must start while the file has some."""
@@ -105,12 +106,8 @@ class Supervisor:
             if len(self._crashes) == MAX_CRASHES and now - self._crashes[0] < CRASH_WINDOW_S:
                 sys.stderr.write("headgate: workers keep ending, giving up\n")
                 return False
-            self._processes[at] = self._spawn(at, quiet=True)
+            self._spawn(at, quiet=True)
         return True
-
-    def _end(self, number: int, _: object) -> None:
-        """Drain. Ctrl-C reaches the workers too: passed on as itself, it would be their second one, which cuts replies."""
-        self._forward(number if self._stop.is_set() else signal.SIGTERM, stop=True)
 
     def _forward(self, number: int, *, stop: bool) -> None:
         for process in self._processes:
@@ -152,6 +149,7 @@ def serve_worker(
     quiet: bool,  # noqa: FBT001
 ) -> None:
     """One worker process; it exits with the code of its server. `good` is the text of the last good configuration."""
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, which passes it on: a second one would cut running replies
 
     def last_good() -> Loaded:
         return load_text(good, str(path), folder if path is None else path.resolve().parent, path=path)
