@@ -340,3 +340,47 @@ async def test_every_address_dead_is_a_timeout(upstream: Upstream, monkeypatch: 
         assert isinstance(error, ProviderTimeout)
         assert error.message == f"no connection to `{NAME}` within 0.4 s"
         assert loop.time() - began < 0.7
+
+
+# addresses in place of names
+
+
+@pytest.mark.parametrize("port", ["{port}", "80"])
+async def test_the_host_header_names_an_address(upstream: Upstream, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    """An IPv6 address stands in brackets, with the port unless it is the scheme's own (RFC 9110 section 7.2)."""
+    async with serving(host="::1") as server:
+        if port == "80":
+            connect = asyncio.get_running_loop().sock_connect
+
+            async def elsewhere(sock: socket.socket, _: Any) -> None:
+                await connect(sock, ("::1", server.port, 0, 0))
+
+            watch_connecting(monkeypatch, elsewhere)
+        url = f"http://[::1]:{port.format(port=server.port)}/"
+        assert await fetched(upstream, UpstreamRequest("GET", url, private_hosts=frozenset({"::1"}))) == b"ok"
+        shown = b"[::1]" if port == "80" else b"[::1]:%d" % server.port
+        assert server.connections[0].header(b"host") == shown
+
+
+@h1_only
+async def test_an_address_with_a_zone(upstream: Upstream) -> None:
+    """The zone says which interface is meant (RFC 6874) and is not sent; one that does not exist is a failure."""
+    async with serving(host="::1") as server:
+        for zone, is_there in (("lo", True), ("1", True), ("nowhere0", False)):
+            host = f"::1%25{zone}"
+            request = UpstreamRequest("GET", f"http://[{host}]:{server.port}/", private_hosts=frozenset({host}))
+            if is_there:
+                assert await fetched(upstream, request) == b"ok"
+            else:
+                assert "could not be reached" in (await refused(upstream, request)).message
+        assert {connection.header(b"host") for connection in server.connections} == {b"[::1]:%d" % server.port}
+
+
+@h1_only
+async def test_a_name_in_other_letters(server: Server, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with letters beyond ASCII is sent as DNS writes it (RFC 5890); aiohttp sends its UTF-8."""
+    resolve_to(monkeypatch, HOST)
+    name = "b\u00fccher.internal"
+    request = UpstreamRequest("GET", f"http://{name}:{server.port}/", private_hosts=frozenset({name}))
+    assert await fetched(upstream, request) == b"ok"
+    assert server.connections[0].header(b"host") == b"xn--bcher-kva.internal:%d" % server.port

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -10,7 +12,6 @@ import pytest
 from core.tests import engines
 from core.tests.engines import (
     HOST,
-    OK,
     Authority,
     Connection,
     Server,
@@ -73,7 +74,7 @@ async def test_a_server_says_how_long_it_keeps(
 async def test_the_last_second_is_not_used(server: Server, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection kept for two seconds is used for one: a request in the last could cross the server's end."""
     server.answer = saying(b"keep-alive: timeout=2")
-    for expected, wait_s in ((1, 0.5), (1, 1.1), (2, 0.0)):
+    for expected, wait_s in ((1, 0.1), (1, 1.02), (2, 0.0)):
         assert await fetched(upstream, server.request()) == b"ok"
         assert len(server.connections) == expected
         await asyncio.sleep(wait_s)
@@ -138,13 +139,17 @@ async def test_an_end_behind_unread_data_waits(
     async def answer(connection: Connection) -> None:
         head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + framing.replace(b"150000", b"%d" % size)
         await connection.send(head + b"\r\n" + body[:35_000])
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.03)
         await connection.send(body[35_000:])
-        connection.writer.close()
+        sock = connection.writer.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(sock.fileno())) as below:
+            connection.writer.close()  # says close_notify
+            await asyncio.sleep(0.03)
+            below.shutdown(socket.SHUT_WR)  # and does not wait for ours
 
     secure.answer = answer
     response = await upstream.send(secure.named(tls=Tls(ca_file=authority.file)))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.1)
     assert await response.read() == body
 
 

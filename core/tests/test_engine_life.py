@@ -27,7 +27,7 @@ from core.tests.engines import (
 
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.testing import eventually
-from headgate.upstream import Tls, Upstream, UpstreamRequest
+from headgate.upstream import Tls, Upstream, UpstreamRequest, origin_of
 
 server = engines.server
 engine = engines.engine
@@ -113,6 +113,8 @@ async def test_closing_ends_the_calls_that_connect(
         await reached.wait()
         await asyncio.sleep(0.02)
         await upstream.close()
+        if where == "made":
+            going_on.set()
         async with asyncio.timeout(1):
             for error in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(error, ProviderError)
@@ -148,6 +150,9 @@ async def test_long_addresses_are_not_remembered(server: Server, upstream: Upstr
     """What a caller puts into a query is not kept after the call: addresses past 1 KiB are made each time."""
     for number in range(20):
         assert await fetched(upstream, server.request(f"/{number}?q=" + "x" * 50_000)) == b"ok"
+    before = origin_of.cache_info().currsize
+    await fetched(upstream, server.request("/?q=" + "y" * 50_000))
+    assert origin_of.cache_info().currsize == before
     kept: Any = upstream
     assert sum(len(route.start) for route in kept._routes.values()) < 10_000
     assert len(server.connections) == 1

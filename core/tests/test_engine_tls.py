@@ -380,3 +380,18 @@ async def test_closing_the_engine_closes_idle_tls(engine: Engine, server: Server
     async with asyncio.timeout(1):
         await upstream.close()
     await eventually(lambda: server.open == 0, "the connection was closed")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_an_address_is_no_server_name(
+    authority: Authority, upstream: Upstream, trusted: Tls, address: str
+) -> None:
+    """A literal address is verified against the certificate, but never sent as the name (RFC 6066 section 3)."""
+    seen: list[str | None] = []
+    context = authority.server(address)
+    context.sni_callback = lambda _, name, __: seen.append(name)
+    async with serving(context, host=address) as server:
+        url = f"https://{f'[{address}]' if ':' in address else address}:{server.port}/"
+        request = UpstreamRequest("POST", url, private_hosts=frozenset({address}), tls=trusted)
+        assert await fetched(upstream, request) == b"ok"
+    assert seen == [None]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gzip
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
+from core.tests import engines
+from core.tests.engines import Server
 from typing_extensions import override
 
 from headgate.errors import ProviderFailed, ProviderTimeout
-from headgate.testing import MockUpstream, Recorded
+from headgate.testing import MockUpstream, Recorded, eventually
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
-from headgate.upstream.aiohttp_engine import AiohttpUpstream
 from headgate.upstream.httpx import UpstreamTransport
 from headgate.upstream.interface import RawHeaders
+from headgate.upstream.rules import vet_literal
+
+server = engines.server
+engine = engines.engine
+loop_factory = engines.loop_factory
+upstream = engines.upstream
 
 
 class Response(UpstreamResponse):
@@ -133,16 +141,87 @@ async def test_a_reply_nobody_reads_is_closed() -> None:
     assert response.closed
 
 
-async def test_the_real_engine_keeps_its_rules(mock_upstream: MockUpstream) -> None:
+async def test_the_real_engine_keeps_its_rules(mock_upstream: MockUpstream, upstream: Upstream) -> None:
     """Through `ctx.http` too, loopback is denied: plugins cannot be led inside."""
     mock_upstream.answer("*", Recorded.from_json({"ok": True}))
-    upstream = AiohttpUpstream()
     async with client(upstream) as http:
         for url in (mock_upstream.url, mock_upstream.url.replace("127.0.0.1", "localhost")):
             with pytest.raises(httpx2.ConnectError, match="may not be reached"):
                 await http.get(url)
-    await upstream.close()
     assert mock_upstream.requests == []
+
+
+@pytest.fixture
+def reachable(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on loopback that stands for one outside."""
+
+    def denied_reason(host: str, **_: object) -> str:
+        return ""
+
+    monkeypatch.setattr("headgate.upstream.rules.denied_reason", denied_reason)
+    vet_literal.cache_clear()
+    yield server
+    vet_literal.cache_clear()
+
+
+async def test_replies_come_through_a_real_engine(reachable: Server, upstream: Upstream) -> None:
+    """Whole and streamed bodies, errors and replies without a body; the connection is kept."""
+    pieces = (
+        b"HTTP/1.1 200 OK\r\nx-a: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"3\r\none\r\n",
+        b"3\r\ntwo\r\n0\r\n\r\n",
+    )
+    async with client(upstream) as http:
+        reachable.answer = engines.answering(*pieces)
+        reply = await http.post(reachable.url + "/a?b=c", json={"x": 1})
+        assert (reply.status_code, reply.content, reply.headers["x-a"]) == (200, b"onetwo", "1")
+        async with http.stream("GET", reachable.url) as streamed:
+            assert b"".join([piece async for piece in streamed.aiter_bytes()]) == b"onetwo"
+        zipped = gzip.compress(b"plain")
+        head = b"HTTP/1.1 404 No\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(zipped)
+        reachable.answer = engines.answering(head + zipped)
+        reply = await http.get(reachable.url)
+        assert (reply.status_code, reply.text) == (404, "plain")
+        reachable.answer = engines.answering(b"HTTP/1.1 204 No\r\n\r\n")
+        assert (await http.delete(reachable.url)).content == b""
+        assert len(reachable.connections) == 1
+        reachable.answer = engines.answering(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
+        assert (await http.head(reachable.url)).headers["content-length"] == "9"
+
+
+async def test_failures_come_through_a_real_engine(reachable: Server, upstream: Upstream) -> None:
+    """No answer, a silent body, a cut body and a redirect are httpx errors, and leave no connection."""
+    half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"
+    expected = [
+        (engines.hanging(), httpx2.ReadTimeout),
+        (engines.hanging(half), httpx2.ReadTimeout),
+        (engines.ending(half), httpx2.ReadError),
+        (engines.ending(), httpx2.ConnectError),
+        (engines.ending(b"HTTP/1.1 302 Go\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"), httpx2.ConnectError),
+    ]
+    async with client(upstream) as http:
+        for answer, error in expected:
+            reachable.answer = answer
+            with pytest.raises(error):
+                await http.get(reachable.url, timeout=0.1)
+            await eventually(lambda: reachable.open == 0, "the connection was closed")
+
+
+async def test_a_stream_left_early_closes_the_connection(reachable: Server, upstream: Upstream) -> None:
+    """Leaving `stream` in the middle, or being cancelled there, gives the engine's connection up."""
+    reachable.answer = engines.hanging(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+    async with client(upstream) as http:
+        async with http.stream("GET", reachable.url) as reply:
+            async for _ in reply.aiter_bytes():
+                break
+        await eventually(lambda: reachable.open == 0, "the connection was closed")
+        task = asyncio.create_task(http.get(reachable.url))
+        await eventually(lambda: reachable.requests == 2, "the call is under way")
+        await engines.turns()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await eventually(lambda: reachable.open == 0, "the connection was closed")
 
 
 async def test_cancelling_closes_the_reply() -> None:

@@ -8,6 +8,8 @@ pool only when the exchange ended in a way that leaves no doubt where the next r
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import select
 import ssl
 from typing import Any, cast
@@ -23,12 +25,15 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_INTERIM = 16
 PIECE_BYTES = 256 * 1024
 """How much of a request body is handed over at once."""
+_KEEP_ALIVE = re.compile(rb'\b(timeout|max)[ \t]*=[ \t]*"?([0-9]{1,9})(?![0-9])')
 _NO_BODY = frozenset({204, 304})
 _NO_SUCCESS = 300
 
 
 class Connection(asyncio.Protocol):
-    """One connection. `idle_since` is in the loop's time while it waits in a pool; `served` counts finished exchanges."""
+    """One connection. `served` counts finished exchanges; while it waits in a pool, `idle_until` says until when it is good,
+    in the loop's time. `keep_s` and `max_served` are what its server has said of that.
+    """
 
     __slots__ = (
         "_chunked",
@@ -43,9 +48,11 @@ class Connection(asyncio.Protocol):
         "_reply",
         "_room",
         "_state",
-        "idle_since",
+        "idle_until",
         "is_dead",
+        "keep_s",
         "key",
+        "max_served",
         "owner",
         "served",
         "transport",
@@ -55,9 +62,11 @@ class Connection(asyncio.Protocol):
         self.owner = owner
         self.key = key
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self.idle_since = 0.0
+        self.idle_until = 0.0
+        self.keep_s = math.inf
         self.served = 0
-        self.is_dead = False
+        self.max_served = math.inf
+        self.is_dead = True  # until it is made
         self._parser: Any = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self._reply: H1Response | None = None
@@ -73,9 +82,13 @@ class Connection(asyncio.Protocol):
 
     # the life of an exchange
 
-    def is_usable(self) -> bool:
+    def is_open(self) -> bool:
+        """Whether the connection was made and has not ended, as far as the loop has looked."""
+        return not self.is_dead and not self.transport.is_closing()
+
+    def is_usable(self, now: float) -> bool:
         """Whether an idle connection is open with nothing to read: neither the end nor bytes nobody asked for."""
-        return not self.is_dead and not self.transport.is_closing() and not self._poll.poll(0)
+        return self.idle_until > now and not self.is_dead and not self.transport.is_closing() and not self._poll.poll(0)
 
     def begin(self, reply: H1Response, head: bytes, body: bytes) -> None:
         """Write a request and take replies for `reply` from now on. A large body is left to `send_body`."""
@@ -96,7 +109,7 @@ class Connection(asyncio.Protocol):
         for at in range(0, len(body), PIECE_BYTES):
             while self._room is not None:
                 await self._room
-            if self._reply is not reply or self.is_dead or reply.status >= _NO_SUCCESS:
+            if self._reply is not reply or not self.is_open() or reply.status >= _NO_SUCCESS:
                 return
             self.transport.write(view[at : at + PIECE_BYTES])
         reply.must_close = False
@@ -111,6 +124,10 @@ class Connection(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.is_dead = False
+        if transport.get_extra_info("ssl_object") is not None:
+            # While reading is paused the end must wait in the socket: uvloop drops what TLS holds when it sees the end.
+            cast("Any", transport).set_read_buffer_limits(high=1)
         sock = transport.get_extra_info("socket")
         self._poll.register(sock.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
 
@@ -176,7 +193,6 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._reply is None:
             raise ValueError("it sent more than one answer")
-        self._headers = []
         self._chunked = False
         self._length = None
         self._state = "head"
@@ -196,6 +212,8 @@ class Connection(asyncio.Protocol):
             if self._length is not None:
                 raise ValueError("its answer is not valid HTTP")
             self._length = value
+        elif name == b"keep-alive":
+            self._keep_alive(value)
         self._headers.append((name, value))
         if len(self._headers) > MAX_HEADERS:
             raise ValueError("its answer has too many headers")
@@ -226,6 +244,7 @@ class Connection(asyncio.Protocol):
             if self._interim > MAX_INTERIM:
                 raise ValueError("it sent too many interim answers")
             self._state = "waiting"
+            self._headers = []
             return
         reply = self._reply
         if reply is not None and self._state == "body":
@@ -246,12 +265,27 @@ class Connection(asyncio.Protocol):
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
+    def _keep_alive(self, value: bytes) -> None:
+        """Take `timeout` and `max` from a `keep-alive` header; in its last second the server may be closing already."""
+        for name, number in _KEEP_ALIVE.findall(value.lower()):
+            if name == b"max":
+                self.max_served = int(number)
+            else:
+                self.keep_s = int(number) - 1.0
+
     def _complete(self, reply: H1Response, *, keep: bool) -> None:
         self._state = "done"
         self._reply = None
+        self._headers = []
         self.served += 1
         reply.complete()
-        if keep and not reply.must_close and not self.is_dead and not self.transport.get_write_buffer_size():
+        if (
+            keep
+            and not reply.must_close
+            and not self.is_dead
+            and self.served < self.max_served
+            and not self.transport.get_write_buffer_size()
+        ):
             self.resume_reading()
             self.owner.release(self)  # bytes behind this reply, in the same read, take it out of the pool again
         else:

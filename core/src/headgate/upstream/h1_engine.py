@@ -19,11 +19,13 @@ from headgate.upstream.h1_request import Route, encode_head
 from headgate.upstream.h1_response import H1Response, Unsent
 from headgate.upstream.interface import Timeouts, UpstreamRequest, UpstreamResponse
 from headgate.upstream.names import Names
-from headgate.upstream.rules import IDLE_S, DeniedError, check_status, ssl_context, vet_literal, words_of
+from headgate.upstream.rules import IDLE_S, MAX_URL, DeniedError, check_status, ssl_context, vet_literal, words_of
 
 MAX_IDLE = 1024
 MAX_ROUTES = 4096
 _SWEEP_S = 5.0
+_TICK_S = 0.001
+"""How early a loop's timer may ring."""
 _ATTEMPT_DELAY_S = 0.25
 """How long one address may take before the next is tried beside it, RFC 8305 section 5."""
 _eyeballs = cast("Any", aiohappyeyeballs)  # its types are unfinished
@@ -43,6 +45,7 @@ class H1Upstream:
         self._routes: dict[object, Route] = {}
         self._idle: dict[object, dict[Connection, None]] = {}
         self._open: set[Connection] = set()
+        self._dials: set[asyncio.Timeout] = set()
         self._watched: set[H1Response] = set()
         self._wake_at = math.inf
         self._alarm: asyncio.TimerHandle | None = None
@@ -56,7 +59,7 @@ class H1Upstream:
         head = encode_head(route, request)
         began = self.loop.time()
         while True:
-            connection = self._take(route) or await self._dial(route, request.timeouts, began)
+            connection = self._take(route, began) or await self._dial(route, request.timeouts, began)
             reply = H1Response(self, route.host, request.timeouts, began, request.method)
             try:
                 await reply.head(connection, head, request.body)
@@ -74,6 +77,9 @@ class H1Upstream:
     async def close(self) -> None:
         """Close every connection."""
         self._is_closed = True
+        for dial in self._dials:
+            if not dial.expired():
+                dial.reschedule(self.loop.time())
         for reply in list(self._watched):
             reply.lose(ProviderFailed("the gateway is shutting down", code="upstream_cut"))
         for connection in list(self._open):
@@ -91,15 +97,16 @@ class H1Upstream:
         vet_literal(route.host, request.private_hosts)
         if len(self._routes) >= MAX_ROUTES:
             self._routes.clear()  # passed-through paths are the callers' choice; one that comes again is made again
-        self._routes[key] = route
+        if len(request.url) <= MAX_URL:
+            self._routes[key] = route
         return route
 
-    def _take(self, route: Route) -> Connection | None:
+    def _take(self, route: Route, now: float) -> Connection | None:
         """The idle connection used last, if it is still good."""
         idle = self._idle.get(route.pool)
         while idle:
             connection, _ = idle.popitem()
-            if connection.is_usable():
+            if connection.is_usable(now):
                 return connection
             connection.end()
         return None
@@ -108,22 +115,28 @@ class H1Upstream:
         """A new connection. Raises ProviderFailed or ProviderTimeout with the reason in words."""
         host = route.host
         if self._is_closed:
-            raise ProviderFailed("the gateway is shutting down", code="upstream_denied")
+            raise _closing()
         first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
         left = began + first_byte_s - self.loop.time()
         try:
-            async with asyncio.timeout(max(0.0, min(timeouts.connect_s, left))):
-                return await self._connect(route)
+            async with asyncio.timeout(max(0.0, min(timeouts.connect_s, left))) as dial:
+                self._dials.add(dial)
+                try:
+                    return await self._connect(route, timeouts.connect_s)
+                finally:
+                    self._dials.discard(dial)
         except TimeoutError:
+            if self._is_closed:
+                raise _closing() from None
             if timeouts.connect_s <= left:
                 raise ProviderTimeout(f"no connection to `{host}` within {timeouts.connect_s:g} s") from None
             raise ProviderTimeout(f"no answer from `{host}` within {first_byte_s:g} s") from None
         except DeniedError as error:
             raise ProviderFailed(f"`{host}` may not be reached: {error}", code="upstream_denied") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # uvloop has RuntimeErrors of its own
             raise ProviderFailed(f"`{host}` could not be reached: {words_of(error)}") from None
 
-    async def _connect(self, route: Route) -> Connection:
+    async def _connect(self, route: Route, connect_s: float) -> Connection:
         context = ssl_context(route.tls) if route.is_tls else None
         addresses = await self._names.resolve(route.host, route.port, allow_private=route.allow_private)
         sock: socket.socket = await _eyeballs.start_connection(
@@ -131,9 +144,22 @@ class H1Upstream:
         )
         _tune(sock)
         connection = Connection(self, route.pool)
-        await self.loop.create_connection(
-            lambda: connection, sock=sock, ssl=context, server_hostname=route.host if context else None
-        )  # the socket is the transport's from here on, also when this fails
+        try:
+            await self.loop.create_connection(
+                lambda: connection,
+                sock=sock,
+                ssl=context,
+                server_hostname=route.name if context else None,
+                ssl_handshake_timeout=connect_s + 1 if context else None,  # uvloop forgets it in a cancelled call
+            )  # the socket is the transport's from here on, also when this fails
+            if self._is_closed:
+                raise _closing()
+            if not connection.is_open():
+                raise ConnectionResetError
+        except BaseException:
+            if not connection.is_dead:
+                connection.end()  # a farewell would hold the socket while a mute server is waited for
+            raise
         self._open.add(connection)
         return connection
 
@@ -141,11 +167,14 @@ class H1Upstream:
 
     def release(self, connection: Connection) -> None:
         """See Owner."""
-        idle = self._idle.setdefault(connection.key, {})
-        if self._is_closed or len(idle) >= MAX_IDLE:
+        if self._is_closed or connection.keep_s <= 0:
             connection.end()
             return
-        connection.idle_since = self.loop.time()
+        idle = self._idle.setdefault(connection.key, {})
+        if len(idle) >= MAX_IDLE:
+            connection.end()
+            return
+        connection.idle_until = self.loop.time() + min(IDLE_S, connection.keep_s)
         idle[connection] = None
         if self._sweeper is None:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
@@ -172,7 +201,7 @@ class H1Upstream:
 
     def _ring(self) -> None:
         """End what is late, and sleep until something could be."""
-        now = self.loop.time()
+        now = self.loop.time() + _TICK_S
         self._alarm, self._wake_at = None, math.inf
         for reply in [reply for reply in self._watched if reply.deadline <= now]:
             reply.expire()
@@ -181,17 +210,21 @@ class H1Upstream:
             self._alarm = self.loop.call_at(self._wake_at, self._ring)
 
     def _sweep(self) -> None:
-        """Close what has been idle for too long, the oldest first."""
+        """Close what has been idle for too long."""
         self._sweeper = None
-        limit = self.loop.time() - IDLE_S
+        now = self.loop.time()
         for key, idle in list(self._idle.items()):
-            for connection in [held for held in idle if held.idle_since < limit]:
+            for connection in [held for held in idle if held.idle_until < now]:
                 del idle[connection]
                 connection.end()
             if not idle:
                 del self._idle[key]
         if self._idle:
             self._sweeper = self.loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _closing() -> ProviderFailed:
+    return ProviderFailed("the gateway is shutting down", code="upstream_denied")
 
 
 def _tune(sock: socket.socket) -> None:

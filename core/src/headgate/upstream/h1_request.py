@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from headgate.errors import ProviderFailed
-from headgate.upstream.interface import Tls, UpstreamRequest, origin_of
-from headgate.upstream.rules import credential_header, host_of
+from headgate.upstream.interface import Tls, UpstreamRequest
+from headgate.upstream.rules import credential_header, host_of, origin
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _TARGET = re.compile(r"[\x21-\x7e]+")
@@ -20,9 +20,13 @@ _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Route(Struct, frozen=True):
-    """Where a method and URL lead. `pool` is what connections may be shared by; `start` is the head's first lines."""
+    """Where a method and URL lead. `pool` is what connections may be shared by; `start` is the head's first lines.
+
+    `name` is the host as its server knows it: without the zone of an address, which means something here alone.
+    """
 
     host: str
+    name: str
     port: int
     is_tls: bool
     tls: Tls
@@ -34,20 +38,29 @@ class Route(Struct, frozen=True):
     def from_request(cls, request: UpstreamRequest) -> Route:
         """Raises ProviderFailed for what is no http or https URL, or holds bytes that a request line cannot."""
         host = host_of(request.url)
-        origin = origin_of(request.url)
+        own = origin(request.url)
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if not _TARGET.fullmatch(target) or not request.method.isalpha():
             raise ProviderFailed("the upstream address holds characters that must be encoded", code="upstream_denied")
         is_tls = parts.scheme == "https"
-        port = int(origin.rpartition(":")[2])
-        shown = origin.removeprefix(f"{parts.scheme}://")
-        if port == (443 if is_tls else 80):
-            shown = shown.rpartition(":")[0]
+        port = int(own.rpartition(":")[2])
+        name = _name_of(host)
+        shown = f"[{name}]" if ":" in name else name
+        if port != (443 if is_tls else 80):
+            shown = f"{shown}:{port}"
         allow_private = host in request.private_hosts
         tls = request.tls if is_tls else Tls()
         start = f"{request.method} {target} HTTP/1.1\r\nhost: {shown}\r\naccept-encoding: identity\r\n"
-        return cls(host, port, is_tls, tls, allow_private, (origin, allow_private, tls), start.encode())
+        return cls(host, name, port, is_tls, tls, allow_private, (own, allow_private, tls), start.encode())
+
+
+def _name_of(host: str) -> str:
+    """A host as it is written in a request. ProviderFailed for a name that DNS could not hold."""
+    try:
+        return host.partition("%")[0] if ":" in host else host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        raise ProviderFailed("the upstream address holds a name that does not exist", code="upstream_denied") from None
 
 
 def encode_head(route: Route, request: UpstreamRequest) -> bytes:
