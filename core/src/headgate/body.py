@@ -16,8 +16,8 @@ MAX_KEYS = 65_536
 MAX_STRINGS = 500_000
 
 _SMALL = 4096
-_WALKED = 256 * 1024
-"""Up to this size a body is decoded to see its depth: it is too short for too many keys or strings."""
+_WALKED = 1024 * 1024
+"""Up to this size a body is decoded to see its depth, unless it could have too many keys: it is too short for strings."""
 _CONTAINERS = frozenset({dict, list})
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_LAST = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
@@ -110,7 +110,7 @@ def _check_shape(body: bytes) -> dict[str, Any] | None:
     """Refuse deep nesting and huge key counts, in time linear in the body; gives the decoded body if it was made."""
     if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return None
-    if len(body) <= _WALKED:
+    if len(body) <= _WALKED and body.count(b":") <= MAX_KEYS:
         decoded = _object.decode(body)
         _check_depth(decoded)
         return decoded

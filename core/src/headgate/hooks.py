@@ -185,7 +185,8 @@ class Hooks:
     on_error: Literal["deny", "allow"] = "deny"
     """What a failing guardrail hook means for the exchange. Class or instance attribute."""
     hold_chars: int = 0
-    """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent; -1 holds all of it."""
+    """For `guard_chunk`: characters of every stream to hold back, so that nothing unjudged is sent; -1 holds all of it.
+    Where a look at the text shows that less is enough, override `holds(text)`, which says how many."""
 
     def holds(self, text: str) -> int:  # noqa: ARG002 - for those who override it
         """How many characters at the end of a stream's unsent `text` may not be sent yet, at most `hold_chars`.
