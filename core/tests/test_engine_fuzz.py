@@ -224,7 +224,7 @@ async def check(server: Server, upstream: Upstream, pieces: list[bytes], *, ends
         await done.wait()
         await turns(3)
         assert int(await fetched(upstream, numbered(server, 4711))) == 4711
-    if expected is None and not is_lenient:
+    if expected is None and not is_lenient and "redirect" not in said:  # one of those is refused whole
         assert carriers[0] is not carriers[-1]
 
 
