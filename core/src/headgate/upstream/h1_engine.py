@@ -58,14 +58,15 @@ class H1Upstream:
         route = self._routes.get(key) or self._route(key, request)
         head = encode_head(route, request)
         began = self.loop.time()
+        connection = self._take(route, began)
         while True:
-            connection = self._take(route, began) or await self._dial(route, request.timeouts, began)
+            connection = connection or await self._dial(route, request.timeouts, began)
             reply = H1Response(self, route.host, request.timeouts, began, request.method)
             try:
                 await reply.head(connection, head, request.body)
                 break
             except Unsent:
-                continue  # only ever raised for a connection that was used before: the next one may be new
+                connection = None  # once more, over a new connection: only one that was used before raises this
         try:
             check_status(route.host, reply.status)
             reply.decode()
