@@ -447,3 +447,25 @@ async def test_a_call_after_a_failure_starts_afresh(server: Server, upstream: Up
         await refused(upstream, server.request(timeouts=engines.brief(gap_s=BRIEF_S)))
         server.answer = engines.numbering()
         assert (await fetched(upstream, numbered(server, 5))).strip() == b"5"
+
+
+@h1_only
+async def test_a_lost_call_is_repeated_once(server: Server, upstream: Upstream) -> None:
+    """Of many idle connections that all die when they are used, one is tried, and then a new one.
+
+    aiohttp goes on through its pool.
+    """
+    together = asyncio.Barrier(3)
+
+    async def answer(connection: Connection) -> None:
+        if connection.served > 1:
+            connection.writer.close()
+            return
+        if len(server.connections) <= 3:
+            await together.wait()
+        await connection.send(OK)
+
+    server.answer = answer
+    await asyncio.gather(*(fetched(upstream, server.request()) for _ in range(3)))
+    assert await fetched(upstream, UpstreamRequest("GET", server.url, private_hosts=LOCAL)) == b"ok"
+    assert (len(server.connections), server.requests) == (4, 5)
