@@ -12,8 +12,9 @@ from core.tests import engines
 from core.tests.engines import BRIEF_S, LOCAL, OK, Connection, Server, fetched, h1_only, header_pairs, refused, turns
 
 from headgate.errors import ProviderError, ProviderTimeout
+from headgate.secret import Secret
 from headgate.testing import eventually
-from headgate.upstream import Timeouts, Upstream, UpstreamRequest
+from headgate.upstream import Credential, Timeouts, Upstream, UpstreamRequest
 
 server = engines.server
 engine = engines.engine
@@ -160,6 +161,42 @@ async def test_header_values_cannot_add_headers(server: Server, upstream: Upstre
     error = await refused(upstream, server.request(headers=header_pairs(("x-a", value))))
     assert "x-evil" not in error.message
     assert server.requests == 0
+
+
+async def test_each_call_has_its_own_headers(server: Server, upstream: Upstream) -> None:
+    """Calls to one place differ in headers, credential and length, and each is written as it is, bad ones never."""
+    seen: list[list[bytes]] = []
+
+    async def answer(connection: Connection) -> None:
+        lines = connection.head.lower().split(b"\r\n")
+        seen.append([line for line in lines if line.startswith((b"x-", b"content-length"))])
+        await connection.send(OK)
+
+    server.answer = answer
+    origins = frozenset({server.url})
+    one, two = header_pairs(("x-a", "1")), header_pairs(("x-a", "1"), ("x-b", "2"))
+    first, second = (Credential("x-b", Secret(key), origins) for key in ("s1", "s2"))
+    calls = [
+        (one, None, b"1"),
+        (one, None, b"22"),
+        (two, None, b"1"),
+        (two, first, b"1"),
+        (two, second, b"1"),
+        (two, None, b"1"),
+    ]
+    for headers, credential, body in calls:
+        await fetched(upstream, server.request(headers=headers, credential=credential, body=body))
+        await refused(upstream, server.request(headers=header_pairs(("x-a", "1\r\nx-evil: 1"))))
+        await refused(upstream, server.request(headers=headers, credential=Credential("x-b", Secret("s\n"), origins)))
+    one_byte = b"content-length: 1"
+    assert [sorted(lines) for lines in seen] == [
+        [one_byte, b"x-a: 1"],
+        [b"content-length: 2", b"x-a: 1"],
+        [one_byte, b"x-a: 1", b"x-b: 2"],
+        [one_byte, b"x-a: 1", b"x-b: s1"],
+        [one_byte, b"x-a: 1", b"x-b: s2"],
+        [one_byte, b"x-a: 1", b"x-b: 2"],
+    ]
 
 
 @pytest.mark.parametrize("name", ["x-a\r\nx-evil", "x a", "x:a", "", "x\x00", "x\n"])

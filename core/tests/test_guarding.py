@@ -323,6 +323,47 @@ async def test_several_guards_see_each_others_words() -> None:
     assert first.windows[0].text == "b"
 
 
+class Settling(Chunked):
+    """Needs only what comes after the last space, as a guard of words would."""
+
+    @override
+    def holds(self, text: str) -> int:
+        return len(text) - text.rfind(" ") - 1
+
+
+PIECES = st.lists(
+    st.sampled_from([" ", "ab ", "ab", f"{SECRET} ", "a b", "", "{", "}", "\u00e9 "]).map(chunk)
+    | st.sampled_from([chunk("x ", 1), tool("a "), tool("a"), chunk("", reasoning="hm "), FINISH, b": hi\n\n", DONE]),
+    max_size=12,
+)
+
+
+@brief
+@given(PIECES, st.integers(0, 12), st.sampled_from([passing, replacing(SECRET, ""), replacing("ab", "abc "), blocking]))
+async def test_the_short_way_is_the_long_way(slices: list[bytes], hold: int, judge: Judge) -> None:
+    """Events that stand alone in plain framing are judged, sent and changed as those that take the general way."""
+    outcomes: list[Any] = []
+    for prefix in (b"", b"id: 1\n"):
+        guard = Settling(judge, hold)
+        out, error = await until_blocked([guard], [prefix + piece for piece in slices])
+        outcomes.append((out.replace(b"id: 1\n", b""), type(error), guard.windows))
+    assert outcomes[0] == outcomes[1]
+
+
+async def test_an_empty_text_is_sent_from_behind_held_ones() -> None:
+    """An event with an empty text of a channel that never spoke waits in its turn, and only that."""
+    slices = [chunk("a"), chunk("", 1), chunk("b "), chunk("c"), FINISH, DONE]
+    assert await guarded([Settling(passing, 2)], slices) == b"".join(slices)
+
+
+async def test_what_is_held_is_counted_anew() -> None:
+    """Many events that each had to wait for a moment do not add up to a stream that is too large."""
+    slices = [chunk(piece) for _ in range(20) for piece in ("a", " ", "b ", "c ")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headgate.guarding.MAX_HELD_BYTES", 4 * len(slices[0]))
+        assert await guarded([Settling(passing, 4)], slices) == b"".join(slices)
+
+
 # failing guards
 
 

@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from headgate.body import replace_paths
-from headgate.dialects import Dialect, OpenAICompletions, OpenAIEmbeddings
+from headgate.dialects import Dialect, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
 from headgate.dialects.sse import DONE, data_of
-from headgate.errors import Blocked
+from headgate.errors import Blocked, InvalidRequest
 
 COMPLETIONS = OpenAICompletions()
 EMBEDDINGS = OpenAIEmbeddings()
+CHAT = OpenAIChat()
 
 
 def said(dialect: Dialect, body: dict[str, Any]) -> list[str]:
@@ -76,6 +77,46 @@ def test_every_place_can_be_replaced(dialect: Dialect) -> None:
     changed = replace_paths(body, [(place.path, place.text.upper()) for place in places])
     assert [place.text for place in dialect.request_texts(changed)] == [place.text.upper() for place in places]
     assert changed["n"] == 1
+
+
+PLAIN = b'{"index":1,"%s":{"role":"assistant","content":"a"},"finish_reason":"stop"}'
+CHOICES = [
+    b"",
+    PLAIN,
+    PLAIN + b"," + PLAIN,
+    b'{"%s":{"content":"a","content":"b"},"index":0}',
+    b'{"index":0,"%s":{"content":"a"},"logprobs":null,"vendor":{"text":"x"}}',
+    b'{"index":0,"%s":{"content":"a"},"logprobs":{"content":[{"token":"a"}]}}',
+    b'{"index":0,"%s":{"content":null,"refusal":"no","annotations":[]}}',
+    b'{"index":0,"%s":{"content":"a","refusal":null,"tool_calls":null,"annotations":[{"title":"t"}]}}',
+    b'{"index":0,"%s":{"content":"a","reasoning":"b","audio":{"transcript":"c"}}}',
+    b'{"index":0,"%s":{"content":null,"tool_calls":[{"index":2,"function":{"arguments":"{}"}}]}}',
+    b'{"index":0,"%s":{"content":[{"type":"text","text":"a"}]},"text":"b"}',
+    b'{"index":"x","%s":{"content":"\\u00e9\\ud83d\\ude00"},"finish_reason":null}',
+    b'{"index":0,"%s":null,"message":{"content":"m"},"delta":{"content":"d"}}',
+    b'{"index":0},5,null',
+]
+
+
+@pytest.mark.parametrize("choices", CHOICES)
+@pytest.mark.parametrize("around", [b'{"choices":[%s],"usage":null}', b'{"choices":[{"text":"old"}],"choices":[%s]}'])
+def test_a_view_shows_what_the_decoded_body_holds(choices: bytes, around: bytes) -> None:
+    """Read without decoding all of it or not, a reply or an event has the same texts in the same places."""
+    reply = around % choices.replace(b"%s", b"message")
+    assert list(CHAT.view_reply(reply)) == list(CHAT.reply_texts(msgspec.json.decode(reply)))
+    event = around % choices.replace(b"%s", b"delta")
+    view, plain = CHAT.view_event(event), Dialect.view_event(CHAT, event)
+    assert (list(view.texts), list(view.finished)) == (list(plain.texts), list(plain.finished))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"\xff"])
+def test_a_view_of_what_is_no_object_is_refused(body: bytes) -> None:
+    """Whoever asks for the texts learns that there are none to be had."""
+    for dialect in (CHAT, COMPLETIONS, EMBEDDINGS):
+        with pytest.raises(InvalidRequest):
+            dialect.view_reply(body)
+        with pytest.raises(InvalidRequest):
+            dialect.view_event(body)
 
 
 def test_embeddings_answer_without_text() -> None:

@@ -18,6 +18,7 @@ from headgate.dialects.sse import (
     ending_of,
     events_of,
     is_event,
+    sole_data,
 )
 from headgate.errors import ProviderFailed
 
@@ -170,6 +171,20 @@ def test_the_events_of_a_slice_are_the_slice(stream: bytes) -> None:
     whole, rest = split([stream])
     assert b"".join(events_of(whole)) == whole
     assert b"".join(events_of(rest)) == rest
+
+
+@settings(deadline=None)
+@given(STREAMS.map(lambda stream: b"data: " + stream) | st.text("da: x\r\n").map(str.encode))
+@example(b"data: x\n\n")
+@example(b"data: \n\n")
+@example(b"data: x\ny")
+@example(b"data: \n")
+def test_the_data_of_a_usual_event_is_that_of_any(slice_: bytes) -> None:
+    """A slice that is taken for one event of one line is one, and its data is what its lines say."""
+    data = sole_data(slice_)
+    if data is not None:
+        assert events_of(slice_) == [slice_]
+        assert data_of(b": c\n" + slice_) == data
 
 
 @settings(deadline=None)

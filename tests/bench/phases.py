@@ -12,7 +12,7 @@ from targets import Target
 
 BODY_KB = {"1KB": 1, "16KB": 16, "100KB": 100, "c=1": 1}
 PHASES = (*BODY_KB, "stream", "even")
-_STREAM_CONNECTIONS = 64
+_STREAM_CONNECTIONS = 256
 _STREAM_BUSY = 0.5
 _FEWEST = 20
 _EVEN_S = 1.2
@@ -31,9 +31,9 @@ class Scale(msgspec.Struct, frozen=True):
     medium: int = 800
     large: int = 400
     single: int = 600
-    streams: int = 60
+    streams: int = 240
     chunks: int = 64
-    streams_per_s: float = 60.0
+    streams_per_s: float = 240.0
     quiet_s: float = 1.0
     phase_s: float = 0.6
     ceiling_probes: int = 6

@@ -94,8 +94,10 @@ class ModelRoute(Hooks):
 
     def _name(self, model: str) -> str:
         """A model as the allow-lists know it: Portkey writes `@deployment/model`. Other names may begin with `@` too."""
-        deployment, slash, _ = model.removeprefix("@").partition("/")
-        return model.removeprefix("@") if slash and self._find(deployment) is not None else model
+        if "/" not in model:
+            return model
+        deployment, _, _ = model.removeprefix("@").partition("/")
+        return model.removeprefix("@") if self._find(deployment) is not None else model
 
 
 def _within(deployment: str, model: str) -> str:

@@ -272,7 +272,7 @@ class Exchange:
         """Every piece of text in a whole reply; empty for streams and opaque operations."""
         if self.dialect is None or self.reply is None or self.reply.chunks is not None:
             return ()
-        return self.dialect.reply_texts(decode_object(self.reply.body))
+        return self.dialect.view_reply(self.reply.body)
 
     def replace_reply_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
         """Put new text in place of what `reply_texts()` found."""

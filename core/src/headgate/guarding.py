@@ -8,32 +8,31 @@ piece of text in it lies before what the plugins want held at the end of its cha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from headgate.body import decode_object
 from headgate.dialects import Dialect, EventView, TextPlace
-from headgate.dialects.sse import data_event, data_of, events_of, lines_of
+from headgate.dialects.sse import data_event, data_of, events_of, lines_of, sole_data
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
 from headgate.folds import begin, every, fail, rest
 from headgate.hooks import Window
 from headgate.plan import Plan
+from headgate.relay import Pour, Sink
 
 MAX_HELD_BYTES = 32 * 1024 * 1024
 _NOTHING = EventView(())
 
 
-class _Event:
+class _Event(Struct, gc=False):
     """A held event: its bytes, and the pieces of text in it."""
 
-    __slots__ = ("changes", "pieces", "raw")
-
-    def __init__(self, raw: bytes, pieces: Sequence[TextPlace]) -> None:
-        self.raw = raw
-        self.pieces = pieces
-        self.changes: dict[tuple[str | int, ...], str] | None = None
+    raw: bytes
+    pieces: Sequence[TextPlace]
+    changes: dict[tuple[str | int, ...], str] | None = None
 
     def text_of(self, place: TextPlace) -> str:
         return place.text if self.changes is None else self.changes.get(place.path, place.text)
@@ -55,16 +54,34 @@ class _Event:
 class _Channel:
     """One flow of text. `need` is how much of the end of `pending` may not be sent before more is known."""
 
-    __slots__ = ("choice", "has_ended", "need", "pending", "quiet", "sent", "start")
+    __slots__ = ("choice", "has_ended", "name", "need", "pending", "quiet", "sent", "start")
 
-    def __init__(self, choice: str) -> None:
-        self.choice = choice
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.choice = name.partition(".")[0]
         self.pending = ""
         self.need = 0
         self.sent = ""
         self.start = 0
         self.quiet = 0
         self.has_ended = False
+
+    def send(self, size: int, keep: int) -> None:
+        """The first `size` characters of what is pending are sent; `keep` characters of all that was are remembered."""
+        text = self.pending[:size]
+        self.pending = self.pending[size:]
+        self.start += size
+        self.sent = (self.sent + text)[-keep:] if keep > 0 else ""
+
+    def send_all(self, keep: int) -> None:
+        """The same with all that is pending."""
+        text, self.pending = self.pending, ""
+        self.start += len(text)
+        self.sent = (self.sent + text)[-keep:] if keep > 0 else ""
+
+
+_Touched = dict[_Channel, None]
+"""Channels with something new to judge, in the order they spoke."""
 
 
 class StreamGuard:
@@ -75,80 +92,133 @@ class StreamGuard:
         self._ex = ex
         self._dialect = dialect
         self._hold = plan.hold_chars
+        self._holds = [(step, step.hooks.holds) for step in plan.guard_chunk]
+        self._looks = [step.hooks.clears for step in plan.guard_chunk]
+        self._left = b""
         self._queue: deque[_Event] = deque()
         self._channels: dict[str, _Channel] = {}
         self._held_bytes = 0
+        self._only: _Channel | None = None
+
+    def way_of(self, pour: Pour | None) -> Pour | None:
+        """How slices that clear at once go past the task; None where the stream cannot be poured or all of it is held."""
+        if pour is None or self._hold < 0:
+            return None
+
+        def pour_judged(sink: Sink) -> Awaitable[None]:
+            def pass_on(slice_: bytes) -> bool:
+                if self._clears(slice_):
+                    return sink(slice_)
+                self._left = slice_
+                return False
+
+            return pour(pass_on)
+
+        return pour_judged
 
     async def run(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """The judged stream. Raises Blocked to cut it."""
         async for slice_ in chunks:
-            touched: set[str] = set()
-            for raw in events_of(slice_):
-                self._take(raw, touched)
-            if self._hold >= 0:
-                for name in touched:
-                    await self._judge(name, is_last=self._channels[name].has_ended)
-            released = self._release(is_last=False)
+            released = slice_ if self._clears(slice_) else await self._pass(slice_)
             if released:
                 yield released
-        for name in self._channels:
-            await self._judge(name, is_last=True)
+            while self._left:
+                left, self._left = self._left, b""
+                released = await self._pass(left)
+                if released:
+                    yield released
+        for channel in self._channels.values():
+            await self._judge(channel, is_last=True)
         if self._hold < 0:
             await self._judge_whole()
-        released = self._release(is_last=True)
+        released = self._release_all()
         if released:
             yield released
 
-    def _take(self, raw: bytes, touched: set[str]) -> None:
+    def _clears(self, slice_: bytes) -> bool:
+        """The short way, for nearly every slice: one event, with more text of the only channel there is, while nothing is
+        held, and every plugin says at a look that it passes. Any other slice is left to `_pass`.
+        """
+        only, data = self._only, sole_data(slice_)
+        if only is None or data is None:
+            return False
+        try:
+            view = self._dialect.view_event(data)
+            texts = view.texts
+            if len(texts) != 1 or texts[0].channel != only.name or not texts[0].text or view.finished:
+                return False
+            window = Window(only.name, texts[0].text, only.sent, only.start)
+            for clears in self._looks:
+                if not clears(window):
+                    return False
+        except Exception:  # the long way meets it again, and says it by the rule of its stage
+            return False
+        only.pending = window.text
+        only.send_all(self._hold)
+        return True
+
+    async def _pass(self, slice_: bytes) -> bytes:
+        """Take a slice in, judge what it adds, and give what may be sent by now."""
+        touched: _Touched = {}
+        for raw in events_of(slice_):
+            self._take(raw, self._view(data_of(raw)), touched)
+        if self._hold < 0:
+            return b""
+        for channel in touched:
+            await self._judge(channel, is_last=channel.has_ended)
+        released = self._release_clear() if any(map(_must_wait, self._channels.values())) else self._release_all()
+        self._only = self._find_only()
+        return released
+
+    def _view(self, data: bytes) -> EventView:
+        try:
+            return self._dialect.view_event(data) if data else _NOTHING
+        except InvalidRequest:
+            if data.strip() == b"[DONE]":
+                return _NOTHING
+            raise ProviderFailed("a stream event is not JSON", code="upstream_bad_reply") from None
+
+    def _take(self, raw: bytes, view: EventView, touched: _Touched) -> None:
         """Take an event in; `touched` gets the channels that there is something new to judge in."""
-        data = data_of(raw)
-        view = _NOTHING
-        if data and data.strip() != b"[DONE]":
-            try:
-                view = self._dialect.view_event(data)
-            except InvalidRequest:
-                raise ProviderFailed("a stream event is not JSON", code="upstream_bad_reply") from None
+        channels = self._channels
         for place in view.texts:
-            if not place.text:
+            text = place.text
+            if not text:
                 continue
-            name = place.channel
-            channel = self._channels.get(name)
+            channel = channels.get(place.channel)
             if channel is None:
-                channel = self._channels[name] = _Channel(name.partition(".")[0])
-            channel.pending += place.text
+                channel = channels[place.channel] = _Channel(place.channel)
+            channel.pending += text
             channel.has_ended, channel.quiet = False, 0
-            touched.add(name)
-            if len(self._channels) > 1:
-                touched |= self._pass_over(channel.choice, name, len(place.text))
+            touched[channel] = None
+            if len(channels) > 1:
+                self._pass_over(channel, len(text), touched)
         for choice in view.finished:
-            touched |= self._end(choice)
+            self._end(choice, touched)
         self._queue.append(_Event(raw, view.texts))
         self._held_bytes += len(raw)
         if self._held_bytes > MAX_HELD_BYTES:
             raise ProviderFailed("the stream is too large to be judged by the guardrails", code="upstream_too_large")
 
-    def _pass_over(self, choice: str, speaking: str, size: int) -> set[str]:
-        """Channels of a choice that were silent while others said more than is held: thinking that is over, say."""
-        ended: set[str] = set()
-        for name, channel in self._channels.items():
-            if channel.choice == choice and name != speaking and not channel.has_ended:
+    def _pass_over(self, speaking: _Channel, size: int, touched: _Touched) -> None:
+        """End channels of a choice that were silent while others said more than is held: thinking that is over, say."""
+        for channel in self._channels.values():
+            if channel.choice == speaking.choice and channel is not speaking and not channel.has_ended:
                 channel.quiet += size
                 if channel.quiet > self._hold:
                     channel.has_ended = True
-                    ended.add(name)
-        return ended
+                    touched[channel] = None
 
-    def _end(self, choice: str) -> set[str]:
+    def _end(self, choice: str, touched: _Touched) -> None:
         """A choice has finished: nothing of it is held any longer."""
-        ended = {name for name, channel in self._channels.items() if channel.choice == choice and not channel.has_ended}
-        for name in ended:
-            self._channels[name].has_ended = True
-        return ended
+        for channel in self._channels.values():
+            if channel.choice == choice and not channel.has_ended:
+                channel.has_ended = True
+                touched[channel] = None
 
-    async def _judge(self, name: str, *, is_last: bool) -> None:
-        channel = self._channels[name]
+    async def _judge(self, channel: _Channel, *, is_last: bool) -> None:
         for step in self._plan.guard_chunk:
-            window = Window(name, channel.pending, channel.sent, channel.start, is_last)
+            window = Window(channel.name, channel.pending, channel.sent, channel.start, is_last)
             try:
                 coroutine = step.call(self._ex, window)
                 is_done, answer = begin(coroutine, step.budget_s)
@@ -160,16 +230,18 @@ class StreamGuard:
                 fail(step, self._ex, error)
                 continue
             if answer is not None and answer != channel.pending:
-                self._rewrite(name, channel, answer)
+                self._rewrite(channel, answer)
         if not is_last:
             channel.need = self._need(channel.pending)
 
     def _need(self, pending: str) -> int:
         """How much of the end of a text must wait: what the plugin that needs most says, at most what is always enough."""
         need = 0
-        for step in self._plan.guard_chunk:
+        for step, holds in self._holds:
             try:
-                need = max(need, min(step.hooks.holds(pending), self._hold))
+                wanted = holds(pending)
+                if wanted > need:
+                    need = min(wanted, self._hold)
             except Exception as error:
                 fail(step, self._ex, error)
                 need = self._hold
@@ -179,13 +251,10 @@ class StreamGuard:
         """Run `guard_reply` of the plugins that cannot judge pieces, on a whole reply made of the held text."""
         chunked = {step.plugin for step in self._plan.guard_chunk}
         steps = [step for step in self._plan.guard_reply if step.plugin not in chunked]
-        names = list(self._channels)
+        channels = list(self._channels.values())
         is_chat = self._dialect.operation == "chat"
         choices = [
-            {"message": {"content": self._channels[name].pending}}
-            if is_chat
-            else {"text": self._channels[name].pending}
-            for name in names
+            {"message": {"content": channel.pending}} if is_chat else {"text": channel.pending} for channel in channels
         ]
         running, whole = self._ex.reply, Reply(200, body=msgspec.json.encode({"choices": choices}))
         self._ex.reply = whole
@@ -193,17 +262,17 @@ class StreamGuard:
             await every(steps, self._ex)
         finally:
             self._ex.reply = running
-        for name, choice in zip(names, decode_object(whole.body)["choices"], strict=True):
+        for channel, choice in zip(channels, decode_object(whole.body)["choices"], strict=True):
             text = choice["message"]["content"] if is_chat else choice["text"]
-            if text != self._channels[name].pending:
-                self._rewrite(name, self._channels[name], text)
+            if text != channel.pending:
+                self._rewrite(channel, text)
 
-    def _rewrite(self, name: str, channel: _Channel, text: str) -> None:
+    def _rewrite(self, channel: _Channel, text: str) -> None:
         """Spread `text` over the held pieces: those before and behind the change keep their words and their time.
 
         What lies between goes into the last piece that the change touches, so nothing is released early.
         """
-        pieces = [(event, place) for event in self._queue for place in event.pieces if place.channel == name]
+        pieces = [(event, place) for event in self._queue for place in event.pieces if place.channel == channel.name]
         if not pieces:
             return  # nothing is held that could carry it
         words = [event.text_of(place) for event, place in pieces]
@@ -222,25 +291,36 @@ class StreamGuard:
             event.change(place, text[head : len(text) - tail] if at == end - 1 else "")
         channel.pending = text
 
-    def _release(self, *, is_last: bool) -> bytes:
+    def _find_only(self) -> _Channel | None:
+        """The one channel that has not ended, while nothing is held: the short way is for more of its text."""
+        if self._queue:
+            return None
+        speaking = [channel for channel in self._channels.values() if not channel.has_ended]
+        return speaking[0] if len(speaking) == 1 else None
+
+    def _release_clear(self) -> bytes:
         out: list[bytes] = []
-        while self._queue and (is_last or self._is_clear(self._queue[0])):
+        while self._queue and self._is_clear(self._queue[0]):
             event = self._queue.popleft()
             self._held_bytes -= len(event.raw)
             for place in event.pieces:
-                text = event.text_of(place)
-                if text:
-                    channel = self._channels[place.channel]
-                    channel.pending = channel.pending[len(text) :]
-                    channel.start += len(text)
-                    channel.sent = (channel.sent + text)[-self._hold :] if self._hold > 0 else ""
+                size = len(event.text_of(place))
+                if size:
+                    self._channels[place.channel].send(size, self._hold)
             out.append(event.bytes(self._dialect))
-        return out[0] if len(out) == 1 else b"".join(out)
+        return b"".join(out)
+
+    def _release_all(self) -> bytes:
+        for channel in self._channels.values():
+            if channel.pending:
+                channel.send_all(self._hold)
+        out = [event.bytes(self._dialect) for event in self._queue]
+        self._queue.clear()
+        self._held_bytes = 0
+        return b"".join(out)
 
     def _is_clear(self, event: _Event) -> bool:
         """Whether what is held behind every text of the first event is enough to have judged it for good."""
-        if self._hold < 0:
-            return False
         pieces = event.pieces
         if len(pieces) == 1:
             return self._is_past(pieces[0].channel, len(event.text_of(pieces[0])))
@@ -252,4 +332,8 @@ class StreamGuard:
     def _is_past(self, name: str, size: int) -> bool:
         """Whether the next `size` characters of a channel lie before what must wait."""
         channel = self._channels.get(name)
-        return channel is None or channel.has_ended or len(channel.pending) - size >= channel.need
+        return channel is None or not _must_wait(channel) or len(channel.pending) - size >= channel.need
+
+
+def _must_wait(channel: _Channel) -> bool:
+    return channel.need > 0 and not channel.has_ended

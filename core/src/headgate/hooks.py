@@ -196,6 +196,14 @@ class Hooks:
         """
         return self.hold_chars
 
+    def clears(self, window: Window) -> bool:  # noqa: ARG002 - as above
+        """Whether a look shows that `guard_chunk` would let `window.text` pass as it is, and that nothing of it need wait.
+
+        Override it where that can be said without waiting: such text goes straight from the provider's connection to the
+        client's. It is called outside of any task; False leaves the text to `guard_chunk`. Added in 0.1.
+        """
+        return False
+
     inactive: frozenset[str] = frozenset()
     """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
     budgets: ClassVar[Mapping[str, float]] = {}

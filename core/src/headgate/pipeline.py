@@ -156,22 +156,33 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     return reply
 
 
-async def relay_stream(ex: Exchange, chunks: AsyncIterator[bytes], send: Callable[[bytes], Awaitable[None]]) -> None:
+def never(_: bytes) -> bool:
+    """The offer of a client that must always be waited for."""
+    return False
+
+
+async def relay_stream(
+    ex: Exchange,
+    chunks: AsyncIterator[bytes],
+    send: Callable[[bytes], Awaitable[None]],
+    offer: Callable[[bytes], bool] = never,
+) -> None:
     """Send a running reply, and after a failure a last event that says so. `ex.outcome` tells how it ended.
 
     A stream without a dialect cannot carry an error event: the error is raised again and the connection must be cut.
+    `offer` sends without waiting and says whether it would take more; of no bytes it only says so. While it would,
+    chunks go straight from the provider's connection to the client's and no task is woken for them.
     """
-    collected: list[bytes] | None = [] if ex.collect else None
+    sent = _Sent(ex, offer)
+    pour = chunks.pour if isinstance(chunks, OwnedStream) else None
     try:
         async for chunk in chunks:
             if ex.ttft_s is None:
                 ex.ttft_s = time.perf_counter() - ex.started
-            ex.reply_bytes += len(chunk)
-            if collected is not None:
-                collected.append(chunk)
-                if ex.reply_bytes > MAX_COLLECTED_BYTES:
-                    collected, ex.collect = None, False
+            sent.count(chunk)
             await send(chunk)
+            if pour is not None and offer(b""):
+                await pour(sent.pass_on)
     except RequestError as error:
         ex.error, ex.outcome = error, "cut"
         if ex.reply is not None:
@@ -181,8 +192,32 @@ async def relay_stream(ex: Exchange, chunks: AsyncIterator[bytes], send: Callabl
         await send(ex.dialect.error_event(error))
         return
     ex.outcome = "cut" if ex.reply is not None and ex.reply.has_error_event else "complete"
-    if collected is not None:
-        ex.reply_body = b"".join(collected)
+    if sent.kept is not None:
+        ex.reply_body = b"".join(sent.kept)
+
+
+class _Sent:
+    """What was sent of a stream: its size, and its bytes where somebody wants to keep them and they are not too many."""
+
+    __slots__ = ("ex", "kept", "offer")
+
+    def __init__(self, ex: Exchange, offer: Callable[[bytes], bool]) -> None:
+        self.ex = ex
+        self.offer = offer
+        self.kept: list[bytes] | None = [] if ex.collect else None
+
+    def count(self, chunk: bytes) -> None:
+        ex = self.ex
+        ex.reply_bytes += len(chunk)
+        if self.kept is not None:
+            self.kept.append(chunk)
+            if ex.reply_bytes > MAX_COLLECTED_BYTES:
+                self.kept, ex.collect = None, False
+
+    def pass_on(self, chunk: bytes) -> bool:
+        """A chunk that comes past the task; True while another may."""
+        self.count(chunk)
+        return self.offer(chunk)
 
 
 async def finish(plan: Plan, ex: Exchange) -> None:
@@ -210,8 +245,9 @@ async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:
         await every(plan.guard_reply, ex)
     elif ex.dialect is not None:
         source = Reply(reply.status, chunks=reply.chunks)
-        guarded = StreamGuard(plan, ex, ex.dialect).run(reply.chunks)
-        reply.chunks = OwnedStream(guarded, lambda: discard(source))
+        guard = StreamGuard(plan, ex, ex.dialect)
+        way = guard.way_of(reply.chunks.pour) if isinstance(reply.chunks, OwnedStream) else None
+        reply.chunks = OwnedStream(guard.run(reply.chunks), lambda: discard(source), way)
 
 
 def _probe(plan: Plan, ex: Exchange) -> None:

@@ -22,7 +22,7 @@ from headgate.dialects.openai_usage import decode_usage
 from headgate.dialects.sse import Splitter, data_of, events_of, is_done, is_event, last_events
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream import Pouring, Upstream, UpstreamRequest, UpstreamResponse
 
 _DROPPED = frozenset(
     {
@@ -55,14 +55,25 @@ _TAIL = 8
 _TAIL_BYTES = 4096
 
 Secrets = tuple[bytes, ...]
+Sink = Callable[[bytes], bool]
+Pour = Callable[[Sink], Awaitable[None]]
 
 
 class OwnedStream:
-    """A stream that owns what it reads from: closing it closes that too, even if nobody ever began to read."""
+    """A stream that owns what it reads from: closing it closes that too, even if nobody ever began to read.
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None] | None]) -> None:
+    `pour`, where there is one, is the short way between two chunks that `Pouring` describes.
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        close: Callable[[], Awaitable[None] | None],
+        pour: Pour | None = None,
+    ) -> None:
         self._chunks = chunks
         self._close = close
+        self.pour = pour
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks
@@ -156,8 +167,9 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
     if leading and dialect.ending([leading]) == "error":
         response.close()
         return _early_error(reply, leading, secrets)
-    events = _events(dialect, reply, response, chunks, splitter, first, secrets)
-    reply.chunks = OwnedStream(events, response.close)
+    passing = _Passing(splitter, first, secrets)
+    events = _events(dialect, reply, response, chunks, passing, first)
+    reply.chunks = OwnedStream(events, response.close, passing.way_of(response))
     return reply
 
 
@@ -177,27 +189,69 @@ def _early_error(reply: Reply, first: bytes, secrets: Secrets) -> Reply:
     return Reply(status, _without_type(reply.headers), _scrub(body, secrets))
 
 
+class _Passing:
+    """What passes of a stream: whole events without secrets. The last ones are kept, for they tell how it ended."""
+
+    __slots__ = ("broken", "secrets", "splitter", "tail")
+
+    def __init__(self, splitter: Splitter, first: bytes, secrets: Secrets) -> None:
+        self.splitter = splitter
+        self.secrets = secrets
+        self.broken: ProviderError | None = None
+        self.tail: deque[bytes] = deque((last_events(first, _TAIL_BYTES),), _TAIL)
+
+    def take(self, data: bytes) -> bytes:
+        """The whole events that `data` completes, none as a rule or one. ProviderFailed for one without an end."""
+        whole = self.splitter.feed(data)
+        if whole.find(b"data") >= 0:  # not the comments that keep a connection alive
+            self.tail.append(whole if len(whole) <= _TAIL_BYTES else last_events(whole, _TAIL_BYTES))
+        return _scrub(whole, self.secrets)
+
+    def check(self) -> None:
+        """Raise what a sink must not: a broken stream ends with its reader."""
+        if self.broken is not None:
+            raise self.broken
+
+    def way_of(self, response: UpstreamResponse) -> Pour | None:
+        """How events go from the engine to a sink without a task; None when the engine cannot."""
+        if not isinstance(response, Pouring):
+            return None
+        pour = response.pour
+
+        def pass_events(sink: Sink) -> Awaitable[None]:
+            def pass_on(data: bytes) -> bool:
+                try:
+                    whole = self.take(data)
+                except ProviderError as error:
+                    self.broken = error
+                    return False
+                return not whole or sink(whole)
+
+            return pour(pass_on)
+
+        return pass_events
+
+
 async def _events(
     dialect: Dialect,
     reply: Reply,
     response: UpstreamResponse,
     chunks: AsyncIterator[bytes],
-    splitter: Splitter,
+    passing: _Passing,
     first: bytes,
-    secrets: Secrets,
 ) -> AsyncGenerator[bytes, None]:
     """Whole events as they come; ends cleanly only when the stream did, else raises ProviderError."""
-    tail: deque[bytes] = deque((last_events(first, _TAIL_BYTES),), _TAIL)
+    splitter, secrets, tail = passing.splitter, passing.secrets, passing.tail
     broken: ProviderError | None = None
     try:
-        yield _scrub(first, secrets)
         try:
+            yield _scrub(first, secrets)
+            passing.check()
             async for data in chunks:
-                whole = splitter.feed(data)
+                whole = passing.take(data)
                 if whole:
-                    if b"data" in whole:  # not the comments that keep a connection alive
-                        tail.append(whole if len(whole) <= _TAIL_BYTES else last_events(whole, _TAIL_BYTES))
-                    yield _scrub(whole, secrets)
+                    yield whole
+                    passing.check()
         except ProviderError as error:
             broken = error
         rest = splitter.end()
@@ -245,7 +299,8 @@ def _started(data: bytes, secret: bytes) -> int:
 def _passed(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
     passed = tuple([header for header in headers if _passes(header[0])])
-    if secrets and any(secret in b"\n".join([value for _, value in passed]) for secret in secrets):
+    values = b"\n".join([value for _, value in passed])
+    if _scrub(values, secrets) is not values:
         return tuple([(name, _scrub(value, secrets)) for name, value in passed])
     return passed
 
@@ -263,7 +318,7 @@ def _without_type(headers: RawHeaders) -> RawHeaders:
 def _scrub(data: bytes, secrets: Secrets) -> bytes:
     """A provider that echoes the key it was given must not hand it to the caller."""
     for secret in secrets:
-        if len(secret) >= _MIN_SECRET and secret in data:
+        if data.find(secret) >= 0 and len(secret) >= _MIN_SECRET:
             data = data.replace(secret, b"[redacted]")
     return data
 

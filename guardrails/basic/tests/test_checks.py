@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.hooks import Check, Window
 from headgate_guard_basic.checks import Forbids, contains, regex_match
+from headgate_guard_basic.rule import Rule
 from headgate_guard_basic.text import MAX_HIDDEN, MAX_MARKS, SLACK, WHOLE, hides
 
 NONE: Mapping[str, Any] = {"operator": "none"}
@@ -242,6 +243,32 @@ def test_holds(parameters: dict[str, Any], text: str, expected: int) -> None:
     check = regex_match(parameters) if "rule" in parameters else contains(parameters)
     assert isinstance(check, Forbids)
     assert check.holds(text) == expected
+
+
+RULES = st.recursive(
+    st.sampled_from(["a", "b", "-", "1", " ", r"\.", r"\d", r"\-", r"\n", "[ab]", "[a]", ".", "é", r"\b"]),
+    lambda part: st.one_of(
+        st.tuples(part, part).map("".join),
+        st.tuples(part, part).map("|".join),
+        st.tuples(part, part).map(lambda pair: f"({pair[0]}|{pair[1]})"),
+        st.tuples(part, st.sampled_from(["?", "{0}", "{2}", "{0,2}", "{1,2}?"])).map(
+            lambda pair: f"(?:{pair[0]}){pair[1]}"
+        ),
+        part.map(lambda one: f"{one}?" if one[-1].isalnum() else one),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(RULES, st.sampled_from(["", "(?i)", "(?s)"]), st.text("abAB-1 .é\n", max_size=12))
+def test_a_rule_matches_where_its_matches_end(text: str, flags: str, where: str) -> None:
+    """Whatever a rule is made of, asking whether it matches at all never says less than looking for its matches."""
+    try:
+        rule = Rule(flags + text)
+    except ValueError:
+        return
+    assert rule.matches(where) == (next(rule.ends(where), None) is not None)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, PASSTHROUGH, Oper
 from headgate.plan import Plan, Plugin, collect, compile_plan
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
 from headgate_guard_basic import CheckConfig, GuardBasic, GuardBasicConfig
+from headgate_guard_basic.text import hides
 
 On = Literal["request", "reply"]
 DIALECTS: Mapping[str, Dialect] = {
@@ -543,7 +544,10 @@ def outcome(plan: Plan, text: str) -> tuple[bool, str]:
 
 
 def agree(plan: Plan, text: str, slices: Sequence[bytes]) -> None:
-    """The stream is refused when the whole reply is, says the same when not, and has kept back all that is forbidden."""
+    """The stream is refused when the whole reply is, says the same when not, and has kept back all that is forbidden.
+
+    Of too many invisible characters it may have let some go before they were too many.
+    """
     is_blocked, left = outcome(plan, text)
     streamed = asyncio.run(stream(plan, slices))
     assert isinstance(streamed.error, Blocked) is is_blocked
@@ -551,7 +555,7 @@ def agree(plan: Plan, text: str, slices: Sequence[bytes]) -> None:
         assert (streamed.text, streamed.error) == (left, None)
         return
     assert text.startswith(streamed.text)
-    assert outcome(plan, text[len(streamed.text) :])[0]
+    assert hides(text, plan.hold_chars) or outcome(plan, text[len(streamed.text) :])[0]
 
 
 @given(cuts(), st.lists(WORDS, min_size=1, max_size=2), st.booleans(), st.booleans())

@@ -298,6 +298,29 @@ async def test_no_reply_crosses_tenants(one: Asked, other: Asked) -> None:
     assert await ask(cache, other.exchange(), b"own") == b"own"
 
 
+@given(one=ASKED, data=st.data())
+def test_the_order_of_headers_does_not_count(one: Asked, data: st.DataObject) -> None:
+    """The same headers in another order are the same request, whichever order came first."""
+    shuffled = one.exchange()
+    shuffled.headers = dict(data.draw(st.permutations(list(shuffled.headers.items()))))
+    assert cache_key(one.exchange()) == cache_key(shuffled)
+
+
+@given(one=ASKED)
+def test_a_body_cannot_pass_for_headers(one: Asked) -> None:
+    """A header whose value is a body, before no body, is not the request with that body."""
+    moved = msgspec.structs.replace(one, headers={**one.headers, b"x-moved": one.body}, body=b"")
+    assert cache_key(one.exchange()) != cache_key(moved.exchange())
+
+
+@pytest.mark.parametrize(("field", "value"), [("scope_method", "PUT"), ("dialect", None), ("generation", 7)])
+def test_what_the_core_decides_counts(field: str, value: Any) -> None:
+    """Another method, another dialect or another configuration is another request."""
+    one, other = exchange(), exchange()
+    setattr(other, field, value)
+    assert cache_key(one) != cache_key(other)
+
+
 def test_the_policy_counts() -> None:
     """Another version of the guardrail policy is another key."""
     ex = exchange()

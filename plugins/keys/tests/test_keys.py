@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import re
 import shlex
@@ -10,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from headgate import Context, Exchange, Hooks, Principal, Secret, StartupError, Unauthenticated, Upstream
 from headgate.operations import CHAT
@@ -105,6 +108,49 @@ async def test_every_place_of_a_key(known: Keys, header: str) -> None:
     principal = await known.authenticate(exchange(**{header: "hg-known"}))
     assert principal is not None
     assert principal.key == "a"
+
+
+def unused(secret: GatewaySecret, key: str) -> str:
+    """A digest that no key has."""
+    return f"hmac-sha256:{0:064x}"
+
+
+async def test_a_key_in_use_is_recognised(known: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that was let in is let in again as the same principal, without a second HMAC; another one is not."""
+    first = await known.authenticate(bearer("hg-known"))
+    monkeypatch.setattr("headgate_keys.digest_of", unused)
+    assert await known.authenticate(bearer("hg-known")) is first
+    assert await known.authenticate(exchange(x_api_key="hg-known")) is first
+    for other in ("hg-know", "hg-known2", "hg-Known"):
+        await refused(known, bearer(other))
+
+
+async def test_an_expired_key_is_not_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key ends at its time, also while it is in use."""
+    keys = await started(inline(expires="2100-01-01"), tmp_path)
+    assert await accepts(keys, "hg-known")
+    monkeypatch.setattr(time, "time", lambda: 5_000_000_000.0)
+    assert "expired" in await refused(keys, bearer("hg-known"))
+    await keys.stop()
+
+
+@pytest.mark.usefixtures("unwatched")
+async def test_no_key_is_kept(tmp_path: Path) -> None:
+    """Nothing that the plugin holds after a request contains the key it was made with."""
+    store(tmp_path, "a")
+    keys = await started(KeysConfig(), tmp_path)
+    assert await accepts(keys, "hg-a")
+    reached: dict[int, object] = {}
+    waiting: list[object] = [getattr(keys, name) for name in vars(keys) if name != "_watching"]
+    while waiting:
+        held = waiting.pop()
+        if id(held) not in reached and not isinstance(held, (type, ModuleType)):
+            reached[id(held)] = held
+            waiting += msgspec.structs.astuple(held) if isinstance(held, Struct) else gc.get_referents(held)
+    texts = [held for held in reached.values() if isinstance(held, (str, bytes))]
+    assert digest_of(GatewaySecret(tmp_path), "hg-a") in texts
+    assert [text for text in texts if text in {"hg-a", b"hg-a", "Bearer hg-a", b"Bearer hg-a"}] == []
+    await keys.stop()
 
 
 async def test_without_a_key_nothing_is_said(known: Keys) -> None:
@@ -328,6 +374,7 @@ async def test_a_changed_key_counts_as_it_is_now(tmp_path: Path, change: dict[st
     seen: list[bool] = []
     keyfile.replace(tmp_path / "keys.yaml", KeyFile(keys=[kept]))
     keys = await started(KeysConfig(), tmp_path)
+    assert await accepts(keys, "hg-a")
     for key in (msgspec.structs.replace(kept, **change), kept):
         keyfile.replace(tmp_path / "keys.yaml", KeyFile(keys=[key]))
         keys.refresh()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 
 import pytest
 
+from headgate import Principal
 from headgate_keys.keyfile import Key, KeyFileError
-from headgate_keys.table import Table, build, free
+from headgate_keys.table import MAX_RECENT, Caller, Table, build, free
 
 MANY = 20_000
 
@@ -61,6 +63,15 @@ def test_freeing_leaves_a_used_table_whole() -> None:
     assert parts == []
     assert len(table) == MANY
     assert table.find(digest(7)) == key(7)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However many keys are in use, the callers of a limited number are held, the last one among them."""
+    table = Table()
+    for at in range(3 * MAX_RECENT + 1):
+        table.remember(b"%d" % at, Caller(Principal(f"key-{at}"), math.inf))
+        assert len(table.recent) <= MAX_RECENT
+    assert table.recent[b"%d" % (3 * MAX_RECENT)].principal.key == f"key-{3 * MAX_RECENT}"
 
 
 def test_the_garbage_collector_does_not_visit_keys() -> None:

@@ -138,6 +138,16 @@ def test_status(outcome: Any, error: RequestError | None, reply: Reply | None, s
     assert found["attempts"] == []
 
 
+@given(seconds=st.floats(0, 10**6))
+def test_times_are_to_the_microsecond(seconds: float) -> None:
+    """Times are milliseconds with at most three decimals, the nearest there are."""
+    ex = exchange()
+    ex.ttft_s = seconds
+    found = decoded(ex)["ttft_ms"]
+    assert found == round(found, 3)
+    assert abs(found - seconds * 1000) <= 0.0005 + seconds * 1e-9
+
+
 def test_no_header_and_no_query_is_logged() -> None:
     """Whatever stands in headers, query or the caller's credential stays out, with content logged too."""
     ex = exchange({b"authorization": f"Bearer {SECRET}".encode(), b"x-api-key": SECRET.encode()})

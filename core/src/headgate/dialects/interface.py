@@ -16,7 +16,7 @@ Ending = Literal["complete", "error", "cut"]
 """How a stream ended: with its proper last event, with an error of the provider's own, or without either."""
 
 
-class TextPlace(Struct, frozen=True):
+class TextPlace(Struct, frozen=True, gc=False):
     """One piece of text in a JSON body: where it stands, what it says and who said it.
 
     `channel` names the flow a streamed piece belongs to (`0.content`, `0.tool.1.arguments`); pieces of one channel
@@ -29,7 +29,7 @@ class TextPlace(Struct, frozen=True):
     channel: str = ""
 
 
-class EventView(Struct, frozen=True):
+class EventView(Struct, frozen=True, gc=False):
     """What a stream guard needs of one event: its texts, and the choices that it says are complete."""
 
     texts: Sequence[TextPlace]
@@ -81,6 +81,13 @@ class Dialect(ABC):
         """
         decoded = decode_object(data)
         return EventView(self.event_texts(decoded), _finished(decoded))
+
+    def view_reply(self, body: bytes) -> Sequence[TextPlace]:
+        """What `reply_texts` finds in the bytes of a whole reply. Raises InvalidRequest when they are no JSON object.
+
+        Override it where the usual reply can be read with less than decoding all of it.
+        """
+        return self.reply_texts(decode_object(body))
 
     def replace_reply_texts(
         self, body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]

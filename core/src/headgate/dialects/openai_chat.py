@@ -31,27 +31,49 @@ _DEFINING = ("tools", "functions", "response_format")
 _DESCRIBING = {"title", "description", "definition"}
 
 
-class _PlainDelta(Struct, frozen=True, forbid_unknown_fields=True):
+class _PlainDelta(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     content: str | None = None
     role: str | None = None
     refusal: None = None
     tool_calls: None = None
 
 
-class _PlainChoice(Struct, frozen=True, forbid_unknown_fields=True):
+class _PlainChoice(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     index: int
     delta: _PlainDelta
     finish_reason: str | None = None
     logprobs: None = None
 
 
-class _PlainEvent(Struct, frozen=True):
+class _PlainEvent(Struct, frozen=True, gc=False):
     """An event whose choices hold nothing but content: nearly every one. What else it has says nothing to anybody."""
 
     choices: Annotated[list[_PlainChoice], Meta(max_length=len(_CONTENTS))]
 
 
+class _PlainMessage(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    content: str | None = None
+    role: Any = None
+    annotations: Any = None
+    refusal: None = None
+    tool_calls: None = None
+
+
+class _PlainAnswer(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    message: _PlainMessage
+    index: Any = None
+    finish_reason: Any = None
+    logprobs: None = None
+
+
+class _PlainReply(Struct, frozen=True, gc=False):
+    """The same for a whole reply."""
+
+    choices: list[_PlainAnswer]
+
+
 _plain_event = msgspec.json.Decoder(_PlainEvent)
+_plain_reply = msgspec.json.Decoder(_PlainReply)
 
 
 class OpenAIChat(ChatDialect):
@@ -64,7 +86,11 @@ class OpenAIChat(ChatDialect):
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
         places: list[TextPlace] = []
         for at, message in enumerate(objects(body.get("messages"))):
-            _add_message(places, message, ("messages", at), "", str(message.get("role", "")))
+            role, content = str(message.get("role", "")), message.get("content")
+            if isinstance(content, str) and message.keys() <= _PLAIN:
+                places.append(TextPlace(("messages", at, "content"), content, role, ".content"))
+            else:
+                _add_message(places, message, ("messages", at), "", role)
         if "prediction" in body:
             _add_content(places, body["prediction"], ("prediction",), "user", ".prediction")
         for name in _DEFINING:
@@ -95,12 +121,24 @@ class OpenAIChat(ChatDialect):
         texts: list[TextPlace] = []
         finished: list[str] = []
         for at, choice in enumerate(event.choices):
-            index = str(choice.index)
-            if choice.delta.content is not None:
-                texts.append(TextPlace(_CONTENTS[at], choice.delta.content, "assistant", f"{index}.content"))
+            content = choice.delta.content
+            if content is not None:
+                texts.append(TextPlace(_CONTENTS[at], content, "assistant", f"{choice.index}.content"))
             if choice.finish_reason:
-                finished.append(index)
+                finished.append(str(choice.index))
         return EventView(texts, finished)
+
+    @override
+    def view_reply(self, body: bytes) -> Sequence[TextPlace]:
+        try:
+            reply = _plain_reply.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return super().view_reply(body)
+        return [
+            TextPlace(("choices", at, "message", "content"), choice.message.content, "assistant", f"{at}.content")
+            for at, choice in enumerate(reply.choices)
+            if choice.message.content is not None
+        ]
 
     @override
     def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:

@@ -17,11 +17,11 @@ _CLOSE = (b"connection", b"close")
 
 
 class Connection(Protocol):
-    """What a cycle needs of the connection it runs on."""
+    """What a cycle needs of the connection it runs on. `full` is there, to be waited for, while the client reads too slowly."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
-    writable: asyncio.Event
+    full: asyncio.Event | None
     state: Any
 
     def resume_reading(self) -> None:
@@ -146,8 +146,8 @@ class Cycle:
     async def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """The head of the reply. It is written with the first of the body, which nearly always comes at once."""
         door = self.door
-        if not door.writable.is_set() and not self.is_lost:
-            await door.writable.wait()
+        if door.full is not None and not self.is_lost:
+            await door.full.wait()
         if not self.is_lost and not self.is_done:
             self.head = self._head(status, headers)
             self.has_started = True
@@ -156,7 +156,7 @@ class Cycle:
     async def reply(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """A whole reply at once; `headers` say its length."""
         if not self.is_lost and not self.is_done:
-            self.head = self._head(status, headers)
+            self.head = self._head(status, headers, has_length=True)
             self.has_started = True
             await self.write(body)
 
@@ -164,11 +164,23 @@ class Cycle:
         """A piece of a stream."""
         await self.write(piece, more=True)
 
+    def offer(self, piece: bytes) -> bool:
+        """A piece of a stream, after `relay` and without waiting; True while another would be taken so.
+
+        Nothing is written for no bytes. Give nothing more after False.
+        """
+        if self.is_lost or self.is_done or self.is_head:
+            return False
+        door = self.door
+        if piece:
+            door.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece)
+        return door.full is None
+
     async def write(self, body: bytes, *, more: bool = False) -> None:
         """A piece of the body, the last one unless there is `more`. Waits and does nothing as `send` does."""
         door = self.door
-        if not door.writable.is_set() and not self.is_lost:
-            await door.writable.wait()
+        if door.full is not None and not self.is_lost:
+            await door.full.wait()
         if self.is_lost or self.is_done:
             return
         if self.is_head:
@@ -206,12 +218,12 @@ class Cycle:
         self.is_lost = True
         self.door.transport.close()
 
-    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, has_length: bool = False) -> bytes:
         pairs = [*self.door.state.default_headers, *headers]
-        names = [name for name, _ in pairs]
-        if b"content-length" not in names and status not in {204, 304} and not self.is_head:
-            self.chunked = True
-            pairs.append(_CHUNKED)
+        if not has_length and status not in {204, 304} and not self.is_head:
+            self.chunked = all(name != b"content-length" for name, _ in pairs)
+            if self.chunked:
+                pairs.append(_CHUNKED)
         if self.more_body:
             self.keep_alive = (
                 False  # answered before the body was read: what is left of it cannot be told from a request

@@ -70,8 +70,7 @@ class Door(asyncio.Protocol):
         self.deadline = 0.0
         self.on_deadline: Callable[[], object] | None = None
         self.reader_timer: asyncio.TimerHandle | None = None
-        self.writable = asyncio.Event()
-        self.writable.set()
+        self.full: asyncio.Event | None = None
         self.cycle: Cycle | None = None
         self.waiting: deque[Cycle] = deque()
         self.parsing: Cycle | None = None
@@ -116,7 +115,7 @@ class Door(asyncio.Protocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.writable.set()
+        self._end_wait()
         for cycle in (self.cycle, self.parsing, *self.waiting):
             if cycle is not None:
                 cycle.lose()
@@ -152,15 +151,21 @@ class Door(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        self.writable.clear()
+        self.full = asyncio.Event()
         self._watch_reader(self.transport.get_write_buffer_size())
 
     @override
     def resume_writing(self) -> None:
-        self.writable.set()
+        self._end_wait()
         if self.reader_timer is not None:
             self.reader_timer.cancel()
             self.reader_timer = None
+
+    def _end_wait(self) -> None:
+        """Let go on who waits for the client to read."""
+        full, self.full = self.full, None
+        if full is not None:
+            full.set()
 
     def _watch_reader(self, unread: int) -> None:
         """Cut a client that takes nothing of its reply for `reader_stall_s`; a slow one that goes on reading stays."""
@@ -197,8 +202,6 @@ class Door(asyncio.Protocol):
         self.head_bytes += len(name) + len(value) + 4
         if self.head_bytes > self.limits.header_bytes:
             self._fail(self._head_too_large())
-        if len(self.headers) > MAX_HEADERS:
-            self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
 
     def on_headers_complete(self) -> None:
         self.in_head = False
@@ -298,6 +301,8 @@ class Door(asyncio.Protocol):
         """Refuse a head that could be taken for two things; True when the client waits for `100 Continue`."""
         if version not in {"1.0", "1.1"}:
             self._fail(InvalidRequest("only HTTP/1.1 and HTTP/1.0 are spoken here", code="bad_http"))
+        if len(self.headers) > MAX_HEADERS:
+            self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
         hosts: list[bytes] = []
         codings: list[bytes] = []
         expects_continue = False

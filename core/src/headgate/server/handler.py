@@ -190,7 +190,7 @@ class Handler:
             return
         try:
             await run.start(reply.status, headers)
-            await pipeline.relay_stream(ex, reply.chunks, run.send_chunk)
+            await pipeline.relay_stream(ex, reply.chunks, run.send_chunk, run.offer)
             await run.end()
         except RequestError:
             run.abort()
@@ -246,7 +246,7 @@ class _Run:
     Under our own server it talks to the connection's cycle directly, under any other one through ASGI messages.
     """
 
-    __slots__ = ("_cycle", "_direct", "has_started", "send", "send_chunk", "task", "why")
+    __slots__ = ("_cycle", "_direct", "has_started", "offer", "send", "send_chunk", "task", "why")
 
     def __init__(self, scope: Any, send: Send) -> None:
         self.send = send
@@ -259,6 +259,7 @@ class _Run:
             raise RuntimeError("an exchange needs a task to run in")
         self.task: asyncio.Task[Any] = task
         self.send_chunk: Callable[[bytes], Awaitable[None]] = self._direct.relay if self._direct else self._send_chunk
+        self.offer: Callable[[bytes], bool] = self._direct.offer if self._direct else pipeline.never
 
     def whole_body(self) -> bytes | None:
         """The request body if all of it is here already."""

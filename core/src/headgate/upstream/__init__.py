@@ -7,6 +7,7 @@ decompresses.
 
 from headgate.upstream.interface import (
     Credential,
+    Pouring,
     Timeouts,
     Tls,
     Upstream,
@@ -15,4 +16,13 @@ from headgate.upstream.interface import (
     origin_of,
 )
 
-__all__ = ["Credential", "Timeouts", "Tls", "Upstream", "UpstreamRequest", "UpstreamResponse", "origin_of"]
+__all__ = [
+    "Credential",
+    "Pouring",
+    "Timeouts",
+    "Tls",
+    "Upstream",
+    "UpstreamRequest",
+    "UpstreamResponse",
+    "origin_of",
+]

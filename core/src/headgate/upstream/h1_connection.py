@@ -133,10 +133,16 @@ class Connection(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._reply is None:
+        reply = self._reply
+        if reply is None:
             self._drop()
             return
         self._extra += len(data)
+        reply.begin_read()
+        self._feed(data)
+        reply.end_read()
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -215,10 +221,10 @@ class Connection(asyncio.Protocol):
         elif name == b"keep-alive":
             self._keep_alive(value)
         self._headers.append((name, value))
-        if len(self._headers) > MAX_HEADERS:
-            raise ValueError("its answer has too many headers")
 
     def on_headers_complete(self) -> None:
+        if len(self._headers) > MAX_HEADERS:
+            raise ValueError("its answer has too many headers")
         status = self._parser.get_status_code()
         if 100 <= status < 200:
             return

@@ -6,10 +6,10 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from headgate.errors import ProviderFailed
-from headgate.upstream.interface import Tls, UpstreamRequest
+from headgate.upstream.interface import RawHeaders, Tls, UpstreamRequest
 from headgate.upstream.rules import credential_header, host_of, origin
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -17,6 +17,19 @@ _TARGET = re.compile(r"[\x21-\x7e]+")
 _OWN = frozenset({b"accept-encoding", b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"})
 _END = b"\r\n"
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+_BREAKS = re.compile(rb"[\r\n\0]")
+_KEPT_BYTES = 2048
+
+
+class Written(Struct):
+    """The headers that were written last and how, for most calls of a deployment have the same. No credential is in it.
+
+    `without` is the name that was left out because the credential goes under it.
+    """
+
+    headers: RawHeaders = ()
+    without: bytes | None = None
+    lines: bytes = b""
 
 
 class Route(Struct, frozen=True):
@@ -33,6 +46,7 @@ class Route(Struct, frozen=True):
     allow_private: bool
     pool: object
     start: bytes
+    last: Written = field(default_factory=Written)
 
     @classmethod
     def from_request(cls, request: UpstreamRequest) -> Route:
@@ -66,21 +80,25 @@ def _name_of(host: str) -> str:
 def encode_head(route: Route, request: UpstreamRequest) -> bytes:
     """The head of a request, to its empty line. ProviderFailed for a header that could pass for another, or for more."""
     own = credential_header(request)
-    parts = [route.start]
-    for name, value in request.headers:
-        if own is None or name != own[0]:
-            parts += (_field(name), value, _END)
-    if own is not None:
-        parts += (_field(own[0]), own[1], _END)
-    lines = 3 + len(parts) // 3
+    name = own[0] if own is not None else None
+    last = route.last
+    if last.headers == request.headers and last.without == name:
+        lines = last.lines
+    else:
+        lines = b"".join([_line(*pair) for pair in request.headers if pair[0] != name])
+        if len(lines) <= _KEPT_BYTES:
+            last.headers, last.without, last.lines = request.headers, name, lines
+    proof = _line(*own) if own is not None else b""
     if request.body or request.method in _WITH_LENGTH:
-        parts.append(b"content-length: %d\r\n" % len(request.body))
-        lines += 1
-    parts.append(_END)
-    head = b"".join(parts)
-    if head.count(b"\n") != lines + 1 or head.count(b"\r") != lines + 1 or b"\0" in head:
+        return b"%b%b%bcontent-length: %d\r\n\r\n" % (route.start, lines, proof, len(request.body))
+    return b"".join((route.start, lines, proof, _END))
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    """One header line. ProviderFailed for what could pass for another header, or for more than one."""
+    if _BREAKS.search(value):
         raise ProviderFailed("a header value holds a line break or NUL", code="upstream_denied")
-    return head
+    return _field(name) + value + _END
 
 
 @lru_cache(maxsize=1024)

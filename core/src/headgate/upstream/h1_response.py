@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from headgate.errors import ProviderFailed, ProviderTimeout
 from headgate.upstream.decoding import MAX_BODY_BYTES, Decoder
+from headgate.upstream.h1_waiting import Waiter
 from headgate.upstream.interface import RawHeaders, Timeouts
 from headgate.upstream.rules import body_decoder
 
@@ -71,8 +72,11 @@ class H1Response:
         "_connection",
         "_decoder",
         "_error",
+        "_is_fed",
+        "_is_stirred",
         "_owner",
         "_pieces",
+        "_sink",
         "_size",
         "_timeouts",
         "_total_end",
@@ -96,16 +100,18 @@ class H1Response:
         self._total_end = began + timeouts.total_s
         self.deadline = min(began + timeouts.first_byte_s, self._total_end)
         self._connection: Wire | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._upload: asyncio.Task[None] | None = None
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._error: BaseException | None = None
         self._decoder: Decoder | None = None
+        self._sink: Callable[[bytes], bool] | None = None
         self.status = 0
         self.headers: RawHeaders = ()
         self.is_answered = False
         self.is_done = False
+        self._is_fed = self._is_stirred = False
         self.is_bodyless = method == "HEAD"
         self.is_safe = method in _SAFE
         self.must_close = False
@@ -134,7 +140,7 @@ class H1Response:
             return self._taken()
         pieces: list[bytes] = []
         size = 0
-        while (piece := await self._next()) is not None:
+        async for piece in self:
             size += len(piece)
             if size > MAX_BODY_BYTES:
                 self.close()
@@ -143,17 +149,27 @@ class H1Response:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return body if self._decoder is None else self._decoded(body)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; what arrived together comes together."""
-        decoder = self._decoder
-        while (data := await self._next()) is not None:
-            if decoder is None:
-                yield data
-            else:
-                for piece in decoder.feed(data):
-                    yield piece
-        if decoder is not None:
-            decoder.end()
+        return self if self._decoder is None else self._decoding(self._decoder)
+
+    async def _decoding(self, decoder: Decoder) -> AsyncIterator[bytes]:
+        async for data in self:
+            for piece in decoder.feed(data):
+                yield piece
+        decoder.end()
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """See Pouring."""
+        if self._pieces or self.is_done or self._error is not None or self._decoder is not None:
+            return
+        self._await_more()
+        self._sink = sink
+        try:
+            await self.changed()
+        finally:
+            self._sink = None
+        self.deadline = self._total_end
 
     def close(self) -> None:
         """Close the connection unless the body was read to its end."""
@@ -168,14 +184,17 @@ class H1Response:
 
     async def changed(self) -> None:
         """Wait until something happened to the reply or to the connection's buffer."""
-        waiter = self._waiter = self._owner.loop.create_future()
+        waiter = self._waiter = Waiter(self._owner.loop)
         try:
             await waiter
         finally:
             self._waiter = None
 
-    async def _next(self) -> bytes | None:
-        """All of the body that has arrived, waiting for some; None at its end."""
+    def __aiter__(self) -> H1Response:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """All of the body that has arrived, still encoded as it may be, waiting for some."""
         pieces = self._pieces
         if not pieces and not self.is_done and self._error is None:
             self._await_more()
@@ -184,13 +203,12 @@ class H1Response:
             self.deadline = self._total_end
         if pieces:
             data = self._taken()
-            if self._connection is not None and not self.is_done and self._size <= HIGH_BYTES:
-                self._connection.resume_reading()
+            self._make_room()
             return data
         if self._error is not None:
             self.close()
             raise self._error
-        return None
+        raise StopAsyncIteration
 
     def _taken(self) -> bytes:
         """Everything that waits, but of much no more than a slow reader may be kept holding."""
@@ -207,6 +225,11 @@ class H1Response:
             data = b"".join(some)
         self._size -= len(data)
         return data
+
+    def _make_room(self) -> None:
+        """Let more come when little waits."""
+        if self._connection is not None and not self.is_done and self._size <= HIGH_BYTES:
+            self._connection.resume_reading()
 
     def _await_more(self) -> None:
         """Be watched for silence while waiting, and for the whole call."""
@@ -238,8 +261,39 @@ class H1Response:
         """A piece of the body; returns how much is waiting for the reader."""
         self._pieces.append(body)
         self._size += len(body)
-        self.wake()
+        if self._sink is None:
+            self.wake()
         return self._size
+
+    def begin_read(self) -> None:
+        """What comes now comes together, until `end_read`."""
+        self._is_fed, self._is_stirred = True, False
+
+    def end_read(self) -> None:
+        """A read of the socket is over: what it brought goes to the sink or to the reader, before this returns."""
+        self._is_fed = False
+        if self._is_stirred:
+            if self._waiter is not None:
+                self._waiter.wake_now()
+        elif self._sink is not None and self._pieces:
+            self._hand_on(self._sink)
+
+    def _hand_on(self, sink: Callable[[bytes], bool]) -> None:
+        """Give all that waits to the sink; its reader is woken when it wants no more, or fails."""
+        is_much = self._size > HIGH_BYTES
+        try:
+            goes_on = sink(self._taken())
+            while goes_on and self._pieces:
+                goes_on = sink(self._taken())
+        except Exception as error:
+            self._stop_pouring(error)
+            return
+        if is_much:
+            self._make_room()
+        if goes_on:
+            self.deadline = min(self._owner.loop.time() + self._timeouts.gap_s, self._total_end)
+        else:
+            self._stop_pouring()
 
     def complete(self) -> None:
         """The body has ended as its framing says."""
@@ -279,7 +333,13 @@ class H1Response:
             self._connection.end()
 
     def wake(self) -> None:
-        """Let a waiting reader look again."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Let a waiting reader look again; not before the whole read of the socket was looked at."""
+        if self._is_fed:
+            self._is_stirred = True
+        elif self._waiter is not None:
+            self._waiter.wake_soon()
+
+    def _stop_pouring(self, error: Exception | None = None) -> None:
+        self._sink = None
+        if self._waiter is not None:
+            self._waiter.wake_now(error)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -76,6 +76,19 @@ class UpstreamResponse(Protocol):
 
     def close(self) -> None:
         """Give the connection up: closed at once if the body has not ended. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Pouring(Protocol):
+    """A reply that can also do without its reader for a while."""
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Between two of `chunks()`: give what arrives to `sink` at once, without waking a task for every piece.
+
+        Returns when `sink` says False (it has taken the piece, but wants no other now), and when only `chunks()` can go
+        on: something is left to take, or the body has ended or failed. Raises what `sink` raises.
+        """
         ...
 
 

@@ -64,7 +64,7 @@ class GuardBasic(Hooks):
         self._request: Sequence[Entry] = ()
         self._reply: Sequence[Entry] = ()
         self._forbidding: Sequence[Forbids] = ()
-        """The checks of replies where all of them forbid something, which is judged without waiting."""
+        """The checks of replies where all of them forbid something in pieces of a text, which is judged without waiting."""
         self.on_error = "deny" if any(check.on_error == "deny" for check in config.checks) else "allow"
 
     @override
@@ -91,9 +91,9 @@ class GuardBasic(Hooks):
         self._reply = [entry for entry in entries if "reply" in entry.config.on]
         checks = [entry.check for entry in self._reply]
         forbidding = [check for check in checks if isinstance(check, Forbids)]
-        self._forbidding = forbidding if len(forbidding) == len(checks) else ()
         wanted = [entry.check.hold_chars for entry in self._reply]
         self.hold_chars = -1 if any(chars >= WHOLE or chars < 0 for chars in wanted) else max(wanted, default=0)
+        self._forbidding = forbidding if len(forbidding) == len(checks) and self.hold_chars >= 0 else ()
         self.inactive = self._unused()
 
     @override
@@ -122,10 +122,9 @@ class GuardBasic(Hooks):
     @override
     @hookimpl
     async def guard_chunk(self, ex: Exchange, window: Window) -> str | None:
+        if self._forbidding and self._passes(window):
+            return None
         if self.hold_chars >= 0:
-            forbidding = self._forbidding
-            if forbidding and all([check.judge_window(window) is PASS for check in forbidding]):  # noqa: C419 - no frame
-                return None
             return await self._judge_window(window, Notes.of(ex))
         if not window.is_last:
             return None
@@ -136,9 +135,14 @@ class GuardBasic(Hooks):
 
     @override
     def holds(self, text: str) -> int:
-        if self.hold_chars < 0 or not self._forbidding:
-            return self.hold_chars
-        return max([check.holds(text) for check in self._forbidding])
+        need = 0 if self._forbidding else self.hold_chars
+        for check in self._forbidding:
+            need = max(need, check.holds(text))
+        return need
+
+    @override
+    def clears(self, window: Window) -> bool:
+        return bool(self._forbidding) and self._passes(window) and self.holds(window.text) == 0
 
     @override
     @hookimpl
@@ -165,6 +169,12 @@ class GuardBasic(Hooks):
         if not self._request or ex.operation.name == "chat":
             return False
         return _has_tokens(ex.json.get("input")) or _has_tokens(ex.json.get("prompt"))
+
+    def _passes(self, window: Window) -> bool:
+        for check in self._forbidding:  # noqa: SIM110 - once per piece of a stream: no generator
+            if check.judge_window(window) is not PASS:
+                return False
+        return True
 
     async def _judge_window(self, window: Window, notes: Notes) -> str:
         """Judge a running stream. A check that knows no windows sees what it asked to see: what was sent, and what is held."""
@@ -205,7 +215,7 @@ def _all_pass(entries: Sequence[Entry], places: Sequence[TextPlace], side: Side)
 
     Only for texts that read each on its own: what the parts of a message make together is judged together.
     """
-    if len({(*place.path[:2], place.channel) for place in places}) != len(places):
+    if len(places) > 1 and len({(*place.path[:2], place.channel) for place in places}) != len(places):
         return False
     for entry in entries:
         roles = entry.config.roles if side == "request" else ()

@@ -43,7 +43,7 @@ class RegexParameters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Forbids:
-    """Fails where something occurs. `ends` gives the end of every occurrence in a text as `see` reads it.
+    """Fails where something occurs: `occurs` says whether, `ends` where every occurrence ends in a text as `see` reads it.
 
     A stream is judged window by window: an occurrence counts as soon as nothing that follows can change it, and by then
     all of it is still held back. `longest` is how many characters of unread text one can take, None without a bound.
@@ -53,17 +53,21 @@ class Forbids:
     def __init__(
         self,
         see: Callable[[str], str],
+        occurs: Callable[[str], bool],
         ends: Callable[[str], Iterator[int]],
         longest: int | None,
         reason: str,
         alphabet: frozenset[str] | None = None,
     ) -> None:
         self._see = see
+        self._occurs = occurs
         self._ends = ends
         self._span = 2 * SLACK if longest is None else longest + SLACK
         self._failed = Verdict("fail", reason)
         self.hold_chars = WHOLE if longest is None else self._span
         self._alphabet = alphabet
+        self._letters = "".join(alphabet or ())
+        self._foreign = _ASCII - (alphabet or _ASCII)
 
     def holds(self, text: str) -> int:
         """How much of the end of `text` may be part of an occurrence: none goes on over another ASCII character.
@@ -71,22 +75,16 @@ class Forbids:
         The last character is not settled before the next one is there, and may decide whether what stands before it is
         an occurrence. So it ends one for good only where nothing can end right before it.
         """
-        letters = self._alphabet
+        letters, foreign = self._alphabet, self._foreign
         if letters is None:
             return self.hold_chars
-        tail = text[-self.hold_chars :]
-        if (
-            len(tail) > 1
-            and tail[-1] in _ASCII
-            and tail[-2] in _ASCII
-            and tail[-1] not in letters
-            and tail[-2] not in letters
-        ):
+        if len(text) > 1 and text[-1] in foreign and text[-2] in foreign:
             return 0
-        known = (
-            len(tail) - 1 if tail.isascii() else max((at for at, char in enumerate(tail) if char in _ASCII), default=0)
-        )
-        while known > 0 and (tail[known - 1] in letters or tail[known - 1] not in _ASCII):
+        tail = text[-self.hold_chars :]
+        if tail.isascii():
+            return len(tail) - len(tail[:-1].rstrip(self._letters))
+        known = max((at for at, char in enumerate(tail) if char in _ASCII), default=0)
+        while known > 0 and tail[known - 1] not in foreign:
             known -= 1
         return len(tail) - known
 
@@ -96,8 +94,8 @@ class Forbids:
         What occurs in one of them occurs in all of them with line breaks between: no rule of bounded length looks at
         the ends of a text, and a line break is no part of a word.
         """
-        joined = "\n".join(texts)
-        return self.hold_chars < WHOLE and joined.isascii() and next(self._ends(self._see(joined)), None) is None
+        joined = texts[0] if len(texts) == 1 else "\n".join(texts)
+        return self.hold_chars < WHOLE and joined.isascii() and not self._occurs(self._see(joined))
 
     async def judge(self, text: str) -> Verdict:
         """See Check."""
@@ -106,14 +104,14 @@ class Forbids:
     def judge_text(self, text: str) -> Verdict:
         """The verdict on a whole text, without waiting."""
         if text.isascii():  # reads as it stands
-            return PASS if next(self._ends(self._see(text)), None) is None else self._failed
+            return self._failed if self._occurs(self._see(text)) else PASS
         return self.judge_window(Window("", text, is_last=True))
 
     def judge_window(self, window: Window) -> Verdict:
         """The verdict on what `window` adds to a stream."""
         before = window.before[-self.hold_chars :]
         text = before + window.text
-        if text.isascii() and next(self._ends(self._see(text)), None) is None:
+        if text.isascii() and not self._occurs(self._see(text)):
             return PASS  # nothing occurs at all, so nothing new does
         if hides(text, self._span):
             return HIDDEN
@@ -177,6 +175,7 @@ def contains(parameters: Mapping[str, Any]) -> Check:
         longest = max(_unread_chars(word) for word in words)
         return Forbids(
             see,
+            lambda seen: any(next(ends(seen, word), None) is not None for word in words if word in seen),
             lambda seen: (end for word in words for end in ends(seen, word)),
             longest,
             "a word of the list occurs",
@@ -206,7 +205,7 @@ def regex_match(parameters: Mapping[str, Any]) -> Check:
             raise ValueError("`not` and `replace` exclude each other")
         return Replaces(rule, given.replace)
     if given.is_inverted:
-        return Forbids(read, rule.ends, rule.longest, "the rule matches", rule.alphabet)
+        return Forbids(read, rule.matches, rule.ends, rule.longest, "the rule matches", rule.alphabet)
     return Requires(read, rule.matches, "the rule does not match")
 
 

@@ -50,11 +50,14 @@ class Notes(Struct):
     @classmethod
     def of(cls, ex: Exchange) -> Notes:
         """The notes of an exchange, made on first use."""
-        return ex.data.setdefault(NAME, cls())
+        notes = ex.data.get(NAME)
+        if notes is None:
+            notes = ex.data[NAME] = cls()
+        return notes
 
     def add(self, side: Side, findings: Sequence[Finding], *, is_denied: bool = False) -> None:
         """Note one run of checks, unless nothing came of it or it is known. A request's newest run is its only one."""
-        is_telling = any(finding.verdict.outcome != "pass" for finding in findings)
+        is_telling = bool(findings) and any(finding.verdict.outcome != "pass" for finding in findings)
         result = _result_of(findings, is_denied=is_denied) if is_telling else {}
         if side == "request":
             self.before_request_hooks = [result] if is_telling else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ _re2: Any = re2
 _WIDE_CHARS = 4
 """The most characters that NFKC makes one of."""
 _ASCII = tuple(chr(number) for number in range(128))
+_RARE_FIRST = f"{string.punctuation}QZXJKVWYGPBFMUDHCLRISNOATEqzjxkvbpygfwmucldrhsnioate{string.digits} "
 _FLAGS = re.compile(r"\(\?[imsU]+\)")
 _TOKEN = re.compile(
     r"""
@@ -44,10 +46,15 @@ class Rule:
             raise ValueError(f"`{text}` is not in RE2 syntax: {shown}") from None
         self.longest = longest_match(text)
         self.alphabet = _alphabet(text) if self.longest is not None else None
+        needed = _needed(text) if self.longest is not None else frozenset[str]()
+        self._telling = min(needed, key=_RARE_FIRST.find, default="")
+        """A character that every match holds, the rarest of those known; empty when none is."""
 
     def matches(self, text: str) -> bool:
         """Whether it matches anywhere."""
-        return self._compiled.search(text) is not None
+        if self._telling not in text:
+            return False
+        return self._compiled.search(text.encode()) is not None  # of text the binding would count the characters too
 
     def ends(self, text: str) -> Iterator[int]:
         """Where its matches end."""
@@ -77,6 +84,46 @@ def _alphabet(rule: str) -> frozenset[str] | None:
             one = _re2.compile(prefix + token[0])
             found.update(char for char in _ASCII if one.fullmatch(char) is not None)
     return frozenset(found)
+
+
+def _needed(rule: str) -> frozenset[str]:
+    """ASCII characters that every match holds: those that stand in `rule` for themselves and are not optional.
+
+    `rule` must be valid and have a bound.
+    """
+    flags = _FLAGS.match(rule)
+    at = flags.end() if flags else 0
+    is_folded = flags is not None and "i" in flags[0]
+    nothing = frozenset[str]()
+    stack: list[tuple[frozenset[str] | None, frozenset[str]]] = []
+    others: frozenset[str] | None = None  # what all alternatives so far hold
+    current = before = nothing  # what this one holds, with and without its last part
+    while at < len(rule):
+        token = _TOKEN.match(rule, at)
+        if token is None:
+            return nothing
+        at = token.end()
+        match token.lastgroup:
+            case "open":
+                stack.append((others, current))
+                others, current, before = None, nothing, nothing
+            case "close":
+                held = current if others is None else others & current
+                others, before = stack.pop()
+                current = before | held
+            case "or":
+                others = current if others is None else others & current
+                current = before = nothing
+            case "repeat":
+                current = current if int(token["least"] or 0) else before
+            case "narrow":
+                before = current
+                char = token[0].removeprefix("\\")
+                is_itself = len(char) == 1 and (not char.isalnum() or char == token[0])
+                current |= {char} if is_itself and not (is_folded and char.isalpha()) else nothing
+            case _:
+                before = current
+    return current if others is None else others & current
 
 
 def longest_match(rule: str) -> int | None:

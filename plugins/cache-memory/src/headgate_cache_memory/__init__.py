@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from functools import lru_cache
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 from typing_extensions import override
 
@@ -74,6 +75,7 @@ _IRRELEVANT = frozenset(
     }
 )
 _IRRELEVANT_PREFIXES = (b"cf-", b"sec-", b"x-amzn-", b"x-b3-", b"x-envoy-", b"x-forwarded-", b"x-stainless-")
+_encode = msgspec.msgpack.Encoder().encode
 
 Size = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -96,7 +98,7 @@ class CacheMemoryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ignore_headers: list[str] = []
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """A stored reply. `expires` is in monotonic seconds; `size` counts everything it holds, in bytes."""
 
     status: int
@@ -107,7 +109,7 @@ class Entry(Struct, frozen=True):
     size: int
 
 
-class _Pending(Struct, frozen=True):
+class _Pending(Struct, frozen=True, gc=False):
     """What `store` needs to know of an exchange that `lookup` found nothing for."""
 
     key: bytes
@@ -123,6 +125,7 @@ class CacheMemory(Hooks):
         self._config = config
         self._clock = clock
         self._ignored = _IRRELEVANT | {name.lower().encode() for name in config.ignore_headers}
+        self._ttl_unasked_s = min(config.ttl_s, config.max_ttl_s)
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self.bytes_held = 0
 
@@ -161,29 +164,34 @@ class CacheMemory(Hooks):
         reply = ex.reply
         if pending is None or reply is None or ex.reply_body is None:
             return
-        headers = tuple((name, value) for name, value in reply.headers if name in _KEPT)
-        size = OVERHEAD_BYTES + len(ex.reply_body) + sum(len(name) + len(value) for name, value in headers)
+        headers = tuple([header for header in reply.headers if header[0] in _KEPT])
+        size = OVERHEAD_BYTES + len(ex.reply_body)
+        for name, value in headers:
+            size += len(name) + len(value)
         expires = self._clock() + pending.ttl_s
         self._put(pending.key, Entry(reply.status, headers, ex.reply_body, reply.chunks is not None, expires, size))
 
     def _wanted(self, ex: Exchange) -> Literal["MISS", "REFRESH", "DISABLED"]:
         """What the request asks of the cache: `MISS` is to look, and to store what is not found."""
-        asked = (ex.option("cache") or "").strip().lower()
+        written = ex.option("cache")
+        asked = written.strip().lower() if written is not None else ""
         is_on = asked in {"exact", "simple"} or (self._config.mode == "always" and asked != "off")
         if not is_on or ex.operation.name not in OPERATIONS or ex.principal is None:
             return "DISABLED"
-        told = ex.header("cache-control")
-        directives = {word.strip().lower() for word in told.split(",")} if told else ()
-        if "no-store" in directives:
+        told = ex.headers.get(b"cache-control")
+        directives = {word.strip().lower() for word in told.split(b",")} if told else ()
+        if b"no-store" in directives:
             return "DISABLED"
-        is_forced = (ex.option("cache-force-refresh") or "").strip().lower() == "true"
-        return "REFRESH" if is_forced or "no-cache" in directives else "MISS"
+        forced = ex.option("cache-force-refresh")
+        is_forced = forced is not None and forced.strip().lower() == "true"
+        return "REFRESH" if is_forced or b"no-cache" in directives else "MISS"
 
     def _ttl_s(self, ex: Exchange) -> float:
         """The time the request asks for, at most `max_ttl_s`; what is no number of seconds above 0 asks for none."""
-        asked = (ex.option("cache-ttl") or "").strip()
-        if not asked:
-            return min(self._config.ttl_s, self._config.max_ttl_s)
+        written = ex.option("cache-ttl")
+        if written is None:
+            return self._ttl_unasked_s
+        asked = written.strip()
         is_number = asked.isascii() and asked.isdigit() and len(asked) < 16 and int(asked) > 0
         return min(float(asked) if is_number else self._config.ttl_s, self._config.max_ttl_s)
 
@@ -198,14 +206,15 @@ class CacheMemory(Hooks):
         return entry
 
     def _put(self, key: bytes, entry: Entry) -> None:
+        config = self._config
         self._drop(key)
-        if entry.size > self._config.max_bytes:
+        if entry.size > config.max_bytes:
             return
-        while self._entries and (
-            len(self._entries) >= self._config.max_entries or self.bytes_held + entry.size > self._config.max_bytes
-        ):
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = entry
+        entries = self._entries
+        while entries and (len(entries) >= config.max_entries or self.bytes_held + entry.size > config.max_bytes):
+            _, oldest = entries.popitem(last=False)
+            self.bytes_held -= oldest.size
+        entries[key] = entry
         self.bytes_held += entry.size
 
     def _drop(self, key: bytes) -> None:
@@ -217,44 +226,40 @@ class CacheMemory(Hooks):
 def cache_key(ex: Exchange, policy: str = "", ignored: frozenset[bytes] = _IRRELEVANT) -> bytes:
     """32 bytes that two requests share only if they come from one tenant and must get the same reply.
 
-    The sizes of all parts are hashed before them, so that none can pass for another. All request headers count but
-    those known not to change a reply.
+    What is hashed before the body is one MessagePack value, which says where each of its parts and itself ends, so that
+    none can pass for another. All request headers count but those known not to change a reply.
     """
-    parts = _parts(ex, policy, ignored)
-    sizes = repr([len(part) for part in parts]).encode()
-    return hashlib.sha256(b"\n".join((sizes, *parts))).digest()  # in hardware nearly everywhere, which blake2 is not
-
-
-def _parts(ex: Exchange, policy: str, ignored: frozenset[bytes]) -> list[bytes]:
-    principal = ex.principal
-    parts = [
-        (principal.tenant if principal is not None else "").encode(),
-        b"%d" % ex.generation,
-        policy.encode(),
-        (ex.option("cache-namespace") or "").encode(),
-        ex.operation.name.encode(),
-        ex.scope_method.encode(),
-        ex.path.encode(),
+    principal, dialect, headers = ex.principal, ex.dialect, ex.headers
+    relevant = _relevant_names(tuple(headers), ex.option("forward-headers"), ignored)
+    request = (
+        principal.tenant if principal is not None else "",
+        ex.generation,
+        policy,
+        ex.option("cache-namespace") or "",
+        ex.operation.name,
+        ex.scope_method,
+        ex.path,
         ex.query,
-        (ex.dialect.name if ex.dialect is not None else "").encode(),
-        b"stream" if ex.stream else b"whole",
-        ex.body,
-    ]
-    for header in sorted(_headers(ex, ignored)):
-        parts += header
-    return parts
+        dialect.name if dialect is not None else "",
+        ex.stream,
+        relevant,
+        [headers[name] for name in relevant],
+    )
+    digest = hashlib.sha256(_encode(request))  # in hardware nearly everywhere, which blake2 is not
+    digest.update(ex.body)
+    return digest.digest()
 
 
-def _headers(ex: Exchange, ignored: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The request headers that may change the reply. Those the request has forwarded to the provider always may."""
-    named = ex.option("forward-headers")
-    forwarded = {name.strip().lower().encode("latin-1") for name in named.split(",")} if named else ()
-    for name, value in ex.headers.items():
-        if _is_relevant(name, ignored) or name in forwarded:
-            yield name, value
+@lru_cache(maxsize=256)
+def _relevant_names(names: tuple[bytes, ...], forwarded: str | None, ignored: frozenset[bytes]) -> tuple[bytes, ...]:
+    """The request headers that may change the reply, in order. Those the request has forwarded to the provider may.
+
+    Clients send the same few sets of headers again and again, so what was found is kept.
+    """
+    named = {name.strip().lower().encode("latin-1") for name in forwarded.split(",")} if forwarded else ()
+    return tuple(sorted(name for name in names if name in named or _is_relevant(name, ignored)))
 
 
-@lru_cache(maxsize=4096)
 def _is_relevant(name: bytes, ignored: frozenset[bytes]) -> bool:
     if name.startswith(_OPTIONS):
         return name.split(b"-", 2)[2] not in _IRRELEVANT_OPTIONS

@@ -8,22 +8,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
+from headgate import Principal
 from headgate_keys.keyfile import PAUSE_S, Key, KeyFileError
 
 PARTS = 256
 FREED_AT_ONCE = 50
 WORK_S = 0.001
+MAX_RECENT = 1024
 
 Parts = list[dict[str, Key]]
 
 
-class Table:
-    """Keys by digest. It is whole when it is made and never changes, so readers need no lock."""
+class Caller(Struct, frozen=True, gc=False):
+    """Who presents a key, until when: `ends` is in Unix seconds."""
 
-    __slots__ = ("_parts",)
+    principal: Principal
+    ends: float
+
+
+class Table:
+    """Keys by digest. It is whole when it is made and never changes, so readers need no lock.
+
+    `recent` holds who presented a key of this table lately, by a mark of the presenter's own making, and is forgotten
+    with the table: nobody outlives their key. Only the thread that serves requests may touch it.
+    """
+
+    __slots__ = ("_parts", "recent")
 
     def __init__(self, parts: Iterable[dict[str, Key]] = ()) -> None:
         self._parts = tuple(parts) or tuple(_new_parts())
+        self.recent: dict[bytes, Caller] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
@@ -31,6 +47,12 @@ class Table:
     def find(self, digest: str) -> Key | None:
         """The key of a digest, or None."""
         return self._parts[_part_of(digest)].get(digest)
+
+    def remember(self, mark: bytes, caller: Caller) -> None:
+        """Keep a caller in `recent`, which begins anew when it is full."""
+        if len(self.recent) >= MAX_RECENT:
+            self.recent.clear()
+        self.recent[mark] = caller
 
     def parts(self) -> Parts:
         """What to hand to `free` once nothing else refers to this table; one that is still used stays whole."""

@@ -24,6 +24,9 @@ MAX_METADATA = 64
 _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """What JSON leaves as it is and what ends a line or moves a cursor for some readers: DEL, C1 controls, U+2028, U+2029."""
 
+_DEL = 0x7F
+_encode = msgspec.json.Encoder().encode
+
 Size = Annotated[int, Meta(ge=1)]
 
 
@@ -42,7 +45,7 @@ class LogsJsonlConfig(Struct, frozen=True, forbid_unknown_fields=True):
     flush_s: Annotated[float, Meta(ge=0)] = 0.2
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, gc=False):
     """Who called: the key's name, never the key; in `passthrough` mode a digest of it."""
 
     key: str
@@ -51,7 +54,7 @@ class Caller(Struct, frozen=True):
     organisation: str
 
 
-class Call(Struct, frozen=True):
+class Call(Struct, frozen=True, gc=False):
     """One attempt. `status` 0: it never ended; `ms` null likewise. `path` is the target's place in the routing config."""
 
     deployment: str
@@ -63,7 +66,7 @@ class Call(Struct, frozen=True):
     path: str
 
 
-class Tokens(Struct, frozen=True):
+class Tokens(Struct, frozen=True, gc=False):
     """What the provider says it used. `prompt` includes `cached` and `cache_write`, `completion` includes `reasoning`."""
 
     prompt: int
@@ -74,7 +77,7 @@ class Tokens(Struct, frozen=True):
     total: int
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, gc=False):
     """One line.
 
     `time` is when the exchange began. `status` is that of the reply, 0 when none was begun. `outcome` is `complete`,
@@ -153,49 +156,49 @@ class LogsJsonl(Hooks):
 
     def _content_bytes(self, ex: Exchange) -> int:
         """How much of the bodies is kept: nothing when the caller says `x-headgate-debug: false`, as Portkey's clients do."""
-        is_wanted = self._config.content and (ex.option("debug") or "").strip().lower() != "false"
-        return self._config.max_content_bytes if is_wanted else 0
+        if not self._config.content or (ex.option("debug") or "").strip().lower() == "false":
+            return 0
+        return self._config.max_content_bytes
 
 
 def encode(record: Record) -> bytes:
     """A record as one line, whatever its texts hold: every character that could end a line or steer a terminal is escaped."""
     try:
-        line = msgspec.json.encode(record)
+        line = _encode(record)
     except UnicodeEncodeError:  # lone surrogates, which only plugins could bring
         line = json.dumps(msgspec.to_builtins(record), ensure_ascii=False).encode("utf-8", "replace")
-    if b"\x7f" in line or not line.isascii():
+    if not line.isascii() or _DEL in line:
         line = _UNSAFE.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), line)
     return line + b"\n"
 
 
 def record_of(ex: Exchange, content_bytes: int = 0) -> Record:
     """What is kept of an exchange that has ended; bodies only when `content_bytes` is not 0."""
-    attempt = ex.attempt
-    error = ex.error
-    return Record(
-        time=datetime.fromtimestamp(ex.started_at, UTC),
-        request_id=ex.id,
-        trace_id=ex.trace_id,
-        operation=ex.operation.name,
-        method=ex.scope_method,
-        path=_cut(ex.path),
-        principal=_caller(ex.principal),
-        model=_cut(ex.model),
-        provider=attempt.provider.name if attempt else "",
-        deployment=attempt.provider.deployment if attempt else "",
-        called=_cut(attempt.model) if attempt else "",
-        status=_status(ex),
-        outcome=ex.outcome,
-        error=error.error_code if error else "",
-        stream=ex.stream,
-        attempts=[_call(attempt) for attempt in ex.attempts],
-        cache=ex.cache_status,
-        usage=_tokens(ex.reply.usage) if ex.reply else None,
-        ttft_ms=None if ex.ttft_s is None else _ms(ex.ttft_s),
-        total_ms=_ms(time.perf_counter() - ex.started),
-        request_bytes=ex.request_bytes,
-        reply_bytes=ex.reply_bytes,
-        metadata=_metadata(ex.metadata),
+    attempt, reply, error = ex.attempt, ex.reply, ex.error
+    return Record(  # by place, because so many names cost more than all the rest
+        datetime.fromtimestamp(ex.started_at, UTC),
+        ex.id,
+        ex.trace_id,
+        ex.operation.name,
+        ex.scope_method,
+        _cut(ex.path),
+        _caller(ex.principal),
+        _cut(ex.model),
+        attempt.provider.name if attempt else "",
+        attempt.provider.deployment if attempt else "",
+        _cut(attempt.model) if attempt else "",
+        _status(ex),
+        ex.outcome,
+        error.error_code if error else "",
+        ex.stream,
+        [_call(attempt) for attempt in ex.attempts],
+        ex.cache_status,
+        _tokens(reply.usage) if reply else None,
+        None if ex.ttft_s is None else _ms(ex.ttft_s),
+        _ms(time.perf_counter() - ex.started),
+        ex.request_bytes,
+        ex.reply_bytes,
+        _metadata(ex.metadata) if ex.metadata else {},
         request=_text(ex.body, content_bytes) if content_bytes else None,
         reply=_text(_reply_body(ex), content_bytes) if content_bytes else None,
     )
@@ -223,15 +226,9 @@ def _caller(principal: Principal | None) -> Caller | None:
 
 
 def _call(attempt: Attempt) -> Call:
-    return Call(
-        deployment=attempt.target.deployment,
-        model=_cut(attempt.model),
-        status=attempt.status,
-        error=attempt.error,
-        ms=_ms(attempt.ended - attempt.started) if attempt.ended else None,
-        retries=attempt.retries,
-        path=attempt.target.path,
-    )
+    target = attempt.target
+    ms = _ms(attempt.ended - attempt.started) if attempt.ended else None
+    return Call(target.deployment, _cut(attempt.model), attempt.status, attempt.error, ms, attempt.retries, target.path)
 
 
 def _tokens(usage: Usage | None) -> Tokens | None:
@@ -245,7 +242,8 @@ def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    """Milliseconds, to the nearest microsecond; `round` takes four times as long."""
+    return int(seconds * 1_000_000 + 0.5) / 1000
 
 
 def _cut(text: str) -> str:

@@ -98,15 +98,20 @@ class LineWriter:
 
     def put(self, line: bytes) -> None:
         """Queue a line, which ends with a newline and holds no other; dropped when the queue is full."""
-        if len(self._queue) >= self._max_lines or self._bytes + len(line) > self._max_bytes:
-            if not self._untold:
-                log.error("the request log is behind, lines are dropped", file=str(self._file.path))
-            self._untold += 1
-            self.dropped += 1
+        queue = self._queue
+        if len(queue) >= self._max_lines or self._bytes + len(line) > self._max_bytes:
+            self._drop()
             return
-        self._queue.append(line)
+        if not queue:
+            self._ready.set()
+        queue.append(line)
         self._bytes += len(line)
-        self._ready.set()
+
+    def _drop(self) -> None:
+        if not self._untold:
+            log.error("the request log is behind, lines are dropped", file=str(self._file.path))
+        self._untold += 1
+        self.dropped += 1
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

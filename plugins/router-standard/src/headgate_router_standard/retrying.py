@@ -78,13 +78,14 @@ class Retrying:
         self._clock = clock
         self._rng = rng
 
-    async def call(self, ex: Exchange) -> Reply:
+    def call(self, ex: Exchange) -> Awaitable[Reply]:
         """The reply of the last try. Raises ProviderError when that is how it ended, or when the time is up."""
         attempt = ex.attempt
         if attempt is None:
             raise HookFailed("a retry needs an attempt")
-        if attempt.target.retry.attempts <= 0:
-            return await self._inner(ex)
+        return self._inner(ex) if attempt.target.retry.attempts <= 0 else self._repeat(ex, attempt)
+
+    async def _repeat(self, ex: Exchange, attempt: Attempt) -> Reply:
         limit_s = attempt.target.request_timeout_s
         ends = time.monotonic() + limit_s if limit_s > 0 else math.inf
         while True:

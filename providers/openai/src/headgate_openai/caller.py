@@ -5,7 +5,7 @@ All of it is the caller's word, so each part is checked before it becomes part o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from headgate.errors import InvalidRequest
@@ -55,20 +55,24 @@ def passed_path(ex: Exchange) -> str:
     return quote(path, safe=_PATH_BYTES) + query
 
 
-def named_headers(ex: Exchange) -> Iterator[bytes]:
+def named_headers(ex: Exchange) -> Sequence[bytes]:
     """The header names of the option `forward-headers`, in lower case.
 
     Raises InvalidRequest for one that belongs to the connection, to the gateway, or proves who the caller is.
     """
     named = ex.option("forward-headers")
-    for item in named.split(",") if named else ():
+    if not named:
+        return ()
+    names: list[bytes] = []
+    for item in named.split(","):
         name = item.strip().lower()
         if name in _REFUSED or name.startswith(_OWN):
             raise InvalidRequest(
                 f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
             )
         if name:
-            yield name.encode()
+            names.append(name.encode())
+    return names
 
 
 def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:

@@ -16,6 +16,7 @@ from headgate_openai.caller import lowered, named_headers, passed_path
 
 _JSON = b"application/json"
 _USER_AGENT = f"headgate/{VERSION}".encode()
+_NO_ACCOUNT: Mapping[bytes, bytes] = {}
 _ACCOUNT = {"openai-organization": b"openai-organization", "openai-project": b"openai-project"}
 
 
@@ -111,11 +112,11 @@ class OpenAI(Provider):
         The deployment's account goes with the deployment's key alone; where it names none the caller may.
         """
         is_own_key = ex.principal is not None and ex.principal.credential is not None
-        account = {} if is_own_key or ex.base_url else dict(self._account)
+        account = _NO_ACCOUNT if is_own_key or ex.base_url else self._account
         for option, name in _ACCOUNT.items():
             asked = ex.option(option)
             if asked and name not in account:
-                account[name] = asked.encode("latin-1")
+                account = {**account, name: asked.encode("latin-1")}
         return account
 
     def timeouts_for(self, ex: Exchange) -> Timeouts:
