@@ -44,10 +44,10 @@ METRICS: dict[str, Metric] = {
     "added.p50": Metric("added latency p50, one connection", "ms", _added("c=1", lambda one: one.result.latency.p50)),
     "added.p99": Metric("added latency p99, one connection", "ms", _added("c=1", lambda one: one.result.latency.p99)),
     "ttft.p50": Metric(
-        "added time to first content p50", "ms", _added("stream", lambda one: one.result.first_content.p50)
+        "added time to first content p50", "ms", _added("first", lambda one: one.result.first_content.p50)
     ),
     "ttft.p99": Metric(
-        "added time to first content p99", "ms", _added("stream", lambda one: one.result.first_content.p99)
+        "added time to first content p99", "ms", _added("first", lambda one: one.result.first_content.p99)
     ),
     "transit.p50": Metric("added time per chunk p50", "ms", _added("stream", lambda one: one.result.transit.p50)),
     "transit.p99": Metric("added time per chunk p99", "ms", _added("stream", lambda one: one.result.transit.p99)),

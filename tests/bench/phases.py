@@ -11,8 +11,10 @@ from report import Measured, Sample
 from targets import Target
 
 BODY_KB = {"1KB": 1, "16KB": 16, "100KB": 100, "c=1": 1}
-PHASES = (*BODY_KB, "stream", "even")
+PHASES = (*BODY_KB, "first", "stream", "even")
 _STREAM_CONNECTIONS = 256
+_FIRST_PER_S = 10.0
+"""Streams of the phase `first` are so few that none waits for another: the way to the first content, and nothing else."""
 _STREAM_BUSY = 0.5
 _FEWEST = 20
 _EVEN_S = 1.2
@@ -31,6 +33,7 @@ class Scale(msgspec.Struct, frozen=True):
     medium: int = 800
     large: int = 400
     single: int = 600
+    first: int = 20
     streams: int = 240
     chunks: int = 64
     streams_per_s: float = 240.0
@@ -48,7 +51,7 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 FULL = Scale(rounds=5)
-QUICK = Scale(rounds=2, phase_s=0.3, streams=24, ceiling_probes=0, builds_wheels=False)
+QUICK = Scale(rounds=2, phase_s=0.3, first=10, streams=24, ceiling_probes=0, builds_wheels=False)
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -62,6 +65,8 @@ class Course(msgspec.Struct, frozen=True):
 def load_for(target: Target, phase: str, course: Course, chunks: int) -> Load:
     """The load of one phase against one target."""
     count = course.exchanges[phase]
+    if phase == "first":
+        return target.load(count, connections=16, rate=_FIRST_PER_S, stream=True, chunks=chunks)
     if phase in {"stream", "even"}:
         rate = course.streams_per_s if phase == "stream" else course.even_per_s
         return target.load(count, connections=_STREAM_CONNECTIONS, rate=rate, stream=True, chunks=chunks)
@@ -90,7 +95,7 @@ def calibrate(target: Target, scale: Scale) -> Course:
     first = pace("1KB", 24)
     paces = {"1KB": pace("1KB", int(first * scale.phase_s))}
     for phase in scale.phases:
-        if phase in {"1KB", "stream", "even"}:
+        if phase in {"1KB", "first", "stream", "even"}:
             continue
         paces[phase] = pace(phase, int(paces["1KB"] * scale.phase_s / 5))
     wanted = {phase: max(_FEWEST, int(rate * scale.phase_s)) for phase, rate in paces.items()}
@@ -98,6 +103,7 @@ def calibrate(target: Target, scale: Scale) -> Course:
         wanted["c=1"] = max(wanted["c=1"], 100)
     per_s = _stream_rate(target, scale)
     wanted["stream"] = max(6, int(per_s))
+    wanted["first"] = scale.first
     return Course({phase: min(count, scale.most(phase)) for phase, count in wanted.items()}, per_s)
 
 

@@ -68,7 +68,7 @@ def latency_table(report: Report) -> Table:
     """Latency of one connection, and of streams."""
     reads: list[tuple[str, Callable[[Sample], float], Callable[[Sample], float]]] = [
         ("c=1", lambda one: one.result.latency.p50, lambda one: one.result.latency.p99),
-        ("stream", lambda one: one.result.first_content.p50, lambda one: one.result.first_content.p99),
+        ("first", lambda one: one.result.first_content.p50, lambda one: one.result.first_content.p99),
         ("stream", lambda one: one.result.transit.p50, lambda one: one.result.transit.p99),
         ("stream", lambda one: one.result.gap.p50, lambda one: one.result.gap.p99),
     ]
