@@ -215,8 +215,6 @@ async def test_an_envelope_passes_byte_for_byte(body: bytes) -> None:
         (b'{"message":"model is loading"}', "model is loading"),
         (b'{"error":"no such model"}', "no such model"),
         (b'{"detail":[{"loc":["body"]}]}', '[{"loc":["body"]}]'),
-        (b'{"error":{"type":"x"}}', '{"type":"x"}'),
-        (b'{"object":"error","message":"bad","type":"BadRequest","code":400}', "bad"),
         (b'{"odd":1}', '{"odd":1}'),
         (b"upstream connect error", "upstream connect error"),
         (b"<html>Bad Gateway</html>", "the provider answered with status 502"),
@@ -235,6 +233,13 @@ async def test_other_errors_get_an_envelope(body: bytes, words: str) -> None:
     assert json.loads(reply.body) == {"error": expected}
     assert reply.headers == ((b"retry-after", b"1"), (b"content-type", b"application/json"))
     assert reply.status == 502
+
+
+async def test_a_vendors_type_and_code_are_kept() -> None:
+    """An error without an envelope keeps the vendor's words for what kind it is."""
+    body = b'{"object":"error","message":"bad","type":"BadRequest","code":400}'
+    reply = await answered(Answer(502, (), body))
+    assert json.loads(reply.body) == {"error": {"message": "bad", "type": "BadRequest", "param": None, "code": "400"}}
 
 
 @settings(max_examples=60, deadline=None)

@@ -91,6 +91,11 @@ def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> 
     return written if at < 0 else body[:at] + encoded + body[at + len(bytes(given)) :]
 
 
+def encode_with(body: bytes, overrides: Mapping[str, Any]) -> bytes:
+    """`body` with whole top-level members replaced; values that stay keep their bytes."""
+    return msgspec.json.encode({**_members.decode(body), **overrides})
+
+
 def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]) -> dict[str, Any]:
     """A copy of decoded JSON with the strings at the given paths replaced. Only the way to each path is copied."""
     copied: dict[str, Any] = dict(body)

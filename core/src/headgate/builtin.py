@@ -5,10 +5,23 @@ key may use it, and the auth modes that need no keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote_plus
 
 from typing_extensions import override
 
-from headgate.dialects import OpenAIChat, OpenAICompletions, OpenAIEmbeddings
+from headgate.dialects import (
+    AnthropicMessages,
+    CohereRerank,
+    GoogleGenerate,
+    OpenAIChat,
+    OpenAICompletions,
+    OpenAIEmbeddings,
+    OpenAIImages,
+    OpenAIModerations,
+    OpenAIResponses,
+    OpenAISpeech,
+    OpenAITranscription,
+)
 from headgate.dialects.interface import Dialect
 from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, Unauthenticated
 from headgate.exchange import Exchange, Principal, Target
@@ -30,7 +43,19 @@ class Core(Hooks):
     @override
     @hookimpl
     def dialects(self) -> list[Dialect]:
-        return [OpenAIChat(), OpenAICompletions(), OpenAIEmbeddings()]
+        return [
+            OpenAIChat(),
+            OpenAIResponses(),
+            AnthropicMessages(),
+            GoogleGenerate(),
+            OpenAICompletions(),
+            OpenAIEmbeddings(),
+            OpenAIImages(),
+            OpenAISpeech(),
+            OpenAITranscription(),
+            OpenAIModerations(),
+            CohereRerank(),
+        ]
 
     @override
     @hookimpl
@@ -79,6 +104,12 @@ class ModelRoute(Hooks):
         anything = self._models.get("*")
         if anything is not None and ex.model:
             return anything
+        if not ex.model and ex.operation.has_model:
+            raise InvalidRequest(
+                "`model` is missing; name it, or the deployment in the header `x-headgate-provider`",
+                param="model",
+                code="missing_model",
+            )
         if not ex.model:
             raise InvalidRequest("name the deployment in the header `x-headgate-provider`", code="missing_provider")
         hint = did_you_mean(ex.model, self._models)
@@ -138,7 +169,7 @@ class CallerCredential(Hooks):
     @override
     @hookimpl
     async def authenticate(self, ex: Exchange) -> Principal | None:
-        key = bearer(ex) or ex.header("api-key") or ex.header("x-api-key")
+        key = bearer(ex) or _vendor_key(ex)
         if not key:
             raise Unauthenticated(
                 "no key was given; send the provider's key as `Authorization: Bearer KEY`", code="missing_api_key"
@@ -147,12 +178,27 @@ class CallerCredential(Hooks):
         return Principal(self._digest(key), credential=Secret(key))
 
 
+_KEY_HEADERS = (b"api-key", b"x-api-key", b"x-goog-api-key")
+"""Where the SDKs of Azure, Anthropic and Google put a key."""
+
+
 def gateway_key(ex: Exchange) -> str | None:
-    """The gateway key of a request: `x-headgate-api-key`, `x-portkey-api-key`, `Authorization: Bearer`, `api-key`, `x-api-key`.
+    """The gateway key of a request: `x-headgate-api-key`, `x-portkey-api-key`, `Authorization: Bearer`, or where a vendor's
+    SDK puts its key: `api-key`, `x-api-key`, `x-goog-api-key`, the query parameter `key`.
 
     The gateway's own header comes first because Portkey's clients send a placeholder as bearer token beside it.
     """
-    return (ex.option("api-key") or bearer(ex) or ex.header("api-key") or ex.header("x-api-key") or "").strip() or None
+    return (ex.option("api-key") or bearer(ex) or _vendor_key(ex) or "").strip() or None
+
+
+def _vendor_key(ex: Exchange) -> str:
+    headers = ex.headers
+    for name in _KEY_HEADERS:
+        if name in headers:
+            return headers[name].decode("latin-1")
+    if ex.query.find(b"key=") < 0:
+        return ""
+    return next((unquote_plus(part[4:].decode("latin-1")) for part in ex.query.split(b"&") if part[:4] == b"key="), "")
 
 
 def bearer(ex: Exchange) -> str | None:

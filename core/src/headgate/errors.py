@@ -58,6 +58,21 @@ class StartupError(HeadgateError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class ErrorWords(msgspec.Struct, frozen=True):
+    """What an error reply says, in no dialect. `type` and `code` are the vendor's own words, empty where it has none.
+
+    `retry_after_s` is when to come back, where the body says so; `extra` are members that stand beside the error.
+    """
+
+    status: int
+    message: str
+    type: str = ""
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+    extra: dict[str, Any] = {}
+
+
 class RequestError(HeadgateError):
     """Ends an exchange with an error reply. `message` is shown to the caller: it never holds a secret or a prompt."""
 
@@ -81,6 +96,12 @@ class RequestError(HeadgateError):
         self.param = param
         self.retry_after_s = retry_after_s
         self.extra = extra
+
+    def words(self) -> ErrorWords:
+        """The error in no dialect."""
+        return ErrorWords(
+            self.status, self.message, self.type, self.error_code, self.param, self.retry_after_s, self.extra or {}
+        )
 
     def envelope(self) -> bytes:
         """The OpenAI error body: `{"error": {message, type, param, code}}`, with `extra` members beside `error`."""

@@ -11,12 +11,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from headgate.body import decode_object, encode_with_model, replace_paths
+from headgate.body import decode_object, encode_with, encode_with_model, replace_paths
 from headgate.chat import ChatRequest, Usage
-from headgate.dialects import ChatDialect, Dialect, TextPlace
+from headgate.dialects import ChatDialect, Dialect, Form, TextPlace
 from headgate.errors import InvalidRequest, RequestError
 from headgate.operations import Operation
 from headgate.secret import Secret
+from headgate.upload import Upload
 
 if TYPE_CHECKING:
     from headgate.provider import Provider
@@ -95,7 +96,11 @@ class Target(Struct, frozen=True):
 
 
 class Attempt(Struct):
-    """One call to one leaf. Times are monotonic seconds; `status` is 0 until a reply or an error came."""
+    """One call to one leaf. Times are monotonic seconds; `status` is 0 until a reply or an error came.
+
+    `operation` is what the provider is asked. A call that is translated has the provider's `dialect`, and its `body` as
+    soon as it is encoded; any other has None.
+    """
 
     target: Target
     provider: Provider
@@ -105,13 +110,16 @@ class Attempt(Struct):
     retries: int = 0
     error: str = ""
     ended: float = 0.0
+    operation: str = ""
+    dialect: Dialect | None = None
+    body: bytes | None = None
 
 
 class Reply(Struct):
     """What goes back to the client: a whole `body`, or `chunks` of a stream that is still running.
 
     `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it, `has_error_event`
-    when its stream ended with an error of the provider's own.
+    when its stream ended with an error of the provider's own. `form` says what the chunks are.
     """
 
     status: int
@@ -120,6 +128,7 @@ class Reply(Struct):
     chunks: AsyncIterator[bytes] | None = None
     usage: Usage | None = None
     has_error_event: bool = False
+    form: Form = "events"
 
     @property
     def is_ok(self) -> bool:
@@ -132,6 +141,8 @@ class Exchange:
 
     Hooks read it and add to it: `data` is theirs, by plugin name. What the request was (`id`, `operation`, `headers`,
     `body`, `principal`) is set by the core and must not be changed; text is changed with `replace_texts`.
+    `cost_microusd` is what it cost in millionths of a USD, None where nobody knows (which is not 0), and `cost_source` says
+    who said so; a plugin that knows prices sets both in `settle`, for those that come after it and for `record`.
     """
 
     __slots__ = (
@@ -143,11 +154,16 @@ class Exchange:
         "body",
         "cache_status",
         "collect",
+        "cost_microusd",
+        "cost_source",
         "data",
         "dialect",
+        "dropped",
         "error",
+        "error_dialect",
         "generation",
         "headers",
+        "held_bytes",
         "id",
         "is_changed",
         "max_tokens",
@@ -170,6 +186,7 @@ class Exchange:
         "timings",
         "trace_id",
         "ttft_s",
+        "upload",
         "user",
     )
 
@@ -193,11 +210,14 @@ class Exchange:
         self.path = path or operation.path
         self.query = query
         self.dialect = dialect
+        self.error_dialect = dialect
         self.generation = 0
         self.started = time.perf_counter()
         self.started_at = time.time()
         self.body = b""
+        self.upload: Upload | None = None
         self.request_bytes = 0
+        self.held_bytes = 0
         self.model = ""
         self.stream = False
         self.user: str | None = None
@@ -216,7 +236,10 @@ class Exchange:
         self.cache_status: CacheStatus = ""
         self.collect = False
         self.is_changed = False
+        self.dropped: list[str] = []
         self.ttft_s: float | None = None
+        self.cost_microusd: int | None = None
+        self.cost_source = ""
         self.timings: dict[str, float] | None = None
         self.data: dict[str, Any] = {}
         self._json: dict[str, Any] | None = None
@@ -234,6 +257,21 @@ class Exchange:
             options = self._options = _options_of(self.headers)
         return options.get(name) if options else None
 
+    @property
+    def can_repeat(self) -> bool:
+        """Whether the request can go out another time: what was sent on as it came is not here any more."""
+        return self.upload is None or not self.upload.is_spent
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the request's body holds what `texts` does not show: it is opaque, or it is sent on as it comes."""
+        return self.upload is not None or (self.dialect is None and bool(self.body))
+
+    @property
+    def event_dialect(self) -> Dialect | None:
+        """The dialect in which a running reply can be told of an error; None where its bytes have no room for one."""
+        return self.dialect if self.reply is None or self.reply.form == "events" else None
+
     def keep_json(self, decoded: dict[str, Any]) -> None:
         """Keep the request body as it was decoded for other reasons, so that `json` need not do it again."""
         self._json = decoded
@@ -246,26 +284,37 @@ class Exchange:
         return self._json
 
     def texts(self) -> Sequence[TextPlace]:
-        """Every piece of text in the request. Empty for an operation whose body is opaque (`dialect` is None)."""
-        return self.dialect.request_texts(self.json) if self.dialect else ()
+        """Every piece of text in the request. Empty for a body that `is_unreadable`."""
+        return self.dialect.request_texts(self.json) if self.dialect and self.upload is None else ()
 
     def replace_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
         """Put new text in place of what `texts()` found; key order is kept and the provider gets the new body."""
-        self._json = replace_paths(self.json, ((place.path, text) for place, text in changes))
+        listed = [(place.path, text) for place, text in changes]
+        if not listed:
+            return
+        self._json = replace_paths(self.json, listed)
         self.body = msgspec.json.encode(self._json)
         self.is_changed = True
 
-    def chat(self) -> ChatRequest:
-        """The request in the canonical chat model; InvalidRequest when the operation is not chat."""
+    def chat(self, overrides: Mapping[str, Any] | None = None) -> ChatRequest:
+        """The request in the canonical chat model; InvalidRequest when the operation is not chat.
+
+        `overrides` replace whole top-level members of the client's body, as `override_params` of a routing config do.
+        """
         if not isinstance(self.dialect, ChatDialect):
             raise InvalidRequest(f"`{self.operation.name}` is not a chat operation")
-        return self.dialect.decode_request(self.body)
+        body = self.body_for(self.model, overrides) if overrides else self.body
+        request = self.dialect.decode_request(body)
+        return msgspec.structs.replace(request, model=self.model or request.model, stream=self.stream)
 
     def body_for(self, model: str, overrides: Mapping[str, Any]) -> bytes:
         """The request body for a provider that speaks the client's dialect: the client's bytes, `model` put in its place.
 
-        `overrides` replace whole top-level members, as `override_params` of a routing config do.
+        `overrides` replace whole top-level members, as `override_params` of a routing config do. A body whose model stands
+        in the path, or that nobody has named one for, gets none.
         """
+        if self.operation.is_model_in_path or not model:
+            return encode_with(self.body, overrides) if overrides else self.body
         return encode_with_model(self.body, model, overrides)
 
     def reply_texts(self) -> Sequence[TextPlace]:
@@ -276,10 +325,9 @@ class Exchange:
 
     def replace_reply_texts(self, changes: Iterable[tuple[TextPlace, str]]) -> None:
         """Put new text in place of what `reply_texts()` found."""
-        if self.reply is not None and self.dialect is not None:
-            listed = ((place.path, text) for place, text in changes)
-            body = self.dialect.replace_reply_texts(decode_object(self.reply.body), listed)
-            self.reply.body = msgspec.json.encode(body)
+        listed = [(place.path, text) for place, text in changes]
+        if self.reply is not None and self.dialect is not None and listed:
+            self.reply.body = self.dialect.change_reply(self.reply.body, listed)
 
 
 def _options_of(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from headgate.body import decode_object
-from headgate.dialects import Dialect, EventView, TextPlace
+from headgate.dialects import Dialect, EventView, OpenAIChat, TextPlace
 from headgate.dialects.sse import data_event, data_of, events_of, lines_of, sole_data
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
@@ -25,6 +25,8 @@ from headgate.relay import Pour, Sink
 
 MAX_HELD_BYTES = 32 * 1024 * 1024
 _NOTHING = EventView(())
+_WHOLE = OpenAIChat()
+"""What a held stream is shown in to plugins that judge whole replies, whatever its own dialect."""
 
 
 class _Event(Struct, gc=False):
@@ -252,18 +254,16 @@ class StreamGuard:
         chunked = {step.plugin for step in self._plan.guard_chunk}
         steps = [step for step in self._plan.guard_reply if step.plugin not in chunked]
         channels = list(self._channels.values())
-        is_chat = self._dialect.operation == "chat"
-        choices = [
-            {"message": {"content": channel.pending}} if is_chat else {"text": channel.pending} for channel in channels
-        ]
-        running, whole = self._ex.reply, Reply(200, body=msgspec.json.encode({"choices": choices}))
-        self._ex.reply = whole
+        choices = [{"message": {"content": channel.pending}} for channel in channels]
+        ex, whole = self._ex, Reply(200, body=msgspec.json.encode({"choices": choices}))
+        running, dialect = ex.reply, ex.dialect
+        ex.reply, ex.dialect = whole, _WHOLE
         try:
-            await every(steps, self._ex)
+            await every(steps, ex)
         finally:
-            self._ex.reply = running
+            ex.reply, ex.dialect = running, dialect
         for channel, choice in zip(channels, decode_object(whole.body)["choices"], strict=True):
-            text = choice["message"]["content"] if is_chat else choice["text"]
+            text = choice["message"]["content"]
             if text != channel.pending:
                 self._rewrite(channel, text)
 

@@ -9,7 +9,16 @@ MIB = 1024 * KIB
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """What is asked. `dialect` is the wire format its client side speaks, empty where the body is opaque."""
+    """What is asked. `dialect` is the wire format its client side speaks, empty where the body is opaque.
+
+    `method` names what it takes as an `allow` header does, `*` takes all. `is_tree`: what stands below `path` belongs to it.
+    `is_chat`: any chat dialect of a provider will do, since it can be translated. `errors` is the dialect of error replies,
+    where that is not `dialect`.
+
+    Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
+    comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
+    `is_streamed`: bodies of any kind are sent on as they come.
+    """
 
     name: str
     method: str
@@ -18,12 +27,141 @@ class Operation(msgspec.Struct, frozen=True):
     body_bytes: int
     has_model: bool = True
     can_stream: bool = False
+    is_chat: bool = False
+    is_model_in_path: bool = False
+    errors: str = ""
+    is_form: bool = False
+    is_model_optional: bool = False
+    is_streamed: bool = False
+    is_tree: bool = False
+
+    def takes(self, method: str) -> bool:
+        """Whether this is one of its methods."""
+        return self.method in {"*", method} or method in self.method.split(", ")
 
 
-CHAT = Operation("chat", "POST", "/v1/chat/completions", "openai.chat", 32 * MIB, can_stream=True)
+def _form(name: str, path: str, dialect: str, body_bytes: int) -> Operation:
+    return Operation(name, "POST", path, dialect, body_bytes, can_stream=True, is_form=True, is_model_optional=True)
+
+
+def _tree(name: str, path: str, body_bytes: int, *, has_model: bool = False, is_streamed: bool = False) -> Operation:
+    return Operation(
+        name,
+        "GET, POST, DELETE",
+        path,
+        "",
+        body_bytes,
+        has_model=has_model,
+        is_model_optional=True,
+        is_streamed=is_streamed,
+        is_tree=True,
+    )
+
+
+def _chat(name: str, path: str, dialect: str, *, is_model_in_path: bool = False) -> Operation:
+    return Operation(
+        name, "POST", path, dialect, 32 * MIB, can_stream=True, is_chat=True, is_model_in_path=is_model_in_path
+    )
+
+
+CHAT = _chat("chat", "/v1/chat/completions", "openai.chat")
+RESPONSES = _chat("responses", "/v1/responses", "openai.responses")
+MESSAGES = _chat("messages", "/v1/messages", "anthropic.messages")
+GENERATE = _chat("generate", "/v1beta/models/{model}:generateContent", "google.generate", is_model_in_path=True)
+COUNT_TOKENS = Operation("count_tokens", "POST", "/v1/messages/count_tokens", "", 32 * MIB, errors="anthropic.messages")
+GENERATE_COUNT = Operation(
+    "generate.count_tokens",
+    "POST",
+    "/v1beta/models/{model}:countTokens",
+    "",
+    32 * MIB,
+    is_model_in_path=True,
+    errors="google.generate",
+)
+ANTHROPIC = frozenset({MESSAGES, COUNT_TOKENS})
+"""Operations whose clients are Anthropic's."""
+COUNTS = frozenset({COUNT_TOKENS, GENERATE_COUNT})
+"""Operations that count the tokens of a chat request."""
 COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB, can_stream=True)
 EMBEDDINGS = Operation("embeddings", "POST", "/v1/embeddings", "openai.embeddings", 16 * MIB)
+RERANK = Operation("rerank", "POST", "/v1/rerank", "cohere.rerank", 16 * MIB)
+IMAGES_GENERATE = Operation(
+    "images.generate",
+    "POST",
+    "/v1/images/generations",
+    "openai.images",
+    16 * MIB,
+    can_stream=True,
+    is_model_optional=True,
+)
+IMAGES_EDIT = _form("images.edit", "/v1/images/edits", "openai.images", 256 * MIB)
+IMAGES_VARIATIONS = _form("images.variations", "/v1/images/variations", "openai.images", 64 * MIB)
+SPEECH = Operation("audio.speech", "POST", "/v1/audio/speech", "openai.speech", 8 * MIB)
+TRANSCRIPTIONS = _form("audio.transcriptions", "/v1/audio/transcriptions", "openai.transcription", 128 * MIB)
+TRANSLATIONS = _form("audio.translations", "/v1/audio/translations", "openai.transcription", 128 * MIB)
+MODERATIONS = Operation(
+    "moderations", "POST", "/v1/moderations", "openai.moderations", 32 * MIB, is_model_optional=True
+)
+FILES = _tree("files", "/v1/files", 520 * MIB, is_streamed=True)
+UPLOADS = _tree("uploads", "/v1/uploads", 80 * MIB, is_streamed=True)
+BATCHES = _tree("batches", "/v1/batches", MIB)
+FINE_TUNING = _tree("fine_tuning.jobs", "/v1/fine_tuning/jobs", MIB, has_model=True)
 MODELS = Operation("models", "GET", "/v1/models", "", 64 * KIB, has_model=False)
 PASSTHROUGH = Operation("passthrough", "*", "/v1/*", "", 64 * MIB, has_model=False)
 
-OPERATIONS = (CHAT, COMPLETIONS, EMBEDDINGS, MODELS, PASSTHROUGH)
+OPERATIONS = (
+    CHAT,
+    RESPONSES,
+    MESSAGES,
+    GENERATE,
+    COUNT_TOKENS,
+    GENERATE_COUNT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    RERANK,
+    IMAGES_GENERATE,
+    IMAGES_EDIT,
+    IMAGES_VARIATIONS,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+    MODERATIONS,
+    FILES,
+    UPLOADS,
+    BATCHES,
+    FINE_TUNING,
+    MODELS,
+    PASSTHROUGH,
+)
+CHAT_OPERATIONS = frozenset({each.name for each in OPERATIONS if each.is_chat} | {"converse"})
+"""Operations whose dialects can be translated into each other; some of them only providers speak."""
+
+FIXED = {each.path: each for each in OPERATIONS if each is not PASSTHROUGH and not each.is_model_in_path}
+"""Operations that stand at one path, or above others, by that path."""
+TREES = tuple(each for each in OPERATIONS if each.is_tree)
+_GOOGLE = ("/v1beta/models/", "/v1/models/")
+_METHODS = {"generateContent": GENERATE, "streamGenerateContent": GENERATE, "countTokens": GENERATE_COUNT}
+
+
+def find_tree(path: str) -> Operation | None:
+    """The operation that everything below a path like this one belongs to. `path` is decoded."""
+    return next((each for each in TREES if path.startswith(each.path + "/")), None)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What a path with a model in it says. https://ai.google.dev/api/generate-content"""
+
+    operation: Operation
+    model: str
+    stream: bool
+
+
+def find_named(path: str) -> Named | None:
+    """What a path of the form `/v1beta/models/{model}:{method}` asks, or `/v1/…`; None for any other. `path` is decoded."""
+    if not path.startswith(_GOOGLE):
+        return None
+    model, colon, method = path.partition("/models/")[2].rpartition(":")
+    operation = _METHODS.get(method)
+    if not colon or not model or operation is None:
+        return None
+    return Named(operation, model, method.startswith("stream"))

@@ -29,6 +29,7 @@ from headgate.guarding import StreamGuard
 from headgate.hooks import Outcome
 from headgate.plan import Plan
 from headgate.relay import OwnedStream
+from headgate.upstream.decoding import MAX_BODY_BYTES
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
@@ -87,7 +88,10 @@ async def authenticate(plan: Plan, ex: Exchange) -> None:
 
 
 async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
-    """Call a leaf, or what a node's strategy picks. The last outcome stands: its reply is returned, its error raised."""
+    """Call a leaf, or what a node's strategy picks. The last outcome stands: its reply is returned, its error raised.
+
+    When the request cannot go out again the outcome is final, and the strategy is not asked for another target.
+    """
     if not target.targets:
         return await call_leaf(plan, ex, target)
     outcomes: list[Outcome] = []
@@ -98,11 +102,13 @@ async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
             await discard(reply)
         try:
             reply, error = await call_target(plan, ex, target.targets[index]), None
-            outcomes.append(Outcome(index, reply.status))
+            outcomes.append(Outcome(index, reply.status, is_final=not ex.can_repeat))
         except RequestError as raised:
             reply, error = None, raised
             can_leave = isinstance(raised, ProviderError) or raised.error_code == UNSUPPORTED
-            outcomes.append(Outcome(index, raised.status, is_final=not can_leave))
+            outcomes.append(Outcome(index, raised.status, is_final=not can_leave or not ex.can_repeat))
+        if not ex.can_repeat:
+            break
     if reply is not None:
         return reply
     raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
@@ -132,10 +138,7 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     attempt = ex.attempt = Attempt(target, provider, target.model or ex.model, time.monotonic())
     ex.attempts.append(attempt)
     try:
-        wanted = ex.dialect.name if ex.dialect is not None else ""
-        spoken = provider.dialects.get(ex.operation.name)
-        if spoken is None or spoken != wanted:
-            raise InvalidRequest(f"provider `{provider.name}` has no operation `{ex.operation.name}`", code=UNSUPPORTED)
+        _speak(plan, ex, attempt)
         if plan.guard_request:
             await every(plan.guard_request, ex)
             if ex.timings is not None:
@@ -156,6 +159,20 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     return reply
 
 
+def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:
+    """Decide what the provider is asked, and in which dialect. Raises InvalidRequest when it cannot be asked at all."""
+    provider = attempt.provider
+    spoken = provider.spoken(ex, attempt.model)
+    if spoken is None:
+        raise InvalidRequest(f"provider `{provider.name}` has no operation `{ex.operation.name}`", code=UNSUPPORTED)
+    attempt.operation, name = spoken
+    dialect = ex.dialect
+    if name != (dialect.name if dialect is not None else ""):
+        attempt.dialect = provider.codecs.get(name) or plan.registry.dialects[name]
+    elif dialect is not None and dialect.carries_foreign(ex.body):
+        attempt.dialect = dialect
+
+
 def never(_: bytes) -> bool:
     """The offer of a client that must always be waited for."""
     return False
@@ -169,7 +186,7 @@ async def relay_stream(
 ) -> None:
     """Send a running reply, and after a failure a last event that says so. `ex.outcome` tells how it ended.
 
-    A stream without a dialect cannot carry an error event: the error is raised again and the connection must be cut.
+    What has no room for an error event (`Exchange.event_dialect`) is cut: the error is raised again.
     `offer` sends without waiting and says whether it would take more; of no bytes it only says so. While it would,
     chunks go straight from the provider's connection to the client's and no task is woken for them.
     """
@@ -187,9 +204,9 @@ async def relay_stream(
         ex.error, ex.outcome = error, "cut"
         if ex.reply is not None:
             await discard(ex.reply)
-        if ex.dialect is None:
+        if ex.event_dialect is None:
             raise
-        await send(ex.dialect.error_event(error))
+        await send(ex.event_dialect.error_event(error))
         return
     ex.outcome = "cut" if ex.reply is not None and ex.reply.has_error_event else "complete"
     if sent.kept is not None:
@@ -243,11 +260,30 @@ async def discard(reply: Reply) -> None:
 async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:
     if reply.chunks is None:
         await every(plan.guard_reply, ex)
-    elif ex.dialect is not None:
+    elif reply.form == "large":
+        if plan.guard_reply:
+            await _collect(reply)
+            await every(plan.guard_reply, ex)
+    elif ex.event_dialect is not None:
         source = Reply(reply.status, chunks=reply.chunks)
-        guard = StreamGuard(plan, ex, ex.dialect)
+        guard = StreamGuard(plan, ex, ex.event_dialect)
         way = guard.way_of(reply.chunks.pour) if isinstance(reply.chunks, OwnedStream) else None
         reply.chunks = OwnedStream(guard.run(reply.chunks), lambda: discard(source), way)
+
+
+async def _collect(reply: Reply) -> None:
+    """Make a large reply whole. Raises ProviderFailed when it is cut, or larger than any whole reply may be."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in reply.chunks or ():
+            size += len(piece)
+            if size > MAX_BODY_BYTES:
+                raise ProviderFailed(f"the reply is larger than {MAX_BODY_BYTES} bytes", code="upstream_too_large")
+            pieces.append(piece)
+    finally:
+        await discard(reply)
+    reply.body, reply.chunks = b"".join(pieces), None
 
 
 def _probe(plan: Plan, ex: Exchange) -> None:
@@ -255,18 +291,28 @@ def _probe(plan: Plan, ex: Exchange) -> None:
     operation = ex.operation
     if not operation.has_model:
         return
+    named = ex.option("model") if operation.is_model_optional else None
+    if ex.upload is not None or (operation.is_tree and not ex.body):
+        _name_model(ex, named or (ex.upload.model if ex.upload is not None else ""))
+        return
     probe, decoded = examine_body(ex.body)
     if decoded is not None and plan.guard_request:
         ex.keep_json(decoded)
-    ex.model = probe.model or ""
-    if not ex.model:
-        raise InvalidRequest("`model` is missing", param="model", code="missing_model")
-    if len(ex.model) > MODEL_CHARS:
-        raise InvalidRequest(f"`model` is longer than {MODEL_CHARS} characters", param="model")
+    if operation.is_model_in_path:
+        return
+    _name_model(ex, named or probe.model or "")
     ex.stream = bool(probe.stream) and operation.can_stream
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
     ex.max_tokens = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
+
+
+def _name_model(ex: Exchange, model: str) -> None:
+    if not model and not ex.operation.is_model_optional:
+        raise InvalidRequest("`model` is missing", param="model", code="missing_model")
+    if len(model) > MODEL_CHARS:
+        raise InvalidRequest(f"`model` is longer than {MODEL_CHARS} characters", param="model")
+    ex.model = model
 
 
 def _metadata(given: str | None) -> dict[str, str]:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Coroutine, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Struct
 
-from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
+from headgate.caller import checked_base_url, lowered, named_headers, passed_path
+from headgate.chat import ChatRequest, File, Image, Opaque
+from headgate.counting import ESTIMATE, estimate
+from headgate.dialects import Dialect, Gaps, Policy
+from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Exchange, Reply
-from headgate.relay import Origin, relay
+from headgate.operations import CHAT_OPERATIONS, COUNTS, Operation
+from headgate.relay import Origin, Secrets, relay
 from headgate.secret import Secret
-from headgate.upstream import Credential, Timeouts, Tls, Upstream, UpstreamRequest, origin_of
+from headgate.translation import translate
+from headgate.upstream import Credential, Timeouts, Tls, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 from headgate.upstream.rules import ssl_context
+from headgate.version import VERSION
+
+_JSON = b"application/json"
+_USER_AGENT = f"headgate/{VERSION}".encode()
 
 
 class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,7 +34,8 @@ class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `headers` are sent with every call; their values may be secret references. `models` lists what callers may see.
     `allow_private` lets `base_url` resolve to a private address, as a name inside a cluster does. `tls` names files
-    for servers with a certificate authority of their own, or that want a client certificate.
+    for servers with a certificate authority of their own, or that want a client certificate. `unsupported` says what
+    happens to fields that cannot be said in the provider's dialect: `refuse` the request, or `drop` and name them.
     """
 
     provider: str
@@ -33,14 +46,15 @@ class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     allow_private: bool = False
     timeouts: Timeouts = Timeouts()
     tls: Tls = Tls()
+    unsupported: Policy = "refuse"
 
 
 class Provider:
     """Base of every provider. Added in 0.1.
 
-    A subclass sets `name`, `base_url`, `key_env` and `dialects`, and overrides `prepare` (what to send) or `call` (all
-    of it). It holds no state of a request. Construction reaches nobody and raises StartupError when the configuration
-    cannot work.
+    A subclass sets `name`, `base_url`, `key_env`, `dialects` and `paths`, and overrides small methods: `url_for`,
+    `vendor_headers`, `adapt`, `finish_body`, `authorize`. It holds no state of a request. Construction reaches nobody and
+    raises StartupError when the configuration cannot work.
     """
 
     name: ClassVar[str] = ""
@@ -53,8 +67,26 @@ class Provider:
     """Whether calls without a key can work (servers of one's own)."""
     docs: ClassVar[str] = ""
     """The vendor page the facts come from."""
+    tier: ClassVar[Literal["row", "dialect", "native"]] = "native"
+    """How much code it takes: a row of data, small changes to another provider, or all of it."""
+    auth: ClassVar[tuple[str, ...]] = ("key",)
+    """The ways to prove who calls, for the documentation; empty for servers that ask for nothing."""
+    evidence: ClassVar[Literal["recorded", "types", "documents"]] = "documents"
+    """What its tests rest on: recorded traffic, the types of an official SDK, or the vendor's documents alone."""
     dialects: ClassVar[Mapping[str, str]] = {}
-    """Operation to the dialect this provider speaks for it. What is missing is refused with a clear error."""
+    """Operation to the dialect this provider speaks for it, "" where bodies are opaque. What is missing is refused with a
+    clear error; chat in another dialect is translated into the first chat operation that stands here."""
+    codecs: ClassVar[Mapping[str, Dialect]] = {}
+    """Dialects of this provider's own that the core does not have, by name."""
+    paths: ClassVar[Mapping[str, str]] = {}
+    """Operation to path below the base URL; what has none keeps the client's own path."""
+    forwarded: ClassVar[tuple[str, ...]] = ()
+    """Client headers that the vendor documents and that always pass."""
+    key_header: ClassVar[str] = "authorization"
+    key_prefix: ClassVar[str] = "Bearer "
+    """How the key is sent."""
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset()
+    """The origins of opaque items (signatures, encrypted thinking) that this vendor can read."""
     models: ClassVar[tuple[str, ...]] = ()
     """Models to list when the deployment names none; empty where the vendor's list changes by itself."""
     Config: ClassVar[type[DeploymentConfig]] = DeploymentConfig
@@ -67,8 +99,12 @@ class Provider:
         self.origins = frozenset({origin_of(self.url)}) if self.url else frozenset[str]()
         self.private_hosts = _private_hosts(self.url, allow_private=config.allow_private)
         self._credential = (
-            Credential("authorization", config.api_key, self.origins, "Bearer ") if config.api_key else None
+            Credential(self.key_header, config.api_key, self.origins, self.key_prefix) if config.api_key else None
         )
+        self.account = _account_of(config, self.url)
+        self._is_authorized = type(self).authorize is not Provider.authorize
+        self._forwarded = tuple(name.encode() for name in self.forwarded)
+        self._own_headers = {name.lower().encode(): value.reveal().encode() for name, value in config.headers.items()}
         self._origin = Origin(self.name, deployment, tuple(_secret_values(config.headers)))
         _check_tls(config.tls)
         if config.api_key is None and not self.is_keyless and self.requires_key():
@@ -93,20 +129,174 @@ class Provider:
         if own is None:
             return self._credential
         origins = frozenset({origin_of(ex.base_url)}) if ex.base_url else self.origins
-        return Credential("authorization", own, origins, "Bearer ")
+        return Credential(self.key_header, own, origins, self.key_prefix)
+
+    # which dialect a call is made in
+
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:  # noqa: ARG002 - for those that ask the model
+        """The operation and the dialect that a call of this exchange is made in; None when it cannot be made.
+
+        It is the operation's own where the provider has it; another chat operation is translated into the first one of
+        `dialects` that is chat. Tokens that the vendor cannot count are estimated. Override it where that depends on the
+        model.
+        """
+        wanted = ex.operation
+        dialect = self.dialects.get(wanted.name)
+        if dialect is not None and bool(dialect) == bool(wanted.dialect):
+            return wanted.name, dialect
+        if wanted.is_chat:
+            for name, spoken in self.dialects.items():
+                if name in CHAT_OPERATIONS and spoken:
+                    return name, spoken
+        return (ESTIMATE, "") if wanted in COUNTS else None
+
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:  # noqa: ARG002 - for those that lose something
+        """The request as this vendor and this model take it, before it is encoded: limits, defaults, names of efforts.
+
+        Called for translated requests only. What cannot be honoured goes to `gaps`.
+        """
+        return request
+
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:  # noqa: ARG002 - see adapt
+        """An encoded request with what only this vendor has; the default changes nothing. Translated requests only."""
+        return body
+
+    def fetches(self, part: Image | File) -> bool:  # noqa: ARG002 - see adapt
+        """Whether the vendor fetches the URL of this part itself; where not, the gateway does and sends the bytes."""
+        return True
+
+    def understands(self, opaque: Opaque) -> bool:
+        """Whether an opaque item may go to this vendor: its own origin, and no other account."""
+        return opaque.origin in self.origins_of_thought and opaque.account in {"", self.account}
+
+    def policy(self, ex: Exchange) -> Policy:
+        """What happens to what cannot be said: the caller's option `unsupported`, else the deployment's setting."""
+        asked = (ex.option("unsupported") or "").strip().lower()
+        if asked and asked not in {"drop", "refuse"}:
+            raise InvalidRequest("`x-headgate-unsupported` must be `refuse` or `drop`", param="unsupported")
+        return cast("Policy", asked) if asked else self.config.unsupported
+
+    # what is sent
 
     def prepare(self, ex: Exchange) -> UpstreamRequest:
         """What to send for the current attempt. Raises a RequestError when this provider cannot do what is asked."""
-        raise InvalidRequest(
-            f"provider `{self.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
+        if operation_of(ex) not in self.dialects:
+            raise InvalidRequest(
+                f"provider `{self.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
+            )
+        upload = ex.upload
+        return UpstreamRequest(
+            method=ex.scope_method,
+            url=self.url_for(ex),
+            headers=tuple(self.headers_for(ex).items()),
+            body=self.body_for(ex) if upload is None else b"",
+            pieces=None if upload is None else upload.outgoing(self.fields_for(ex)),
+            credential=self.credential(ex),
+            timeouts=self.timeouts_for(ex),
+            private_hosts=frozenset() if ex.base_url else self.private_hosts,
+            tls=Tls() if ex.base_url else self.config.tls,
         )
+
+    def url_for(self, ex: Exchange) -> str:
+        """Where the call goes: the caller's own base URL if there is one, else the deployment's, and the path."""
+        base = checked_base_url(ex.base_url) if ex.base_url else self.url
+        return base + (self.paths.get(operation_of(ex)) or passed_path(ex))
+
+    def body_for(self, ex: Exchange) -> bytes:
+        """The body to send: the translated one, or the client's, for a modelled operation with model and overrides put in."""
+        attempt = ex.attempt
+        if attempt is not None and attempt.body is not None:
+            return attempt.body
+        if attempt is None or not ex.body or (self.is_passed(ex) and not _names_model(ex.operation)):
+            return ex.body
+        return ex.body_for(attempt.model, attempt.target.override_params)
+
+    def fields_for(self, ex: Exchange) -> Mapping[str, str]:
+        """What a form says instead of what the client wrote: the model, and what the target overrides.
+
+        Raises UnsupportedField for an override that is no single value.
+        """
+        attempt = ex.attempt
+        if attempt is None or not ex.operation.is_form:
+            return {}
+        named = {"model": attempt.model} if attempt.model else {}
+        return {**named, **{name: _field(name, value) for name, value in attempt.target.override_params.items()}}
+
+    def headers_for(self, ex: Exchange) -> dict[bytes, bytes]:
+        """Every header but the credential, by lower-case name; the deployment's win over the client's.
+
+        The deployment's own headers may hold secrets, so a base URL of the caller's choice never gets them.
+        """
+        given = ex.headers
+        headers = {b"accept": given.get(b"accept", b"*/*"), b"user-agent": _USER_AGENT}
+        kind = given.get(b"content-type")
+        if ex.upload is not None:
+            kind = ex.upload.content_type
+        elif not self.is_passed(ex) and not (kind or b"").lower().startswith(_JSON):
+            kind = _JSON  # a modelled body has been read as JSON, so JSON is what it is sent as
+        if kind:
+            headers[b"content-type"] = kind
+        for name in (*self._forwarded, *named_headers(ex)):
+            if name in given:
+                headers[name] = given[name]
+        headers.update(self.vendor_headers(ex))
+        if not ex.base_url:
+            headers.update(self._own_headers)
+        return headers
+
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:  # noqa: ARG002 - for those that define some
+        """Headers this vendor defines, such as an API version."""
+        return {}
+
+    def timeouts_for(self, ex: Exchange) -> Timeouts:
+        """The deployment's timeouts, lowered by what the caller or the target asks for."""
+        return lowered(self.config.timeouts, ex)
+
+    def is_passed(self, ex: Exchange) -> bool:
+        """Whether the operation keeps the client's own path and body."""
+        return operation_of(ex) not in self.paths
+
+    async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
+        """`request` with what proves who sends it, where that takes a token to be fetched or a signature.
+
+        Raises ProviderFailed (code `upstream_credentials`) when none is to be had. The default changes nothing.
+        """
+        return request
+
+    # the call
 
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
         """Carry out the current attempt. A reply with an error status is returned; ProviderError is raised.
 
-        The default sends what `prepare` says and relays what comes back.
+        A call in the client's own dialect sends what `prepare` says and relays what comes back.
         """
+        attempt = ex.attempt
+        if attempt is not None and attempt.dialect is not None:
+            return translate(ex, self)
+        if attempt is not None and attempt.operation == ESTIMATE:
+            return estimate(ex)
+        if self._is_authorized:
+            return self._call_authorized(ex)
         return relay(ex, self.upstream, self.prepare(ex), self._origin)
+
+    async def send(self, ex: Exchange) -> UpstreamResponse:
+        """Send what `prepare` says, authorized."""
+        return await self.upstream.send(await self.authorize(self.prepare(ex)))
+
+    def secrets_of(self, ex: Exchange) -> Secrets:
+        """What must not come back in a reply: the credential of this call, and the deployment's secret headers."""
+        credential = self.credential(ex)
+        own = (credential.secret.reveal_bytes(),) if credential else ()
+        return (*own, *self._origin.secrets)
+
+    async def _call_authorized(self, ex: Exchange) -> Reply:
+        try:
+            request = await self.authorize(self.prepare(ex))
+        except ProviderError as error:
+            error.provider, error.deployment = self.name, self.deployment
+            error.extra = {"provider": self.name}
+            raise
+        return await relay(ex, self.upstream, request, self._origin)
 
 
 def _check_tls(tls: Tls) -> None:
@@ -117,6 +307,33 @@ def _check_tls(tls: Tls) -> None:
         ssl_context(tls)
     except ProviderFailed as error:
         raise StartupError([Problem(f"`tls`: {error.message}")]) from None
+
+
+def operation_of(ex: Exchange) -> str:
+    """The operation the current attempt is made as, which a translation changes."""
+    attempt = ex.attempt
+    return (attempt.operation if attempt is not None else "") or ex.operation.name
+
+
+def _names_model(operation: Operation) -> bool:
+    """Whether the model stands in the JSON bodies of an operation that keeps the client's paths."""
+    return operation.is_tree and operation.has_model
+
+
+def _field(name: str, value: object) -> str:
+    """A value as a form says it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return msgspec.json.encode(value).decode()
+    raise UnsupportedField(f"`override_params.{name}` is no single value, which a form would need", param=name)
+
+
+def _account_of(config: DeploymentConfig, url: str) -> str:
+    """A digest that tells accounts apart and nothing else about them."""
+    if config.api_key is None:
+        return ""
+    return hashlib.sha256(b"headgate.account\0" + url.encode() + b"\0" + config.api_key.reveal_bytes()).hexdigest()[:12]
 
 
 def _secret_values(headers: Mapping[str, Secret]) -> Iterator[bytes]:

@@ -11,15 +11,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from headgate.chat import Usage
-from headgate.dialects import Dialect
-from headgate.dialects.openai_usage import decode_usage
+from headgate.chat import ErrorEvent
+from headgate.dialects import ChatDialect, Dialect
 from headgate.dialects.sse import Splitter, data_of, events_of, is_done, is_event, last_events
+from headgate.dialects.words import openai_envelope, words_of
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.upstream import Pouring, Upstream, UpstreamRequest, UpstreamResponse
@@ -51,8 +51,13 @@ _DROPPED_PREFIXES = (b"x-headgate-", b"x-portkey-", b"x-accel-", b"x-sendfile")
 _MIN_SECRET = 8
 """Shorter keys are placeholders such as `EMPTY`: no secret, and too likely to stand in an answer."""
 COMMENTS_HELD_S = 5.0
+_BEGAN = b"the provider began its stream with an error"
 _TAIL = 8
 _TAIL_BYTES = 4096
+_LAST_BYTES = 16 * 1024
+"""How much of the end of a body that is relayed unread is looked at."""
+_JSON = b"application/json"
+_EVENTS = b"text/event-stream"
 
 Secrets = tuple[bytes, ...]
 Sink = Callable[[bytes], bool]
@@ -91,13 +96,6 @@ class OwnedStream:
                 await closing
 
 
-class _ReplyProbe(Struct):
-    usage: Any = None
-
-
-_probe = msgspec.json.Decoder(_ReplyProbe)
-
-
 class Origin(Struct, frozen=True):
     """Where a reply comes from, and the deployment's secrets that must not come back in it."""
 
@@ -128,20 +126,27 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, orig
 
 async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> Reply:
     is_ok = 200 <= response.status < 300
-    headers = _passed(response.headers, secrets)
-    if is_ok and ex.stream and ex.dialect is not None:
-        kind = next((value for name, value in headers if name == b"content-type"), b"")
-        if not kind.lower().startswith(b"text/event-stream"):
-            raise ProviderFailed("a stream was asked for and something else came", code="upstream_bad_reply")
-        return await _stream(ex.dialect, Reply(response.status, headers), response, secrets)
-    if is_ok and ex.dialect is None:
-        return Reply(response.status, headers, chunks=OwnedStream(_opaque(response, secrets), response.close))
-    body = _scrub(await response.read(), secrets)
+    headers = passed_headers(response.headers, secrets)
+    if is_ok:
+        dialect = ex.dialect
+        kind = next((value for name, value in headers if name == b"content-type"), b"").lower()
+        form = "bytes" if dialect is None else dialect.form_of(kind, is_stream=ex.stream)
+        if form == "events" and dialect is not None:
+            if not kind.startswith(_EVENTS):
+                raise ProviderFailed("a stream was asked for and something else came", code="upstream_bad_reply")
+            ex.stream = True
+            return await _stream(dialect, Reply(response.status, headers), response, secrets)
+        if form != "whole":
+            reply = Reply(response.status, headers, form=form)
+            stating = dialect if kind.startswith((_JSON, _EVENTS)) else None
+            reply.chunks = OwnedStream(_opaque(reply, stating, response, secrets), response.close)
+            return reply
+    body = scrub(await response.read(), secrets)
     reply = Reply(response.status, headers, body)
     if is_ok:
-        reply.usage = _usage_of(body)
+        reply.usage = ex.dialect.reply_usage(body) if ex.dialect is not None else None
     elif not _is_envelope(body):
-        reply.body, reply.headers = _wrap_error(response.status, body), _without_type(headers)
+        reply.body, reply.headers = _wrap_error(ex.dialect, response.status, body), _without_type(headers)
     response.close()
     return reply
 
@@ -166,46 +171,53 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
     leading = next((event for event in events_of(first) if data_of(event)), b"")
     if leading and dialect.ending([leading]) == "error":
         response.close()
-        return _early_error(reply, leading, secrets)
+        return _early_error(dialect, reply, leading, secrets)
     passing = _Passing(splitter, first, secrets)
     events = _events(dialect, reply, response, chunks, passing, first)
     reply.chunks = OwnedStream(events, response.close, passing.way_of(response))
     return reply
 
 
-def _early_error(reply: Reply, first: bytes, secrets: Secrets) -> Reply:
+def _early_error(dialect: Dialect, reply: Reply, first: bytes, secrets: Secrets) -> Reply:
     """An error event before anything else is an error reply: nothing is committed, another target may still be tried."""
-    error: Any = None
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = msgspec.json.decode(data_of(first), type=dict[str, Any]).get("error")
-    message, status = "the provider began its stream with an error", 502
-    if isinstance(error, dict):
-        fields = cast("dict[str, Any]", error)
-        code: Any = fields.get("status") or fields.get("code")
-        status = code if isinstance(code, int) and 400 <= code < 600 else status
-        body = msgspec.json.encode({"error": {"message": message, "type": None, "param": None, "code": None} | fields})
-    else:
-        body = _wrap_error(status, (error if isinstance(error, str) and error else message).encode())
-    return Reply(status, _without_type(reply.headers), _scrub(body, secrets))
+    data = data_of(first)
+    words = dialect.decode_error(502, data)
+    code = words.code or ""
+    status = int(code) if code.isascii() and code.isdigit() and 400 <= int(code) < 600 else _status_of(dialect, first)
+    body = data if _is_envelope(data) else _wrap_error(dialect, status, data if data.strip() != b"{}" else _BEGAN)
+    return Reply(status, _without_type(reply.headers), scrub(body, secrets))
+
+
+def _status_of(dialect: Dialect, frame: bytes) -> int:
+    """The status that an error event stands for, where the dialect knows."""
+    if isinstance(dialect, ChatDialect):
+        with contextlib.suppress(ProviderError):
+            for event in dialect.stream_decoder().feed(frame):
+                if isinstance(event, ErrorEvent) and 400 <= event.status < 600:
+                    return event.status
+    return 502
 
 
 class _Passing:
-    """What passes of a stream: whole events without secrets. The last ones are kept, for they tell how it ended."""
+    """What passes of a stream: whole events without secrets. The last ones are kept, for they tell how it ended, and the
+    first ones, for some vendors state the prompt's tokens there.
+    """
 
-    __slots__ = ("broken", "secrets", "splitter", "tail")
+    __slots__ = ("broken", "first", "secrets", "splitter", "tail")
 
     def __init__(self, splitter: Splitter, first: bytes, secrets: Secrets) -> None:
         self.splitter = splitter
         self.secrets = secrets
         self.broken: ProviderError | None = None
         self.tail: deque[bytes] = deque((last_events(first, _TAIL_BYTES),), _TAIL)
+        self.first = first[:_TAIL_BYTES]
 
     def take(self, data: bytes) -> bytes:
         """The whole events that `data` completes, none as a rule or one. ProviderFailed for one without an end."""
         whole = self.splitter.feed(data)
         if whole.find(b"data") >= 0:  # not the comments that keep a connection alive
             self.tail.append(whole if len(whole) <= _TAIL_BYTES else last_events(whole, _TAIL_BYTES))
-        return _scrub(whole, self.secrets)
+        return scrub(whole, self.secrets)
 
     def check(self) -> None:
         """Raise what a sink must not: a broken stream ends with its reader."""
@@ -245,7 +257,7 @@ async def _events(
     broken: ProviderError | None = None
     try:
         try:
-            yield _scrub(first, secrets)
+            yield scrub(first, secrets)
             passing.check()
             async for data in chunks:
                 whole = passing.take(data)
@@ -260,26 +272,35 @@ async def _events(
         events = [event for slice_ in tail for event in events_of(slice_)]
         is_torn = bool(rest.strip()) and not is_done(rest) and not rest.startswith(b":")
         ending = dialect.ending(events, is_broken=is_torn or broken is not None)
-        reply.usage = _usage_in(events)
+        reply.usage = dialect.tail_usage([*events_of(passing.first)[:2], *events])
         reply.has_error_event = ending == "error"
         if ending == "cut" or (broken is not None and ending != "complete"):
             raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")
         if rest and not is_torn:
-            yield _scrub(rest, secrets)
+            yield scrub(rest, secrets)
     finally:
         response.close()
 
 
-async def _opaque(response: UpstreamResponse, secrets: Secrets) -> AsyncGenerator[bytes, None]:
-    """A body that is relayed unread. Only an end that could be the start of a secret waits for the next piece."""
-    held = b""
+async def _opaque(
+    reply: Reply, dialect: Dialect | None, response: UpstreamResponse, secrets: Secrets
+) -> AsyncGenerator[bytes, None]:
+    """A body that is relayed unread. Only an end that could be the start of a secret waits for the next piece.
+
+    `dialect` is asked what the last of it states about usage.
+    """
+    held = last = b""
     try:
         async for data in response.chunks():
-            data = _scrub(held + data, secrets)  # noqa: PLW2901 - the piece with what was held of the last one
+            data = scrub(held + data, secrets)  # noqa: PLW2901 - the piece with what was held of the last one
+            if dialect is not None:
+                last = (last + data[len(held) :])[-_LAST_BYTES:]
             keep = max((_started(data, secret) for secret in secrets), default=0)
             held = data[len(data) - keep :]
             if len(data) > keep:
                 yield data[: len(data) - keep]
+        if dialect is not None:
+            reply.usage = dialect.tail_usage((last,))
         if held:
             yield held
     finally:
@@ -296,12 +317,12 @@ def _started(data: bytes, secret: bytes) -> int:
     return 0
 
 
-def _passed(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
+def passed_headers(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
     passed = tuple([header for header in headers if _passes(header[0])])
     values = b"\n".join([value for _, value in passed])
-    if _scrub(values, secrets) is not values:
-        return tuple([(name, _scrub(value, secrets)) for name, value in passed])
+    if scrub(values, secrets) is not values:
+        return tuple([(name, scrub(value, secrets)) for name, value in passed])
     return passed
 
 
@@ -312,45 +333,15 @@ def _passes(name: bytes) -> bool:
 
 def _without_type(headers: RawHeaders) -> RawHeaders:
     kept = tuple((name, value) for name, value in headers if name != b"content-type")
-    return (*kept, (b"content-type", b"application/json"))
+    return (*kept, (b"content-type", _JSON))
 
 
-def _scrub(data: bytes, secrets: Secrets) -> bytes:
+def scrub(data: bytes, secrets: Secrets) -> bytes:
     """A provider that echoes the key it was given must not hand it to the caller."""
     for secret in secrets:
         if data.find(secret) >= 0 and len(secret) >= _MIN_SECRET:
             data = data.replace(secret, b"[redacted]")
     return data
-
-
-def _usage_of(body: bytes) -> Usage | None:
-    """Check that a whole reply is JSON, and read its usage."""
-    try:
-        if not body.isascii():
-            body.decode()
-        found = _probe.decode(body).usage
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
-    return _decode(found)
-
-
-def _usage_in(events: list[bytes]) -> Usage | None:
-    for event in reversed(events):
-        if b'"usage"' in event:
-            try:
-                found = _decode(_probe.decode(data_of(event)).usage)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            if found is not None:
-                return found
-    return None
-
-
-def _decode(found: Any) -> Usage | None:
-    try:
-        return decode_usage(cast("dict[str, Any]", found)) if isinstance(found, dict) and found else None
-    except (TypeError, ValueError, AttributeError):
-        return None
 
 
 def _is_envelope(body: bytes) -> bool:
@@ -362,20 +353,14 @@ def _is_envelope(body: bytes) -> bool:
     return isinstance(error, dict) and "message" in error
 
 
-def _wrap_error(status: int, body: bytes) -> bytes:
-    """An error of another shape in the OpenAI envelope, its own words kept."""
-    message, kind = _words_of(body) or f"the provider answered with status {status}", "upstream_error"
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": None, "code": str(status)}})
-
-
-def _words_of(body: bytes) -> str:
-    try:
-        data: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        text = body[:2000].decode("utf-8", "replace").strip()
-        return "" if text.startswith("<") else text
-    for name in ("message", "error", "detail"):
-        held: Any = cast("dict[str, Any]", data).get(name) if isinstance(data, dict) else None
-        if held:
-            return held if isinstance(held, str) else msgspec.json.encode(held).decode()
-    return body[:2000].decode("utf-8", "replace") if body else ""
+def _wrap_error(dialect: Dialect | None, status: int, body: bytes) -> bytes:
+    """An error of another shape in the envelope of the client's dialect, its own words kept."""
+    words = words_of(status, body) if dialect is None else dialect.decode_error(status, body)
+    told = msgspec.structs.replace(
+        words,
+        message=words.message or f"the provider answered with status {status}",
+        type=words.type or "upstream_error",
+        code=words.code or str(status),
+        extra={},
+    )
+    return openai_envelope(told) if dialect is None else dialect.encode_error(told)

@@ -4,11 +4,15 @@ Every dialect decodes into these frozen Structs and encodes from them, so N dial
 stays in its own dialect never comes here: its bytes are forwarded.
 """
 
+from headgate.chat.collect import collect, replay
 from headgate.chat.events import (
+    CitationDelta,
     ErrorEvent,
     ExtraDelta,
     Finish,
+    PartDelta,
     ReasoningDelta,
+    ReasoningEnd,
     RefusalDelta,
     Start,
     StreamEvent,
@@ -19,8 +23,10 @@ from headgate.chat.events import (
 )
 from headgate.chat.messages import (
     Audio,
+    Citation,
     File,
     Image,
+    Item,
     Message,
     Opaque,
     Part,
@@ -32,24 +38,29 @@ from headgate.chat.messages import (
     ToolResult,
 )
 from headgate.chat.reply import ChatReply, Choice, FinishReason, Usage
-from headgate.chat.request import ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice
+from headgate.chat.request import ChatRequest, ResponseFormat, Sampling, Thinking, ThinkingMode, Tool, ToolChoice
 
 __all__ = [
     "Audio",
     "ChatReply",
     "ChatRequest",
     "Choice",
+    "Citation",
+    "CitationDelta",
     "ErrorEvent",
     "ExtraDelta",
     "File",
     "Finish",
     "FinishReason",
     "Image",
+    "Item",
     "Message",
     "Opaque",
     "Part",
+    "PartDelta",
     "Reasoning",
     "ReasoningDelta",
+    "ReasoningEnd",
     "Refusal",
     "RefusalDelta",
     "ResponseFormat",
@@ -59,6 +70,8 @@ __all__ = [
     "StreamEvent",
     "Text",
     "TextDelta",
+    "Thinking",
+    "ThinkingMode",
     "Tool",
     "ToolCall",
     "ToolCallDelta",
@@ -67,4 +80,6 @@ __all__ = [
     "ToolResult",
     "Usage",
     "UsageEvent",
+    "collect",
+    "replay",
 ]

@@ -33,22 +33,31 @@ class Usage(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """One answer. `finish_raw` is the provider's own word for why it ended; `extra` keeps its vendor members."""
+    """One answer. `finish_raw` is the provider's own word for why it ended, `stop` the stop sequence that ended it.
+
+    `extra` keeps vendor members.
+    """
 
     message: Message
     finish: FinishReason | None = None
     finish_raw: str | None = None
+    stop: str | None = None
     index: int = 0
     logprobs: Any = None
     extra: dict[str, Any] = {}
 
 
 class ChatReply(Struct, frozen=True):
-    """A whole answer. `created` is Unix time in seconds; `extra` keeps vendor members such as citations."""
+    """A whole answer. `created` is Unix time in seconds; `dialect` is the one it was decoded from.
+
+    `extra` keeps vendor members such as citations. They reach the client of any dialect that has room for them.
+    """
 
     id: str
     model: str
     choices: tuple[Choice, ...]
     created: int = 0
     usage: Usage | None = None
+    service_tier: str | None = None
+    dialect: str = ""
     extra: dict[str, Any] = {}

@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from headgate.chat.messages import Message
+from headgate.chat.messages import Message, ToolCall
+
+ThinkingMode = Literal["enabled", "adaptive", "disabled"]
 
 
 class Tool(Struct, frozen=True):
     """A function the model may call. `parameters` is a JSON Schema; `kind` other than `function` keeps `raw` only.
 
-    `cache` is a provider cache mark; `extra` holds members of the client's tool that have no place here, at their own depth.
+    `raw` belongs to the request's own dialect. `cache` is a provider cache mark; `extra` holds members of the client's tool
+    that have no place here, at their own depth.
     """
 
     name: str
@@ -26,10 +29,14 @@ class Tool(Struct, frozen=True):
 
 
 class ToolChoice(Struct, frozen=True):
-    """`mode` auto, none, required, or named with `name`; other choices of a vendor are kept in `raw`."""
+    """`mode` auto, none, required, or named with `name`; other choices of a dialect are kept in `raw`.
+
+    `allowed` narrows auto or required down to these functions; empty means all.
+    """
 
     mode: Literal["auto", "none", "required", "named", "other"]
     name: str | None = None
+    allowed: tuple[str, ...] = ()
     raw: Any = None
 
 
@@ -41,6 +48,20 @@ class ResponseFormat(Struct, frozen=True):
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     description: str | None = None
+
+
+class Thinking(Struct, frozen=True):
+    """How much a model shall think. None means: not asked for.
+
+    `effort` is none, minimal, low, medium, high, xhigh or max; `budget_tokens` bounds it; `mode` switches it where a
+    dialect has a switch; `is_shown` says whether thoughts come back; `summary` is OpenAI's auto, concise or detailed.
+    """
+
+    effort: str | None = None
+    budget_tokens: int | None = None
+    mode: ThinkingMode | None = None
+    is_shown: bool | None = None
+    summary: str | None = None
 
 
 class Sampling(Struct, frozen=True):
@@ -63,7 +84,9 @@ class Sampling(Struct, frozen=True):
 class ChatRequest(Struct, frozen=True):
     """What the caller asks of a chat model.
 
-    `extra` holds every field of the client's dialect that has no place here, at its own depth.
+    `dialect` is the one it was decoded from. `extra` holds every field of that dialect that has no place here, at its own
+    depth; the `extra` of its messages, parts and tools likewise. `service_tier`, `verbosity`, `cache_key`
+    (`prompt_cache_key`), `safety_identifier` and `store` are OpenAI's.
     """
 
     model: str
@@ -73,9 +96,19 @@ class ChatRequest(Struct, frozen=True):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    reasoning_effort: str | None = None
+    thinking: Thinking | None = None
     stream: bool = False
     include_usage: bool = False
     user: str | None = None
     metadata: dict[str, Any] | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+    cache_key: str | None = None
+    safety_identifier: str | None = None
+    store: bool | None = None
+    dialect: str = ""
     extra: dict[str, Any] = {}
+
+    def call_names(self) -> dict[str, str]:
+        """The function of every tool call in the history, by the call's id."""
+        return {part.id: part.name for message in self.messages for part in message.parts if isinstance(part, ToolCall)}

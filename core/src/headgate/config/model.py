@@ -45,7 +45,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `body_bytes` by operation name. `header_s` to send the request head, `body_stall_s` between two pieces of a body,
     `reader_stall_s` that a client may leave a reply unread; `keepalive_s` a connection may idle. `in_flight` exchanges
     and `inflight_bytes` of request bodies at one time; more is answered with 503. Memory peaks at about four times
-    `inflight_bytes`, when all bodies are whole and are being sent on.
+    `inflight_bytes`, when all bodies are whole and are being sent on. Forms are sent on as they come: `form_bytes` is how
+    much of one is held while its field `model` is looked for.
     """
 
     body_bytes: dict[str, Count] = {}
@@ -57,6 +58,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     connections: Count = 20_000
     in_flight: Count = 8_192
     inflight_bytes: Count = 256 * MIB
+    form_bytes: Count = 32 * MIB
 
     def body_limit(self, operation: str) -> int:
         """The largest body of an operation, in bytes."""

@@ -23,10 +23,14 @@ Path_ = tuple[str | int, ...]
 
 
 def _words_loader() -> Any:
-    """The safe loader with the booleans of YAML 1.2: `true` and `false`. `on`, `off`, `yes` and `no` are words."""
+    """The safe loader with the booleans of YAML 1.2: `true` and `false`. `on`, `off`, `yes`, `no` and dates are words."""
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     resolvers = {
-        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":bool") or first in "tTfF"]
+        first: [
+            (tag, pattern)
+            for tag, pattern in known
+            if not tag.endswith((":bool", ":timestamp")) or (tag.endswith(":bool") and first in "tTfF")
+        ]
         for first, known in base.yaml_implicit_resolvers.items()
     }
     return type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})

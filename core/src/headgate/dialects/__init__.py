@@ -3,19 +3,56 @@
 Facts per vendor live in the dialect modules; what the facts mean lives in `headgate.chat`.
 """
 
-from headgate.dialects.interface import ChatDialect, Dialect, Ending, EventView, StreamDecoder, StreamEncoder, TextPlace
-from headgate.dialects.openai_chat import OpenAIChat
-from headgate.dialects.openai_text import OpenAICompletions, OpenAIEmbeddings
+from headgate.dialects.anthropic.messages import AnthropicMessages
+from headgate.dialects.cohere_rerank import CohereRerank
+from headgate.dialects.gaps import Gaps, Policy
+from headgate.dialects.google.generate import GoogleGenerate
+from headgate.dialects.interface import (
+    ChatDialect,
+    Dialect,
+    EmbedDialect,
+    EventView,
+    Form,
+    Framer,
+    RerankDialect,
+    StreamDecoder,
+    StreamEncoder,
+    TextPlace,
+    WholeDialect,
+)
+from headgate.dialects.openai.chat import OpenAIChat
+from headgate.dialects.openai.embeddings import OpenAIEmbeddings
+from headgate.dialects.openai.media import OpenAIImages, OpenAISpeech, OpenAITranscription
+from headgate.dialects.openai.moderations import OpenAIModerations
+from headgate.dialects.openai.text import OpenAICompletions
+from headgate.dialects.responses.dialect import OpenAIResponses
+from headgate.dialects.sse import Ending, SseFramer
 
 __all__ = [
+    "AnthropicMessages",
     "ChatDialect",
+    "CohereRerank",
     "Dialect",
+    "EmbedDialect",
     "Ending",
     "EventView",
+    "Form",
+    "Framer",
+    "Gaps",
+    "GoogleGenerate",
     "OpenAIChat",
     "OpenAICompletions",
     "OpenAIEmbeddings",
+    "OpenAIImages",
+    "OpenAIModerations",
+    "OpenAIResponses",
+    "OpenAISpeech",
+    "OpenAITranscription",
+    "Policy",
+    "RerankDialect",
+    "SseFramer",
     "StreamDecoder",
     "StreamEncoder",
     "TextPlace",
+    "WholeDialect",
 ]

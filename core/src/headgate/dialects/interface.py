@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Protocol, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, cast
 
+import msgspec
 from msgspec import Struct
+from typing_extensions import override
 
 from headgate.body import decode_object, replace_paths
-from headgate.chat import ChatReply, ChatRequest, StreamEvent
-from headgate.errors import RequestError
+from headgate.chat import ChatReply, ChatRequest, StreamEvent, Usage
+from headgate.dialects.gaps import Gaps
+from headgate.dialects.openai.usage import body_usage, events_usage
+from headgate.dialects.sse import Ending, SseFramer, data_event, ending_of
+from headgate.dialects.words import Headers, openai_envelope, words_of
+from headgate.errors import ErrorWords, RequestError
+from headgate.vectors import EmbedReply, EmbedRequest, RerankReply, RerankRequest
 
-Ending = Literal["complete", "error", "cut"]
-"""How a stream ended: with its proper last event, with an error of the provider's own, or without either."""
+Form = Literal["whole", "events", "large", "bytes"]
+"""How a good reply is taken: read whole; as a stream of server-sent events; passed on as it comes although it is one JSON
+object, which is read only for those who must judge it; or as bytes that nobody here can read."""
 
 
 class TextPlace(Struct, frozen=True, gc=False):
@@ -36,11 +44,36 @@ class EventView(Struct, frozen=True, gc=False):
     finished: Sequence[str] = ()
 
 
-class StreamDecoder(Protocol):
-    """Turns the events of one stream into canonical events."""
+class Framer(Protocol):
+    """Cuts the bytes of one stream into frames: server-sent events, lines of JSON, messages of an event stream."""
 
-    def feed(self, event: bytes) -> Sequence[StreamEvent]:
-        """`event` is one whole server-sent event, framing included."""
+    def feed(self, data: bytes) -> Sequence[bytes]:
+        """The frames that `data` completes, each with its framing."""
+        ...
+
+    def end(self) -> Sequence[bytes]:
+        """The frames that the end of the stream completes, such as a last line without its line break.
+
+        Raises ProviderFailed (code `upstream_cut`) when what is left over is torn.
+        """
+        ...
+
+
+class StreamDecoder(Protocol):
+    """Turns the frames of one stream into canonical events."""
+
+    def feed(self, frame: bytes) -> Sequence[StreamEvent]:
+        """`frame` is one that the dialect's framer gave: a whole server-sent event, say, framing included.
+
+        Unknown kinds of frames give nothing. Raises ProviderFailed for what is no frame of this dialect.
+        """
+        ...
+
+    def end(self, *, is_broken: bool = False) -> Sequence[StreamEvent]:
+        """The stream has ended; `is_broken` when its transport was cut or a frame was torn. What is left to say.
+
+        Raises ProviderFailed (code `upstream_cut`) when the reply was not complete: no finish is ever made up.
+        """
         ...
 
 
@@ -52,7 +85,7 @@ class StreamEncoder(Protocol):
         ...
 
     def end(self) -> bytes:
-        """What closes a complete stream."""
+        """What closes a complete stream. Not called behind an ErrorEvent."""
         ...
 
 
@@ -61,6 +94,12 @@ class Dialect(ABC):
 
     name: ClassVar[str]
     operation: ClassVar[str]
+    reads_replies: ClassVar[bool] = True
+    """Whether what a reply says can be judged at all: the sound of a voice cannot."""
+
+    def form_of(self, content_type: bytes, *, is_stream: bool) -> Form:  # noqa: ARG002 - for those whose replies differ
+        """How a good reply of this `content-type` (in lower case) is taken. `is_stream`: a stream was asked for."""
+        return "events" if is_stream else "whole"
 
     @abstractmethod
     def request_texts(self, body: dict[str, Any]) -> Sequence[TextPlace]:
@@ -89,6 +128,10 @@ class Dialect(ABC):
         """
         return self.reply_texts(decode_object(body))
 
+    def change_reply(self, body: bytes, changes: Sequence[tuple[tuple[str | int, ...], str]]) -> bytes:
+        """The bytes of a whole reply with texts replaced that `view_reply` found."""
+        return msgspec.json.encode(self.replace_reply_texts(decode_object(body), changes))
+
     def replace_reply_texts(
         self, body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]
     ) -> dict[str, Any]:
@@ -109,28 +152,66 @@ class Dialect(ABC):
     def error_event(self, error: RequestError) -> bytes:
         """A stream event that the vendor's official client raises on."""
 
+    def carries_foreign(self, body: bytes) -> bool:  # noqa: ARG002 - for those that mark foreign items
+        """Whether a client's request holds items that this dialect's encoder made of another provider's, so that it must be
+        decoded even for a provider of the same dialect.
+        """
+        return False
+
+    def encode_error(self, words: ErrorWords) -> bytes:
+        """The body of an error reply, as the vendor's official client reads it. The default is OpenAI's envelope."""
+        return openai_envelope(words)
+
+    def decode_error(self, status: int, body: bytes, headers: Headers = ()) -> ErrorWords:  # noqa: ARG002 - AWS names the type in a header
+        """What an error reply of this dialect's vendors says, whatever its shape. Never raises."""
+        return words_of(status, body)
+
+    def reply_usage(self, body: bytes) -> Usage | None:
+        """What a whole reply says it used; None when it says nothing. Raises ProviderFailed when it is no JSON object.
+
+        The default reads OpenAI's usage object.
+        """
+        return body_usage(body)
+
+    def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
+        """What the last events of a stream say it used; None when they say nothing. The default reads OpenAI's."""
+        return events_usage(tail)
+
 
 class ChatDialect(Dialect):
     """A wire format of chat: the six codecs between bytes and the canonical model.
 
-    Decoders raise InvalidRequest for requests, ProviderFailed for replies; encoders raise UnsupportedField.
+    Decoders raise InvalidRequest for requests, ProviderFailed for replies; encoders raise UnsupportedField. Decoders put
+    what they have no place for into `extra` (never drop it), and set `dialect` to their own name; encoders write `extra`
+    only of their own dialect and tell `gaps` of all others, field by field.
     """
+
+    hints: ClassVar[frozenset[str]] = frozenset()
+    """Fields of this dialect's requests that only hint: another dialect may leave them out, and says so."""
+
+    def names_back(self, request: ChatRequest) -> Mapping[str, str]:  # noqa: ARG002 - for those that rename
+        """What encoding `request` called its tools, to their own names, where a name was not legal in this dialect."""
+        return {}
+
+    def framer(self) -> Framer:
+        """A fresh splitter for a provider's stream; server-sent events unless a dialect says otherwise."""
+        return SseFramer()
 
     @abstractmethod
     def decode_request(self, body: bytes) -> ChatRequest:
         """A client's request."""
 
     @abstractmethod
-    def encode_request(self, request: ChatRequest) -> bytes:
-        """A request to a provider."""
+    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
+        """A request to a provider. `gaps` is told what this dialect cannot say, and may refuse."""
 
     @abstractmethod
     def decode_reply(self, body: bytes) -> ChatReply:
         """A provider's whole answer."""
 
     @abstractmethod
-    def encode_reply(self, reply: ChatReply) -> bytes:
-        """A whole answer to a client."""
+    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
+        """A whole answer to a client, to `request` as the client sent it."""
 
     @abstractmethod
     def stream_decoder(self) -> StreamDecoder:
@@ -139,6 +220,50 @@ class ChatDialect(Dialect):
     @abstractmethod
     def stream_encoder(self, request: ChatRequest) -> StreamEncoder:
         """A fresh state machine for a client's stream, answering `request`."""
+
+
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+class WholeDialect(Dialect, Generic[Asked, Answered]):
+    """A wire format of an operation that never streams: embeddings, reranking. The four codecs, as in ChatDialect."""
+
+    @abstractmethod
+    def decode_request(self, body: bytes) -> Asked:
+        """A client's request."""
+
+    @abstractmethod
+    def encode_request(self, request: Asked, gaps: Gaps) -> bytes:
+        """A request to a provider. `gaps` is told what this dialect cannot say, and may refuse."""
+
+    @abstractmethod
+    def decode_reply(self, body: bytes, request: Asked) -> Answered:
+        """A provider's answer to `request`."""
+
+    @abstractmethod
+    def encode_reply(self, reply: Answered, request: Asked) -> bytes:
+        """An answer to a client."""
+
+    @override
+    def reply_texts(self, body: dict[str, Any]) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def event_texts(self, data: dict[str, Any]) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        return ending_of(tail, is_broken=is_broken)
+
+    @override
+    def error_event(self, error: RequestError) -> bytes:
+        return data_event(error.envelope())
+
+
+EmbedDialect = WholeDialect[EmbedRequest, EmbedReply]
+RerankDialect = WholeDialect[RerankRequest, RerankReply]
 
 
 def _finished(data: dict[str, Any]) -> list[str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
-from headgate.dialects.interface import Ending
 from headgate.errors import ProviderFailed
+
+Ending = Literal["complete", "error", "cut"]
+"""How a stream ended: with its proper last event, with an error of the provider's own, or without either."""
 
 DONE = b"data: [DONE]\n\n"
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -68,6 +70,29 @@ class Splitter:
             raise ProviderFailed("a stream event is larger than 16 MiB", code="upstream_bad_reply")
         self._parts.append(data)
         self._tail = (self._tail + data)[-3:]
+
+
+class SseFramer:
+    """Server-sent events, one by one."""
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self) -> None:
+        self._splitter = Splitter()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The whole events that `data` completes."""
+        whole = self._splitter.feed(data)
+        return events_of(whole) if whole else []
+
+    def end(self) -> list[bytes]:
+        """`[DONE]` without its blank line, or nothing; ProviderFailed when another event is torn."""
+        rest = self._splitter.end()
+        if is_done(rest):
+            return [rest]
+        if rest.strip() and not rest.startswith(b":"):
+            raise ProviderFailed("the provider closed the stream within an event", code="upstream_cut")
+        return []
 
 
 def events_of(slice_: bytes) -> list[bytes]:

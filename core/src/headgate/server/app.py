@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from headgate.errors import InvalidRequest, MethodNotAllowed, RequestError, RouteNotFound
 from headgate.gateway import Gateway
 from headgate.ids import IdSource
-from headgate.operations import OPERATIONS, PASSTHROUGH, Operation
+from headgate.operations import FIXED, GENERATE, PASSTHROUGH, Operation, find_named, find_tree
 from headgate.server.handler import Handler
 from headgate.version import VERSION
 
@@ -23,7 +23,7 @@ log = structlog.get_logger("headgate")
 
 
 class Application:
-    """The ASGI application: Litestar, and before it a short way to the operations that stand at one fixed path.
+    """The ASGI application: Litestar, and before it a short way to the operations whose path is known by a look.
 
     Litestar knows the same routes, so that nothing else can claim them; a request that needs its routing gets it.
     """
@@ -31,13 +31,17 @@ class Application:
     def __init__(self, routed: Litestar, handler: Handler) -> None:
         self.routed = routed
         self._serve = handler.serve
-        self._fixed = {operation.path: operation for operation in OPERATIONS if operation is not PASSTHROUGH}
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """ASGI 3, without a coroutine of its own."""
-        operation = self._fixed.get(scope["path"]) if scope["type"] == "http" else None
-        if operation is None:
+        if scope["type"] != "http":
             return self.routed(scope, receive, send)
+        operation = FIXED.get(scope["path"])
+        if operation is None:
+            named = find_named(scope["path"])
+            operation = named.operation if named is not None else find_tree(scope["path"])
+            if operation is None:
+                return self.routed(scope, receive, send)
         return self._serve(operation, scope, receive, send)
 
 
@@ -47,10 +51,10 @@ def build_app(gateway: Gateway, handler: Handler) -> Application:
 
 
 def _routed(gateway: Gateway, handler: Handler) -> Litestar:
-    named = [operation for operation in OPERATIONS if operation is not PASSTHROUGH]
     return Litestar(
         route_handlers=[
-            *(_operation_route(handler, operation, operation.path) for operation in named),
+            *(_operation_route(handler, operation, path) for path, operation in FIXED.items()),
+            _named_route(handler),
             _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
             _health(),
             _ready(gateway),
@@ -69,6 +73,15 @@ def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mo
         await handler.serve(operation, scope, receive, send)
 
     return asgi(path, name=f"operation.{operation.name}", is_mount=is_mount, copy_scope=False)(serve)
+
+
+def _named_route(handler: Handler) -> Any:
+    """What stands below Google's version and is no `{model}:{method}`: refused in Google's words."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await handler.serve(GENERATE, scope, receive, send)
+
+    return asgi("/v1beta", name="operation.generate", is_mount=True, copy_scope=False)(serve)
 
 
 def _health() -> Any:

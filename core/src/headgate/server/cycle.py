@@ -12,6 +12,8 @@ from headgate.server.replies import STATUS_LINES
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FINE = bytes(set(range(256)) - {*range(9), *range(10, 32), 127})
 """What a header may hold."""
+LINGER_BYTES = 1024 * 1024
+"""How much of a body nobody reads any more a client may still send, so that it comes to read the reply."""
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _CLOSE = (b"connection", b"close")
 
@@ -38,6 +40,7 @@ class Cycle:
 
     The application finds it as `scope["extensions"]["headgate.cycle"]` and may set `on_gone`, called once when the
     client leaves before the reply is complete, and call `abort` to break a reply off so that the client can tell.
+    `linger_bytes` is how much of the body may still come after a reply that did not wait for it.
     """
 
     __slots__ = (
@@ -50,6 +53,7 @@ class Cycle:
         "is_head",
         "is_lost",
         "keep_alive",
+        "linger_bytes",
         "more_body",
         "on_gone",
         "pieces",
@@ -69,6 +73,7 @@ class Cycle:
         self.pieces: list[bytes] = []
         self.size = 0
         self.more_body = True
+        self.linger_bytes = LINGER_BYTES
         self.was_read = False
         self.expects_continue = False
         self.has_started = False

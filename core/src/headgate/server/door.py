@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from headgate.config import Limits
 from headgate.errors import InvalidRequest, Overloaded, RequestError
-from headgate.server.cycle import Cycle
+from headgate.server.cycle import LINGER_BYTES, Cycle
 from headgate.server.replies import error_reply
 
 READ_HIGH_BYTES = 64 * 1024
@@ -33,7 +33,8 @@ UNSENT_BYTES = 16 * 1024
 MAX_PIPELINED = 64
 MAX_HEADERS = 256
 LINGER_S = 2.0
-LINGER_BYTES = 1024 * 1024
+LINGER_LONG_S = 30.0
+"""How long a large upload may go on after its reply, as long as it does."""
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module names it from Python 3.12 on
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
@@ -81,7 +82,8 @@ class Door(asyncio.Protocol):
         self.in_head = False
         self.reading_paused = False
         self.closing = False
-        self.lingered = 0
+        self.linger_bytes = LINGER_BYTES
+        self.linger_end = 0.0
         self.refusal: RequestError | None = None
 
     # connection
@@ -278,6 +280,8 @@ class Door(asyncio.Protocol):
         if not cycle.more_body and self.refusal is None:
             self.transport.close()
             return
+        self.linger_bytes = cycle.linger_bytes
+        self.linger_end = self.loop.time() + LINGER_LONG_S if cycle.linger_bytes > LINGER_BYTES else 0.0
         self.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -285,12 +289,14 @@ class Door(asyncio.Protocol):
 
     def _linger(self, data: bytes) -> None:
         """Throw away what a refused client still sends. While an earlier reply runs there is only no reading on."""
-        self.lingered += len(data)
-        if self.lingered > LINGER_BYTES:
+        self.linger_bytes -= len(data)
+        if self.linger_bytes < 0:
             if self.cycle is None:
                 self.transport.abort()
             else:
                 self._pause_reading()
+        elif self.linger_end and self.cycle is None:
+            self._arm(min(LINGER_S, max(0.0, self.linger_end - self.loop.time())), self.transport.close)
 
     # refusing
 

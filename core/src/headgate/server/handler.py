@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
 import structlog
 
 from headgate import pipeline
+from headgate.caller import check_path
+from headgate.config import Limits
 from headgate.errors import (
     BodyTimeout,
-    BodyTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     Overloaded,
@@ -24,9 +26,11 @@ from headgate.folds import bounded
 from headgate.gateway import Gateway, Generation
 from headgate.ids import IdSource, trace_id_from
 from headgate.models import list_models
-from headgate.operations import MODELS, PASSTHROUGH, Operation
+from headgate.operations import ANTHROPIC, MODELS, PASSTHROUGH, Operation, find_named
+from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
 from headgate.server.replies import JSON, error_headers, own_headers
+from headgate.server.uploads import Inflow, is_sent_on, too_large, too_many_bodies
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -64,7 +68,9 @@ class Handler:
         finally:
             del self._running[run.task]
             run.unwatch()
-            gateway.body_bytes -= ex.request_bytes
+            if ex.upload is not None:
+                ex.upload.close()
+            gateway.body_bytes -= ex.held_bytes
             try:
                 await pipeline.finish(generation.plan, ex)
             finally:
@@ -84,7 +90,7 @@ class Handler:
                 await pipeline.authenticate(generation.plan, ex)
                 reply = Reply(200, (JSON,), list_models(generation.plan, ex))
             else:
-                reply = await pipeline.run(generation.plan, ex, lambda: self._read(generation, ex, run, receive))
+                reply = await pipeline.run(generation.plan, ex, lambda: self._body(generation, ex, run, receive))
             await self._write(ex, run, reply)
         except RequestError as error:
             await self._write_error(ex, run, error)
@@ -113,6 +119,11 @@ class Handler:
             dialect=generation.plan.registry.dialects.get(operation.dialect),
         )
         ex.generation = generation.number
+        if operation.is_model_in_path:
+            named = find_named(scope["path"])
+            ex.model, ex.stream = (named.model, named.stream) if named is not None else ("", False)
+        if operation.errors:
+            ex.error_dialect = generation.plan.registry.dialects.get(operation.errors)
         if generation.loaded.config.server.timing:
             ex.timings = {}
         return ex
@@ -130,26 +141,43 @@ class Handler:
                     shown = name.decode("latin-1")
                     raise InvalidRequest(f"the header `{shown}` stands more than once", code="repeated_header")
         operation = ex.operation
-        if operation.method not in {"*", ex.scope_method}:
+        if operation.method != ex.scope_method and not operation.takes(ex.scope_method):
             raise MethodNotAllowed(f"`{operation.path}` takes {operation.method}")
+        if operation.is_model_in_path and not ex.model:
+            raise RouteNotFound(f"there is nothing at `{ex.path}`: the path ends in `{{model}}:{{method}}`")
         if operation is PASSTHROUGH and not ex.path.startswith("/v1/"):
             raise RouteNotFound(f"there is nothing at `{ex.path}`")
-        if operation is PASSTHROUGH and _climbs(ex.path):
-            raise InvalidRequest("the path must not hold `.` or `..` segments", code="bad_path")
+        if operation is PASSTHROUGH or operation.is_tree:
+            check_path(ex.path)
         if b"content-encoding" in ex.headers and operation is not PASSTHROUGH:
             raise InvalidRequest("send the body without a content-encoding", code="unsupported_encoding")
 
-    async def _read(self, generation: Generation, ex: Exchange, run: _Run, receive: Receive) -> bytes:
-        """The whole body, within the limits of its operation."""
+    def _body(self, generation: Generation, ex: Exchange, run: _Run, receive: Receive) -> Awaitable[bytes]:
+        """The body as the pipeline wants it: whole, or no bytes for one that is sent on as `ex.upload`."""
         limits = generation.loaded.config.limits
         limit = generation.body_limits[ex.operation.name]
+        if ex.operation.is_form or ex.operation.is_streamed:
+            if is_sent_on(ex):
+                run.let_finish(min(limit, int(ex.headers.get(b"content-length", limit))))
+                return self._send_on(ex, Inflow(self.gateway, limits, limit, ex, receive, run.gone))
+            limit = min(limit, limits.form_bytes)
+        return self._read(ex, run, receive, limits, limit)
+
+    async def _send_on(self, ex: Exchange, inflow: Inflow) -> bytes:
+        ex.upload = await inflow.open()
+        return b""
+
+    async def _read(self, ex: Exchange, run: _Run, receive: Receive, limits: Limits, limit: int) -> bytes:
+        """The whole body, within the limits of its operation."""
         declared = ex.headers.get(b"content-length")
         if declared is not None and int(declared) > limit:
-            raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
+            raise too_large(ex, limit)
         gateway = self.gateway
         if gateway.body_bytes + int(declared or 0) > limits.inflight_bytes:
-            raise _too_many_bodies()
-        ex.request_bytes = int(declared or 0)  # what is announced is reserved, what is not is counted as it comes
+            raise too_many_bodies()
+        ex.request_bytes = ex.held_bytes = int(
+            declared or 0
+        )  # what is announced is reserved, other is counted as it comes
         gateway.body_bytes += ex.request_bytes
         whole = run.whole_body() if declared is not None else None
         if whole is not None:
@@ -166,22 +194,25 @@ class Handler:
             piece: bytes = message.get("body", b"")
             size += len(piece)
             if declared is None:
-                ex.request_bytes = size
+                ex.request_bytes = ex.held_bytes = size
                 gateway.body_bytes += len(piece)
             if size > limit:
-                raise BodyTooLarge(f"the body is larger than the {limit} bytes that `{ex.operation.name}` takes")
+                raise too_large(ex, limit)
             pieces.append(piece)
             if not message.get("more_body"):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
             if gateway.body_bytes > limits.inflight_bytes:
-                raise _too_many_bodies()
+                raise too_many_bodies()
 
     async def _write(self, ex: Exchange, run: _Run, reply: Reply) -> None:
         headers = [*own_headers(ex), *reply.headers]
         if reply.chunks is not None and ex.dialect is not None:
             headers.append((b"x-accel-buffering", b"no"))  # a proxy in front must pass each event on as it comes
-        if b"x-request-id" not in dict(reply.headers):
+        names = dict(reply.headers)
+        if b"x-request-id" not in names:
             headers.append((b"x-request-id", ex.id.encode()))
+        if ex.operation in ANTHROPIC and b"request-id" not in names:
+            headers.append((b"request-id", ex.id.encode()))  # where Anthropic's SDK looks
         if reply.chunks is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
             ex.reply_bytes = len(reply.body)
@@ -189,6 +220,9 @@ class Handler:
             ex.outcome = "complete"
             return
         try:
+            if wants_array(ex):
+                await self._write_array(ex, run, reply, reply.chunks, headers)
+                return
             await run.start(reply.status, headers)
             await pipeline.relay_stream(ex, reply.chunks, run.send_chunk, run.offer)
             await run.end()
@@ -197,17 +231,31 @@ class Handler:
         finally:
             await pipeline.discard(reply)
 
+    async def _write_array(
+        self, ex: Exchange, run: _Run, reply: Reply, chunks: AsyncIterator[bytes], headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        array = ArrayStream(run.send_chunk)
+        kept = [pair for pair in headers if pair[0] != b"content-type"]
+        await run.start(reply.status, [*kept, CONTENT_TYPE])
+        await pipeline.relay_stream(ex, chunks, array.send)
+        await array.end()
+        await run.end()
+
     async def _write_error(self, ex: Exchange, run: _Run, error: RequestError) -> None:
         ex.error, ex.outcome = error, "error"
         if run.has_started:
             run.abort()
             return
-        body = error.envelope()
+        words = error.words()
+        if ex.operation in ANTHROPIC:
+            words = msgspec.structs.replace(words, extra={**words.extra, "request_id": ex.id})
+        body = error.envelope() if ex.error_dialect is None else ex.error_dialect.encode_error(words)
         ex.reply_bytes = len(body)
         headers = [
             *own_headers(ex),
             JSON,
             (b"x-request-id", ex.id.encode()),
+            *(((b"request-id", ex.id.encode()),) if ex.operation in ANTHROPIC else ()),
             (b"content-length", str(len(body)).encode()),
             *error_headers(error),
         ]
@@ -233,8 +281,8 @@ class Handler:
             await self._write_error(ex, run, error)
             return
         ex.error, ex.outcome = error, "cut"
-        if ex.dialect is not None:
-            await run.send_chunk(ex.dialect.error_event(error))
+        if ex.event_dialect is not None:
+            await run.send_chunk(ex.event_dialect.error_event(error))
             await run.end()
         else:
             run.abort()
@@ -286,6 +334,11 @@ class _Run:
         """End a stream properly."""
         await self.send({"type": "http.response.body", "body": b""})
 
+    def let_finish(self, size: int) -> None:
+        """Let the client send up to `size` bytes after a reply that does not wait for them."""
+        if self._direct is not None:
+            self._direct.linger_bytes = max(self._direct.linger_bytes, size)
+
     def watch(self) -> None:
         """Be told when the client leaves."""
         if self._cycle is not None:
@@ -302,16 +355,11 @@ class _Run:
         if self._cycle is not None:
             self._cycle.abort()
 
+    def gone(self) -> None:
+        """The client has left, as the end of its body says; unless that is known already."""
+        if not self.why:
+            self._gone()
+
     def _gone(self) -> None:
         self.why = self.why or "gone"
         self.task.cancel()
-
-
-def _too_many_bodies() -> Overloaded:
-    return Overloaded("the gateway holds too many request bodies; try again shortly", retry_after_s=1)
-
-
-def _climbs(path: str) -> bool:
-    """Whether a path has a segment that could lead out of the API, however its dots and slashes are written."""
-    plain = path.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
-    return any(part in {".", ".."} for part in plain.split("/"))

@@ -65,6 +65,8 @@ def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
     if attempt is not None:
         provider = attempt.provider
         headers += _source(provider.name, provider.deployment, attempt.target.path, attempt.retries)
+    if ex.dropped:
+        headers.append((b"x-headgate-dropped", ", ".join(ex.dropped).encode("ascii", "replace")))
     if ex.timings:
         parts = ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in ex.timings.items())
         headers.append((b"server-timing", parts.encode()))

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from headgate.errors import ProviderFailed, ProviderTimeout
 from headgate.testing.recorded import Answers, Recorded
 from headgate.upstream import Timeouts, UpstreamRequest, UpstreamResponse, origin_of
@@ -29,7 +31,9 @@ class ReplayUpstream:
         self._answers.put(path, *recorded)
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """See Upstream. What is recorded for the path of `request.url` answers it."""
+        """See Upstream. What is recorded for the path of `request.url` answers it; a body in pieces is read to its end."""
+        if request.pieces is not None:
+            request = replace(request, body=b"".join([piece async for piece in request.pieces.source]))
         self.requests.append(request)
         credential = request.credential
         if credential is not None and origin_of(request.url) not in credential.origins:

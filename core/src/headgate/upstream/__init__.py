@@ -7,6 +7,7 @@ decompresses.
 
 from headgate.upstream.interface import (
     Credential,
+    Pieces,
     Pouring,
     Timeouts,
     Tls,
@@ -18,6 +19,7 @@ from headgate.upstream.interface import (
 
 __all__ = [
     "Credential",
+    "Pieces",
     "Pouring",
     "Timeouts",
     "Tls",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 from aiohttp import ClientConnectionError, ClientError, ClientPayloadError, ClientResponse, ClientSession, TCPConnector
@@ -18,7 +19,8 @@ from yarl import URL
 from headgate.errors import ProviderFailed, ProviderTimeout
 from headgate.upstream.decoding import MAX_BODY_BYTES
 from headgate.upstream.h1_request import Route, encode_head
-from headgate.upstream.interface import RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.interface import Pieces, RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.pieces import Taking
 from headgate.upstream.rules import (
     DNS_TTL_S,
     IDLE_S,
@@ -35,6 +37,7 @@ from headgate.upstream.rules import (
 _SKIPPED = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
 _LARGE_BYTES = 1024 * 1024
 _PIECE_BYTES = 32 * 1024
+_NO_SUCCESS = 300
 
 
 class AiohttpUpstream:
@@ -52,17 +55,21 @@ class AiohttpUpstream:
         timeouts = request.timeouts
         began = asyncio.get_running_loop().time()
         first_byte_s = min(timeouts.first_byte_s, timeouts.total_s)
+        limit = asyncio.timeout(first_byte_s)
+        sending = _Sending(request.pieces, timeouts, began, limit) if request.pieces is not None else None
         try:
-            async with asyncio.timeout(first_byte_s):
+            async with limit:
                 response = await self._session(request.private_hosts).request(
                     request.method,
                     URL(request.url, encoded=True),
                     headers=_headers(request),
-                    data=_payload(request.body),
+                    data=_payload(request.body) if sending is None else sending,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
                     ssl=ssl_context(request.tls) if request.url.startswith("https:") else True,
                 )
+                if sending is not None:
+                    sending.answered(response.status)
         except aiohttp.ConnectionTimeoutError:
             raise ProviderTimeout(f"no connection to `{host}` within {timeouts.connect_s:g} s") from None
         except TimeoutError:
@@ -70,10 +77,14 @@ class AiohttpUpstream:
         except DeniedError as error:
             raise ProviderFailed(f"`{host}` may not be reached: {error}", code="upstream_denied") from None
         except (ClientError, OSError, ValueError) as error:
+            if sending is not None and sending.error is not None:
+                raise sending.error from None
             raise ProviderFailed(f"`{host}` could not be reached: {_plain(error)}") from None
         try:
             check_status(host, response.status)
-            return _Response(response, timeouts, began)
+            if sending is not None and sending.error is not None:
+                raise sending.error
+            return _Response(response, timeouts, began, sending)
         except BaseException:
             response.close()
             raise
@@ -125,11 +136,64 @@ class _VettingResolver(AbstractResolver):
         await self._resolver.close()
 
 
+class _Sending:
+    """A body in pieces, as aiohttp writes it: it waits for the socket before it asks for more.
+
+    `limit` is the wait for the reply's head, which does not run while a piece is waited for. `error` is what a piece raised;
+    `on_error` is called then.
+    """
+
+    def __init__(self, pieces: Pieces, timeouts: Timeouts, began: float, limit: asyncio.Timeout) -> None:
+        self.error: Exception | None = None
+        self.on_error: Callable[[], None] | None = None
+        self._taking = Taking(pieces)
+        self._first_byte_s = timeouts.first_byte_s
+        self._end = began + timeouts.total_s
+        self._limit = limit
+        self._status = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        self._wait_until(self._end)
+        try:
+            piece = await self._taking.next()
+        except Exception as error:
+            self.error = error
+            if self.on_error is not None:
+                self.on_error()
+            raise
+        self._wait_until(min(loop.time() + self._first_byte_s, self._end))
+        if self._status >= _NO_SUCCESS:
+            await (
+                loop.create_future()
+            )  # to end here would say that the body is whole; at the end of the reply it is cancelled
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    def answered(self, status: int) -> None:
+        """The head of the reply is here."""
+        self._status = status
+
+    def _wait_until(self, when: float) -> None:
+        if not self._status:
+            with contextlib.suppress(RuntimeError):  # the wait is over
+                self._limit.reschedule(when)
+
+
 class _Response:
     """An UpstreamResponse over aiohttp, with a watch on silence that costs nothing per chunk."""
 
-    def __init__(self, response: ClientResponse, timeouts: Timeouts, began: float) -> None:
+    def __init__(
+        self, response: ClientResponse, timeouts: Timeouts, began: float, sending: _Sending | None = None
+    ) -> None:
         self._response = response
+        self._sending = sending
+        if sending is not None:
+            sending.on_error = self._break_off
         self._timeouts = timeouts
         self._began = began
         self._timed_out = ""
@@ -177,10 +241,7 @@ class _Response:
             if decoder is not None:
                 decoder.end()
         except (ClientError, OSError, asyncio.IncompleteReadError) as error:
-            if self._timed_out:
-                raise ProviderTimeout(self._timed_out) from None
-            what = "cut" if isinstance(error, ClientPayloadError | ClientConnectionError) else _plain(error)
-            raise ProviderFailed(f"the reply was broken off: {what}", code="upstream_cut") from None
+            raise self._error_of(error) from None
         finally:
             if self._handle is not None:
                 self._handle.cancel()
@@ -189,6 +250,19 @@ class _Response:
         """Close the connection unless the body was read to its end."""
         if self._handle is not None:
             self._handle.cancel()
+        self._response.close()
+
+    def _error_of(self, error: BaseException) -> Exception:
+        """Why the body ended with `error`."""
+        if self._timed_out:
+            return ProviderTimeout(self._timed_out)
+        if self._sending is not None and self._sending.error is not None:
+            return self._sending.error
+        what = "cut" if isinstance(error, ClientPayloadError | ClientConnectionError) else _plain(error)
+        return ProviderFailed(f"the reply was broken off: {what}", code="upstream_cut")
+
+    def _break_off(self) -> None:
+        self._response.content.set_exception(ClientConnectionError(self._timed_out))
         self._response.close()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -204,8 +278,7 @@ class _Response:
         else:
             self._handle = loop.call_later(max(min(gap_end, end) - now, 0.001), self._watch, loop)
             return
-        self._response.content.set_exception(ClientConnectionError(self._timed_out))
-        self._response.close()
+        self._break_off()
 
 
 def _has_framing(headers: RawHeaders) -> bool:
@@ -225,6 +298,8 @@ def _ending_of(response: ClientResponse) -> asyncio.Future[None] | None:
 def _headers(request: UpstreamRequest) -> CIMultiDict[str]:
     headers = CIMultiDict((name.decode("latin-1"), _wire(value)) for name, value in request.headers)
     headers["Accept-Encoding"] = "identity"
+    if request.pieces is not None and request.pieces.length is not None:
+        headers["Content-Length"] = str(request.pieces.length)
     credential = credential_header(request)
     if credential is not None:
         headers[credential[0].decode("latin-1")] = _wire(credential[1])

@@ -18,6 +18,8 @@ import httptools
 from typing_extensions import override
 
 from headgate.upstream.h1_response import HIGH_BYTES, H1Response, Owner, Unsent
+from headgate.upstream.interface import Pieces
+from headgate.upstream.pieces import Taking
 from headgate.upstream.rules import words_of
 
 MAX_HEADERS = 256
@@ -105,14 +107,52 @@ class Connection(asyncio.Protocol):
 
     async def send_body(self, reply: H1Response, body: bytes) -> None:
         """Write a large body in pieces, waiting for the socket. An answer that is no success stops it."""
-        view = memoryview(body)
-        for at in range(0, len(body), PIECE_BYTES):
-            while self._room is not None:
-                await self._room
-            if self._reply is not reply or not self.is_open() or reply.status >= _NO_SUCCESS:
-                return
-            self.transport.write(view[at : at + PIECE_BYTES])
-        reply.must_close = False
+        if await self._write(reply, body):
+            reply.must_close = False
+
+    async def send_pieces(self, reply: H1Response, pieces: Pieces) -> None:
+        """Take the pieces of a body and write each, waiting for the socket before the next. What one raises ends the reply."""
+        taking = Taking(pieces)
+        is_chunked = pieces.length is None
+        try:
+            while await self._is_wanted(reply):
+                reply.wait_for_client()
+                piece = await taking.next()
+                reply.wait_for_server()
+                if not piece:
+                    self._end_body(reply, is_chunked=is_chunked)
+                    return
+                if not await self._write(reply, piece, is_chunked=is_chunked):
+                    return
+        except Exception as error:
+            reply.lose(error)
+            if self._reply is reply:
+                self.end()
+
+    async def _write(self, reply: H1Response, data: bytes, *, is_chunked: bool = False) -> bool:
+        """Write as fast as the socket takes it; False when it is no longer wanted."""
+        view = memoryview(data)
+        for at in range(0, len(data), PIECE_BYTES):
+            if not await self._is_wanted(reply):
+                return False
+            part = view[at : at + PIECE_BYTES]
+            if is_chunked:
+                self.transport.writelines((b"%x\r\n" % len(part), part, b"\r\n"))
+            else:
+                self.transport.write(part)
+        return True
+
+    def _end_body(self, reply: H1Response, *, is_chunked: bool) -> None:
+        if self._reply is reply and self.is_open():
+            if is_chunked:
+                self.transport.write(b"0\r\n\r\n")
+            reply.must_close = False
+
+    async def _is_wanted(self, reply: H1Response) -> bool:
+        """Whether more of the request can be written, once there is room for it. An answer that is no success ends it."""
+        while self._room is not None:
+            await self._room
+        return self._reply is reply and self.is_open() and reply.status < _NO_SUCCESS
 
     def end(self) -> None:
         """Give the exchange up: whatever still comes belongs to nobody."""

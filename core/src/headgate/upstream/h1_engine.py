@@ -63,7 +63,7 @@ class H1Upstream:
             connection = connection or await self._dial(route, request.timeouts, began)
             reply = H1Response(self, route.host, request.timeouts, began, request.method)
             try:
-                await reply.head(connection, head, request.body)
+                await reply.head(connection, head, request.body, request.pieces)
                 break
             except Unsent:
                 connection = None  # once more, over a new connection: only one that was used before raises this

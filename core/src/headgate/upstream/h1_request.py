@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from headgate.errors import ProviderFailed
-from headgate.upstream.interface import RawHeaders, Tls, UpstreamRequest
+from headgate.upstream.interface import Pieces, RawHeaders, Tls, UpstreamRequest
 from headgate.upstream.rules import credential_header, host_of, origin
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -89,9 +89,18 @@ def encode_head(route: Route, request: UpstreamRequest) -> bytes:
         if len(lines) <= _KEPT_BYTES:
             last.headers, last.without, last.lines = request.headers, name, lines
     proof = _line(*own) if own is not None else b""
+    if request.pieces is not None:
+        return b"".join((route.start, lines, proof, framing_of(request.pieces), _END))
     if request.body or request.method in _WITH_LENGTH:
         return b"%b%b%bcontent-length: %d\r\n\r\n" % (route.start, lines, proof, len(request.body))
     return b"".join((route.start, lines, proof, _END))
+
+
+def framing_of(pieces: Pieces) -> bytes:
+    """The header line that says how a body in pieces is framed."""
+    if pieces.length is None:
+        return b"transfer-encoding: chunked\r\n"
+    return b"content-length: %d\r\n" % pieces.length
 
 
 def _line(name: bytes, value: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from headgate.errors import ProviderFailed, ProviderTimeout
 from headgate.upstream.decoding import MAX_BODY_BYTES, Decoder
 from headgate.upstream.h1_waiting import Waiter
-from headgate.upstream.interface import RawHeaders, Timeouts
+from headgate.upstream.interface import Pieces, RawHeaders, Timeouts
 from headgate.upstream.rules import body_decoder
 
 HIGH_BYTES = 32 * 1024
@@ -50,6 +50,10 @@ class Wire(Protocol):
 
     async def send_body(self, reply: H1Response, body: bytes) -> None:
         """Write a large body."""
+        ...
+
+    async def send_pieces(self, reply: H1Response, pieces: Pieces) -> None:
+        """Write a body as it comes."""
         ...
 
     def resume_reading(self) -> None:
@@ -118,13 +122,16 @@ class H1Response:
 
     # for the reader
 
-    async def head(self, connection: Wire, head: bytes, body: bytes) -> None:
+    async def head(self, connection: Wire, head: bytes, body: bytes, pieces: Pieces | None = None) -> None:
         """Send the request over `connection` and wait for the head of the reply. Raises Unsent as well."""
         self._connection = connection
         self._owner.watch(self, self.deadline)
         try:
             connection.begin(self, head, body)
-            if self.must_close:
+            if pieces is not None:
+                self.must_close, self.is_safe = True, False  # until it is written whole; what was taken is gone
+                self._upload = self._owner.loop.create_task(connection.send_pieces(self, pieces))
+            elif self.must_close:
                 self._upload = self._owner.loop.create_task(connection.send_body(self, body))
             while not self.is_answered:
                 if self._error is not None:
@@ -252,6 +259,18 @@ class H1Response:
         self.is_answered = True
         self.deadline = self._total_end
         self.wake()
+
+    def wait_for_client(self) -> None:
+        """The rest of the request is not here yet, which is not the server's fault."""
+        if not self.is_answered:
+            self.deadline = self._total_end
+
+    def wait_for_server(self) -> None:
+        """It is the server's turn again: to take what is written, and to answer."""
+        if not self.is_answered:
+            self.deadline = min(self._owner.loop.time() + self._timeouts.first_byte_s, self._total_end)
+            if self._error is None:
+                self._owner.watch(self, self.deadline)
 
     def decode(self) -> None:
         """Look for a content encoding. Raises ProviderFailed for one that was not asked for."""

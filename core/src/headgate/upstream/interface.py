@@ -44,10 +44,21 @@ class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
 
 
+class Pieces(Struct, frozen=True):
+    """A body that comes in pieces of any size: each is taken from `source` when the server has room for it, and only once.
+
+    `length` is how many bytes they are together, where that is known. An engine fails a call whose body is not that long.
+    """
+
+    source: AsyncIterator[bytes]
+    length: int | None = None
+
+
 class UpstreamRequest(Struct, frozen=True):
     """One outbound call. Header names are lower case; what frames the message is added by the engine.
 
-    `private_hosts` names the hosts that may resolve to private addresses (the deployment's own).
+    `pieces` stand in the place of `body` where it is not held whole. `private_hosts` names the hosts that may resolve to
+    private addresses (the deployment's own).
     """
 
     method: str
@@ -58,6 +69,7 @@ class UpstreamRequest(Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     private_hosts: frozenset[str] = frozenset()
     tls: Tls = Tls()
+    pieces: Pieces | None = None
 
 
 class UpstreamResponse(Protocol):
@@ -96,7 +108,11 @@ class Upstream(Protocol):
     """An engine. `send` returns when the reply's head has arrived."""
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Raises ProviderFailed (no connection, denied address, broken head) or ProviderTimeout."""
+        """Raises ProviderFailed (no connection, denied address, broken head), ProviderTimeout, or what `pieces` raised.
+
+        An answer that is no success ends the taking of pieces; a success goes on beside it, to the end of the reply at the
+        latest. While a piece is waited for, only `total_s` runs.
+        """
         ...
 
     async def close(self) -> None:

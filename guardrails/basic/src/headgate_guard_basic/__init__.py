@@ -164,9 +164,11 @@ class GuardBasic(Hooks):
         return frozenset(unused)
 
     def _is_unreadable(self, ex: Exchange) -> bool:
-        if ex.dialect is None:
-            return bool(self._reply or (self._request and ex.body))
-        if not self._request or ex.operation.name == "chat":
+        if self._request and ex.is_unreadable:
+            return True
+        if self._reply and (ex.dialect is None or not ex.dialect.reads_replies):
+            return True
+        if not self._request or ex.dialect is None or ex.operation.name == "chat":
             return False
         return _has_tokens(ex.json.get("input")) or _has_tokens(ex.json.get("prompt"))
 

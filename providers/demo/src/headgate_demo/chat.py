@@ -93,8 +93,8 @@ def _texts(request: ChatRequest, knobs: Knobs) -> Iterator[str]:
 def _said(request: ChatRequest) -> tuple[str, str]:
     """What to echo: the last user message, or what a tool answered to the last call."""
     last = request.messages[-1]
-    if last.role == "tool":
-        results = [part for part in last.parts if isinstance(part, ToolResult)]
+    results = [part for part in last.parts if isinstance(part, ToolResult)]
+    if results:
         return "Your tool answered", "".join(
             item.text for result in results for item in result.content if isinstance(item, Text)
         )

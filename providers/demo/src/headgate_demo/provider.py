@@ -7,14 +7,16 @@ import math
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
-import msgspec
+from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.chat import Usage
 from headgate.dialects import ChatDialect
-from headgate.errors import ProviderFailed, ProviderTimeout
-from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.dialects.sse import events_of as split_events
+from headgate.dialects.words import openai_envelope
+from headgate.errors import ErrorWords, ProviderFailed, ProviderTimeout
+from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
 from headgate.provider import Provider
 from headgate_demo.chat import answer_chat, events_of
 from headgate_demo.knobs import Knobs, read_knobs
@@ -40,6 +42,9 @@ class Demo(Provider):
     docs = "https://platform.openai.com/docs/api-reference"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
+        "responses": "openai.responses",
+        "messages": "anthropic.messages",
+        "generate": "google.generate",
         "completions": "openai.completions",
         "embeddings": "openai.embeddings",
     }
@@ -56,19 +61,20 @@ class Demo(Provider):
         await self._wait(ex, knobs)
         name = digest(ex.operation.name, body, ex.option("demo") or "")
         if knobs.status is not None:
-            return _error(knobs.status, name)
+            return _error(ex, knobs.status, name)
         if knobs.fail_after_chunks == 0 or (knobs.fail_after_chunks is not None and not ex.stream):
             raise self._broken()
-        return self._answer(ex, body, asked, knobs, name)
+        return self._answer(ex, attempt, asked, knobs, name)
 
-    def _answer(self, ex: Exchange, body: bytes, asked: Json, knobs: Knobs, name: str) -> Reply:
+    def _answer(self, ex: Exchange, attempt: Attempt, asked: Json, knobs: Knobs, name: str) -> Reply:
         """The reply to an operation, whole or running. A dialect of chat encodes its own."""
         if isinstance(ex.dialect, ChatDialect):
-            dialect, request = ex.dialect, ex.dialect.decode_request(body)
+            dialect, asked_for = ex.dialect, ex.chat(attempt.target.override_params)
+            request = replace(asked_for, model=attempt.model)
             prompt = sum(count(place.text) for place in dialect.request_texts(asked))
             chat = answer_chat(request, knobs, name, prompt)
             if not ex.stream:
-                return _whole(dialect.encode_reply(chat), chat.usage, name)
+                return _whole(dialect.encode_reply(chat, request), chat.usage, name)
             encoder = dialect.stream_encoder(request)
             events = (encoder.feed(event) for event in events_of(chat, knobs.chunk_bytes))
             return self._stream(_ended(events, encoder.end), chat.usage, knobs, name)
@@ -123,19 +129,20 @@ class Demo(Provider):
 def _ended(events: Iterator[bytes], end: Callable[[], bytes]) -> Iterator[bytes]:
     """The events that say something, then the end of the stream."""
     yield from filter(None, events)
-    yield end()
+    yield from split_events(end())
 
 
 def _whole(body: bytes, usage: Usage | None, name: str) -> Reply:
     return Reply(200, _headers(b"application/json", name), body, usage=usage)
 
 
-def _error(status: int, name: str) -> Reply:
+def _error(ex: Exchange, status: int, name: str) -> Reply:
     kind, code = _ERRORS.get(status, ("server_error" if status >= 500 else "invalid_request_error", str(status)))
     message = f"the demo answers with status {status}, as `demo.status` asked"
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    words = ErrorWords(status, message, kind, code)
+    body = openai_envelope(words) if ex.error_dialect is None else ex.error_dialect.encode_error(words)
     retry = ((b"retry-after", b"1"),) if status == 429 else ()
-    return Reply(status, (*_headers(b"application/json", name), *retry), msgspec.json.encode(body))
+    return Reply(status, (*_headers(b"application/json", name), *retry), body)
 
 
 def _headers(kind: bytes, name: str) -> RawHeaders:

@@ -1,0 +1,120 @@
+"""What of a client's request may reach a provider: its path, the headers it names, and the timeout it asks for.
+
+All of it is the caller's word, so each part is checked before it becomes part of an outbound request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote, unquote
+
+from headgate.errors import InvalidRequest
+from headgate.exchange import Exchange
+from headgate.upstream import Timeouts, origin_of
+
+_PATH_BYTES = "/%:@!$&'()*+,;=~"
+_QUERY_BYTES = _PATH_BYTES + "?[]"
+_OWN = ("x-headgate-", "x-portkey-")
+_REFUSED = frozenset(
+    {
+        # hop by hop, RFC 9110 section 7.6.1
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # the outbound engine's own
+        "accept-encoding",
+        "content-length",
+        "expect",
+        "host",
+        # how the caller proves itself to the gateway
+        "api-key",
+        "authorization",
+        "cookie",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+
+
+def passed_path(ex: Exchange) -> str:
+    """The client's path below `/v1`, with its query string, as a URL may hold it.
+
+    Raises InvalidRequest as `check_path` does, and for a path of another API.
+    """
+    prefix, path = ex.path[:4], ex.path[3:]
+    if prefix != "/v1/":
+        raise InvalidRequest("only paths under `/v1/` can be passed through", code="invalid_path")
+    check_path(path)
+    kept = b"&".join(part for part in ex.query.split(b"&") if not part.startswith(b"key="))  # the gateway's own key
+    query = "?" + quote(kept, safe=_QUERY_BYTES) if kept else ""
+    return quote(path, safe=_PATH_BYTES) + query
+
+
+def check_path(path: str) -> None:
+    """Raises InvalidRequest for `.` and `..` segments, however they are written: they would leave the base URL."""
+    if not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/")):
+        raise InvalidRequest("the path must not hold `.` or `..` segments", code="invalid_path")
+
+
+def named_headers(ex: Exchange) -> Sequence[bytes]:
+    """The header names of the option `forward-headers`, in lower case.
+
+    Raises InvalidRequest for one that belongs to the connection, to the gateway, or proves who the caller is.
+    """
+    named = ex.option("forward-headers")
+    if not named:
+        return ()
+    names: list[bytes] = []
+    for item in named.split(","):
+        name = item.strip().lower()
+        if name in _REFUSED or name.startswith(_OWN):
+            raise InvalidRequest(
+                f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
+            )
+        if name:
+            names.append(name.encode())
+    return names
+
+
+def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
+    """`timeouts` with `first_byte_s` and `total_s` no longer than the caller or the target allows.
+
+    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`; neither raises a limit.
+    """
+    limit_s = _requested_s(ex) or (ex.attempt.target.request_timeout_s if ex.attempt else 0.0)
+    if limit_s <= 0:
+        return timeouts
+    return Timeouts(
+        connect_s=timeouts.connect_s,
+        first_byte_s=min(timeouts.first_byte_s, limit_s),
+        gap_s=timeouts.gap_s,
+        total_s=min(timeouts.total_s, limit_s),
+    )
+
+
+def _requested_s(ex: Exchange) -> float:
+    value = ex.option("request-timeout")
+    if value is None:
+        return 0.0
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+        raise InvalidRequest("`request-timeout` must be a number of milliseconds above 0", param="request-timeout")
+    return int(value) / 1000
+
+
+def checked_base_url(base_url: str) -> str:
+    """A caller's base URL without its trailing slash; InvalidRequest when it is no plain http or https URL."""
+    try:
+        origin_of(base_url)
+    except ValueError:
+        base_url = "?"
+    if "?" in base_url or "#" in base_url:
+        raise InvalidRequest(
+            "`custom-host` must be an http or https base URL without user, query or fragment", param="custom-host"
+        )
+    return base_url.rstrip("/")

@@ -1,0 +1,1 @@
+"""Anthropic Messages, and what Claude models take."""

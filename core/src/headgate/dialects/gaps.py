@@ -1,0 +1,58 @@
+"""What a dialect cannot express: refused by name, or left out and said, but never lost without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, cast
+
+from headgate.errors import UnsupportedField
+
+Policy = Literal["refuse", "drop"]
+GROUPS = frozenset({"generationConfig"})
+"""Members that only group fields, each of which is named by itself."""
+
+
+class Gaps:
+    """Collects what one request loses on its way into the dialect `target`.
+
+    `policy` is for what changes the meaning of a request. What only hints, such as a cache mark, is left out under either
+    policy; `hints` names such fields of the client's dialect. `dropped` names all that was left out, for the reply header
+    `x-headgate-dropped`.
+    """
+
+    __slots__ = ("_hints", "_policy", "dropped", "target")
+
+    def __init__(self, target: str, policy: Policy = "refuse", hints: Collection[str] = ()) -> None:
+        self.target = target
+        self._policy = policy
+        self._hints = hints
+        self.dropped: list[str] = []
+
+    def refuse(self, field: str, why: str = "") -> None:
+        """`field` changes what is asked for and cannot be said. Raises UnsupportedField unless the policy is to drop."""
+        if self._policy == "refuse":
+            reason = f": {why}" if why else ""
+            raise UnsupportedField(
+                f"`{field}` cannot be sent to `{self.target}`{reason}; leave it out, or let it be dropped with"
+                " `x-headgate-unsupported: drop`",
+                param=field,
+            )
+        self.skip(field)
+
+    def skip(self, field: str) -> None:
+        """`field` is only a hint and is left out."""
+        if field not in self.dropped:
+            self.dropped.append(field)
+
+    def extra(self, members: Mapping[str, Any], place: str = "", *, hints: Collection[str] = ()) -> None:
+        """Every member that another dialect brought along and this one has no place for; null and empty ones ask for nothing."""
+        for name, value in members.items():
+            if value is None or value in ([], {}):
+                continue
+            field = f"{place}.{name}" if place else name
+            if name in hints or name in self._hints:
+                self.skip(field)
+            elif isinstance(value, dict) and name in GROUPS:
+                self.extra(cast("Mapping[str, Any]", value), field, hints=hints)
+            else:
+                self.refuse(field)

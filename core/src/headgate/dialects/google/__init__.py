@@ -1,0 +1,1 @@
+"""Google generateContent, and what Gemini models take."""

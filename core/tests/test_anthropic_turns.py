@@ -1,0 +1,113 @@
+"""A history as Anthropic takes it: whose turn it is, what stands where, and what ids and names are."""
+
+from __future__ import annotations
+
+import pytest
+from core.tests.anthropic_sdk import DIALECT, assistant, chat, gaps, sent, turns, user
+
+from headgate.chat import Message, Text, Tool, ToolCall, ToolResult
+from headgate.errors import UnsupportedField
+
+MARK = {"type": "ephemeral", "ttl": "1h"}
+
+
+def test_neighbours_of_one_side_are_one_turn() -> None:
+    """Turns of one side after another become one; tool results stand first, in the order of their calls."""
+    calls = assistant(ToolCall("a", "f", "{}"), ToolCall("b", "g", "", 1))
+    one, other = Message("tool", (ToolResult("b", (Text("B"),)),)), Message("tool", (ToolResult("a", (Text("A"),)),))
+    held = turns(user(Text("x")), user(Text("y")), calls, user(Text("and?")), one, other)
+    assert [turn["role"] for turn in held] == ["user", "assistant", "user"]
+    assert [block["text"] for block in held[0]["content"]] == ["x", "y"]
+    blocks = held[2]["content"]
+    assert [block.get("tool_use_id") for block in blocks] == ["a", "b", None]
+    assert [block["input"] for block in held[1]["content"]] == [{}, {}]
+
+
+def test_blank_texts_are_left_out() -> None:
+    """Empty and blank texts are not sent, a call beside them is, and the last turn of an assistant ends without white space."""
+    held = turns(user(Text(" \n"), Text("x")), assistant(Text(""), ToolCall("a", "f", "{}")), user(Text("")))
+    assert held[0]["content"] == "x"
+    assert [block["type"] for block in held[1]["content"]] == ["tool_use"]
+    assert len(held) == 2
+    assert turns(user(Text("x")), assistant(Text("And so ")))[-1]["content"] == "And so"
+
+
+def test_the_user_speaks_first() -> None:
+    """A history that begins with the assistant gets a user's turn before it, and that is said."""
+    held = gaps()
+    request = chat(assistant(Text("Hello, how can I help?")), user(Text("x")))
+    assert [turn["role"] for turn in sent(request, held)["messages"]] == ["user", "assistant", "user"]
+    assert held.dropped == ["messages[0].role"]
+
+
+def test_instructions_at_the_top() -> None:
+    """Leading system and developer messages are the system prompt, marks kept; alone they are what the user says."""
+    first = Message("system", (Text("one", cache=MARK),))
+    second = Message("developer", (Text("two"),))
+    written = sent(chat(first, second, user(Text("x"))))
+    assert written["system"] == [
+        {"type": "text", "text": "one", "cache_control": MARK},
+        {"type": "text", "text": "two"},
+    ]
+    alone = sent(chat(second))
+    assert ("system" in alone, alone["messages"]) == (False, [{"role": "user", "content": "two"}])
+
+
+def test_instructions_between_turns_wait_for_the_end_of_the_users_turn() -> None:
+    """A system message stands behind what the user says, before the assistant, as the API demands."""
+    spoken = Message("system", (Text("be brief"),))
+    result = Message("tool", (ToolResult("a", (Text("A"),)),))
+    held = turns(user(Text("x")), assistant(ToolCall("a", "f", "{}")), spoken, result)
+    assert [turn["role"] for turn in held] == ["user", "assistant", "user", "system"]
+    held = turns(user(Text("x")), assistant(Text("y")), spoken, spoken, user(Text("z")))
+    assert [turn["role"] for turn in held] == ["user", "assistant", "user", "system"]
+    with pytest.raises(UnsupportedField, match=r"`messages\[2\].role`"):
+        turns(user(Text("x")), assistant(Text("y")), spoken, assistant(Text("z")))
+    held = sent(chat(user(Text("x")), assistant(Text("y")), spoken), gaps("drop"))["messages"]
+    assert held[-1] == {"role": "user", "content": "be brief"}
+
+
+def test_ids_and_names_are_bent_alike() -> None:
+    """Ids and names that the API refuses are changed in one way everywhere, and repeated ids told apart."""
+    call, result = ToolCall("functions.Bash:0", "mcp.bash", "{}"), ToolResult("functions.Bash:0", (Text("A"),))
+    twice = [user(Text("x")), assistant(call), Message("tool", (result,)), assistant(call), Message("tool", (result,))]
+    request = chat(*twice, tools=(Tool("mcp.bash"), Tool("mcp_bash")))
+    written = sent(request)
+    blocks = [turn["content"][0] for turn in written["messages"][1:]]
+    ids = [block.get("id") or block.get("tool_use_id") for block in blocks]
+    assert ids == ["functions_Bash_0", "functions_Bash_0", "functions_Bash_0_2", "functions_Bash_0_2"]
+    assert [tool["name"] for tool in written["tools"]] == ["mcp_bash_2", "mcp_bash"]
+    assert blocks[0]["name"] == "mcp_bash_2"
+    assert DIALECT.names_back(request) == {"mcp_bash_2": "mcp.bash"}
+
+
+def test_calls_that_share_an_id_are_answered_in_order() -> None:
+    """Two calls without ids of their own carry their function's name: results go to them in order."""
+    calls = assistant(ToolCall("f", "f", '{"n":1}'), ToolCall("f", "f", '{"n":2}', 1))
+    results = Message("tool", (ToolResult("f", (Text("1"),)), ToolResult("f", (Text("2"),))))
+    held = turns(user(Text("x")), calls, results)
+    assert [block["id"] for block in held[1]["content"]] == ["f", "f_2"]
+    assert [(block["tool_use_id"], block["content"]) for block in held[2]["content"]] == [("f", "1"), ("f_2", "2")]
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (ToolCall("a", "f", ""), b"{}"),
+        (ToolCall("a", "f", '{"n": 1.50, "big": 12345678901234567890}'), b'{"n": 1.50, "big": 12345678901234567890}'),
+        (ToolCall("a", "f", "[1]"), b'{"arguments":"[1]"}'),
+        (ToolCall("a", "f", "{oops"), b'{"arguments":"{oops"}'),
+        (ToolCall("a", "f", "text", custom=True), b'{"input":"text"}'),
+    ],
+)
+def test_arguments_keep_every_byte(call: ToolCall, expected: bytes) -> None:
+    """The input of a call is the model's own JSON; what is no object is wrapped, never refused."""
+    written = DIALECT.encode_request(chat(user(Text("x")), assistant(call)), gaps())
+    assert b'"input":' + expected in written
+
+
+def test_a_history_with_calls_declares_them() -> None:
+    """Calls in a history need tools: where none is given any more they are declared, and none may be called."""
+    written = sent(chat(user(Text("x")), assistant(ToolCall("a", "f", "{}"))))
+    assert written["tools"] == [{"name": "f", "input_schema": {"type": "object"}}]
+    assert written["tool_choice"] == {"type": "none"}

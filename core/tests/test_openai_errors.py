@@ -1,0 +1,88 @@
+"""Error bodies of OpenAI-shaped vendors: the vendor's words, and a status that means what it says."""
+
+from __future__ import annotations
+
+import pytest
+from core.tests.openai_samples import CHAT, Json, encoded
+
+from headgate.dialects.openai.errors import status_of
+from headgate.errors import ErrorWords
+
+
+def words(status: int, **error: object) -> ErrorWords:
+    return CHAT.decode_error(status, encoded({"error": error}))
+
+
+def test_an_envelope_is_read_as_it_is() -> None:
+    """OpenAI's own."""
+    assert words(
+        404, message="no model", type="invalid_request_error", param="model", code="model_not_found"
+    ) == ErrorWords(404, "no model", "invalid_request_error", "model_not_found", "model")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: xai-***."}, 401),
+        (400, [{"error": {"code": 400, "message": "API key not valid. Please pass one."}}], 401),
+        (400, {"error": {"message": "too long"}}, 400),
+        (498, {"error": {"message": "Flex tier capacity exceeded"}}, 503),
+        (529, {"error": {"message": "busy"}}, 503),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, 422),
+    ],
+    ids=["xai key", "google key", "plain", "groq flex", "overloaded", "mistral validation"],
+)
+def test_odd_statuses_are_put_right(status: int, body: Json, expected: int) -> None:
+    """A bad key is a 401 whoever calls it something else, and words nobody else knows become known ones."""
+    told = CHAT.decode_error(status, encoded(body))
+    assert told.status == expected
+    assert told.message
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Rate limit reached. Please try again in 20s.", 20.0),
+        ("Please try again in 6ms", 0.006),
+        ("please try again in 1m30.5s. Visit", 90.5),
+        ("Please try again in 2h0m1s", 7201.0),
+        ("Please try again later", None),
+    ],
+)
+def test_when_to_come_back(message: str, expected: float | None) -> None:
+    """Rate limits say it in their message."""
+    assert words(429, message=message).retry_after_s == (None if expected is None else pytest.approx(expected))
+    assert words(400, message=message).retry_after_s is None
+
+
+def test_the_vendor_behind_a_router_has_its_say() -> None:
+    """OpenRouter puts its words beside the message."""
+    told = words(429, message="Provider returned error", code=429, metadata={"raw": "slow down", "provider_name": "x"})
+    assert (told.message, told.code) == ("Provider returned error: slow down", "429")
+    assert words(429, message="no", metadata={"reasons": []}).message == "no"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"busy", b'{"metadata"', b'{"error": 5, "metadata": 1}', b"[]"])
+def test_bodies_that_are_no_envelope(body: bytes) -> None:
+    """Plain text is a message, a page is none, and nothing raises."""
+    assert CHAT.decode_error(500, body).status == 500
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"code": 429}, 429),
+        ({"code": "503"}, 503),
+        ({"code": "4290"}, 0),
+        ({"code": 200}, 0),
+        ({"status": "INVALID"}, 0),
+        ({"raw_status_code": 422}, 422),
+        ({"status_code": 498}, 503),
+        ({"type": "rate_limit_exceeded"}, 429),
+        ({"code": "insufficient_quota"}, 429),
+        ({}, 0),
+    ],
+)
+def test_the_status_an_error_stands_for(error: Json, expected: int) -> None:
+    """By its number, else by its word, else none."""
+    assert status_of(error) == expected
