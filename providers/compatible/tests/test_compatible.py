@@ -1,49 +1,50 @@
-"""Rows: each decodes and calls the right place; quirks do what they say and nothing else."""
+"""Rows: each decodes and calls the right place; a row of one's own is a closed set."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from providers.compatible.tests.calls import BY_NAME, FILLED, VARS, VENDORS, deploy, deploy_row, exchange, held, row_of
 from typing_extensions import override
 
-from headgate.dialects import OpenAIChat
-from headgate.errors import InvalidRequest, StartupError, UnsupportedField
-from headgate.exchange import Attempt, Exchange, Principal, Target
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, PASSTHROUGH, Operation
+from headgate.errors import UnsupportedField
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, ReplayUpstream
 from headgate.testing.providers import SECRET
 from headgate.upstream import origin_of
-from headgate_compatible import Compatible, Quirks, Row, catalogue
-from headgate_compatible.catalogue import provider_of, read_row
+from headgate_compatible import Compatible, catalogue
+from headgate_compatible.provider import DIALECTS
+from headgate_compatible.vendors import CODE
 
-VENDORS = sorted(file.name.removesuffix(".toml") for file in files("headgate_compatible").joinpath("vendors").iterdir())
 WANTED = {
     "groq", "together", "fireworks", "deepseek", "mistral", "xai", "openrouter", "perplexity", "cerebras", "sambanova",
-    "nvidia", "deepinfra", "vllm", "ollama", "lmstudio", "llamacpp", "huggingface", "cloudflare", "databricks",
-    "moonshot", "hyperbolic", "novita", "nebius",
+    "nvidia", "deepinfra", "vllm", "ollama-openai", "lmstudio", "llamacpp", "huggingface", "cloudflare", "databricks",
+    "moonshot", "hyperbolic", "novita", "nebius", "ai21", "replicate", "voyage", "jina",
 }  # fmt: skip
-LOCAL = {"vllm": 8000, "ollama": 11434, "lmstudio": 1234, "llamacpp": 8080}
-VARS = {"account_id": "acc-1", "host": "https://dbc-1.cloud.example/"}
-FILLED = {"account_id": "acc-1", "host": "dbc-1.cloud.example"}
-PATHS = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
-OPERATIONS = {"chat": CHAT, "completions": COMPLETIONS, "embeddings": EMBEDDINGS, "passthrough": PASSTHROUGH}
+PORTKEY = {
+    "302ai", "ai21", "aibadgr", "bytez", "cerebras", "cometapi", "cortex", "dashscope", "databricks", "deepbricks",
+    "deepinfra", "deepseek", "featherless-ai", "fireworks-ai", "github", "groq", "huggingface", "hyperbolic",
+    "inference-net", "iointelligence", "jina", "krutrim", "lemonfox-ai", "lightning", "lingyi", "matterai", "minimax",
+    "mistral-ai", "monsterapi", "moonshot", "ncompass", "nebius", "nextbit", "novita-ai", "nscale", "openrouter",
+    "oracle", "ovhcloud", "perplexity-ai", "predibase", "recraft-ai", "reka-ai", "replicate", "sambanova",
+    "siliconflow", "together-ai", "upstage", "voyage", "workers-ai", "x-ai", "z-ai", "zhipu",
+}  # fmt: skip
+"""The names that Portkey has for vendors whose API is OpenAI's."""
+ELSEWHERE = {"nvidia": {"rerank": "https://ai.api.nvidia.com:443"}}
+"""Operations that a vendor has at another address."""
+LOCAL = {"vllm": 8000, "ollama-openai": 11434, "lmstudio": 1234, "llamacpp": 8080}
 
 
-class TestGroq(ProviderContract):
+class TestFireworks(ProviderContract):
     """A plain row keeps what every provider promises."""
 
-    provider = catalogue()["groq"]
+    provider = catalogue()["fireworks"]
 
 
 class TestMistral(ProviderContract):
@@ -57,10 +58,16 @@ class TestMistral(ProviderContract):
         return b'{"random_seed":7,"model":"sample-model","messages":[{"role":"user","content":"hi"}]}'
 
 
+class TestXAI(ProviderContract):
+    """So does a vendor with a class of its own."""
+
+    provider = catalogue()["xai"]
+
+
 class TestOllama(ProviderContract):
     """So does a keyless server on loopback."""
 
-    provider = catalogue()["ollama"]
+    provider = catalogue()["ollama-openai"]
     config: ClassVar[Mapping[str, Any]] = {}
     key_setting = ""
 
@@ -86,52 +93,23 @@ class TestOwnRow(ProviderContract):
         assert self.deploy(ReplayUpstream(), api_key=None).config.api_key is None
 
 
-def row_of(name: str) -> Row:
-    return read_row(files("headgate_compatible").joinpath("vendors", f"{name}.toml").read_text("utf-8"))
-
-
-def deploy(kind: type[Provider], **config: Any) -> Provider:
-    held: dict[str, Any] = {"provider": kind.name, **config}
-    return kind("mine", kind.Config(**held), ReplayUpstream())
-
-
-def deploy_row(name: str, **config: Any) -> Provider:
-    row = row_of(name)
-    if row.vars_env:
-        config.setdefault("vars", {placeholder: VARS[placeholder] for placeholder in row.vars_env})
-    return deploy(catalogue()[name], **({} if row.keyless else {"api_key": Secret("sk")}), **config)
-
-
-def own(row: Mapping[str, Any] | None = None, **config: Any) -> Provider:
-    quirks = msgspec.convert(row or {}, Quirks)
-    return deploy(Compatible, **{"base_url": "http://127.0.0.1:9000/v1", "row": quirks, **config})
-
-
-def exchange(
-    provider: Provider,
-    body: bytes = b'{"model":"m","messages":[]}',
-    operation: Operation = CHAT,
-    overrides: Mapping[str, Any] | None = None,
-    **request: Any,
-) -> Exchange:
-    dialect = OpenAIChat() if operation is CHAT else None
-    ex = Exchange(operation, {}, request_id="r", trace_id="t", dialect=dialect, **request)
-    ex.body = body
-    ex.attempt = Attempt(Target(deployment="mine", override_params=overrides or {}), provider, "m", 0.0)
-    return ex
-
-
-def body_of(provider: Provider, body: bytes, overrides: Mapping[str, Any] | None = None) -> bytes:
-    return provider.prepare(exchange(provider, body, overrides=overrides)).body
+def url_of(provider: Provider, operation: str, model: str = "m", path: str = "/v1/files") -> str:
+    """Where an operation that the vendor has natively goes."""
+    body = {"model": model} if BY_NAME[operation].has_model else b""
+    return provider.prepare(exchange(provider, body, operation, path=path, method="GET")).url
 
 
 # the catalogue
 
 
 def test_every_wanted_vendor_has_a_row() -> None:
-    """The promised vendors are there, and the catalogue holds exactly the rows."""
+    """The promised vendors are there, by their own names and by Portkey's, and no name stands for two."""
+    names = [name for vendor in VENDORS for name in (vendor, *row_of(vendor).aliases)]
     assert set(VENDORS) >= WANTED
-    assert list(catalogue()) == VENDORS
+    assert set(names) >= PORTKEY
+    assert sorted(names) == sorted(catalogue())
+    assert len(names) == len(set(names))
+    assert set(CODE) <= set(VENDORS)
 
 
 def test_importing_reads_nothing() -> None:
@@ -159,9 +137,19 @@ def test_row_is_whole(name: str) -> None:
     assert not row.base_url.endswith("/")
     assert bool(row.key_env) != row.keyless
     assert (kind.name, kind.base_url, kind.key_env, kind.docs) == (name, row.base_url, row.key_env, row.docs)
-    assert kind.is_keyless == row.keyless
+    assert (kind.is_keyless, kind.auth) == (row.keyless, () if row.keyless else ("key",))
+    assert (kind.tier, kind.evidence) == ("dialect" if name in CODE else "row", row.evidence)
     assert list(kind.dialects) == row.operations
     assert issubclass(kind, Compatible)
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_row_holds_nothing_idle(name: str) -> None:
+    """What a row says of an operation or of thinking concerns something that it has."""
+    row = row_of(name)
+    assert set(row.paths) | set(row.only) <= set(row.operations)
+    assert not (set(row.refuse) & set(row.rename)) and not (set(row.refuse) & set(row.drop))  # noqa: PT018 - one thought
+    assert len(set(row.operations)) == len(row.operations)
 
 
 @pytest.mark.parametrize("name", VENDORS)
@@ -170,53 +158,80 @@ def test_row_calls_the_right_place(name: str) -> None:
     provider, row = deploy_row(name), row_of(name)
     base = row.base_url.format(**FILLED)
     for operation in row.operations:
-        ex = exchange(provider, operation=OPERATIONS[operation], path="/v1/files", method="GET")
-        request = provider.prepare(ex)
-        assert request.url == base + PATHS.get(operation, "/files")
-        if row.keyless:
-            assert (request.credential, request.private_hosts) == (None, frozenset({"127.0.0.1"}))
-        else:
-            assert request.credential is not None
-            assert request.credential.origins == frozenset({origin_of(base)})
-            assert request.private_hosts == frozenset()
+        word = row.only.get(operation, ["m"])[0]
+        url = url_of(provider, operation, word)
+        if operation not in row.paths:
+            assert url == base + Compatible.paths.get(operation, "/files")
+        assert (origin_of(url) == origin_of(base)) == ((name, operation) != ("nvidia", "rerank"))
+    ex = exchange(provider, {"model": "m"}, row.operations[0])
+    request = provider.prepare(ex)
+    if row.keyless:
+        assert (request.credential, request.private_hosts) == (None, frozenset({"127.0.0.1"}))
+    else:
+        assert request.credential is not None
+        assert request.credential.origins == frozenset({origin_of(base)})
+        assert request.credential.field() == (row.key_header.encode(), f"{row.key_prefix}sk".encode())
+        assert request.private_hosts == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "model", "url"),
+    [
+        ("deepseek", "messages", "m", "https://api.deepseek.com/anthropic/v1/messages"),
+        ("deepseek", "completions", "m", "https://api.deepseek.com/beta/completions"),
+        ("deepinfra", "messages", "m", "https://api.deepinfra.com/anthropic/v1/messages"),
+        ("moonshot", "messages", "m", "https://api.moonshot.ai/anthropic/v1/messages"),
+        ("novita", "messages", "m", "https://api.novita.ai/anthropic/v1/messages"),
+        ("zai", "messages", "m", "https://api.z.ai/api/anthropic/v1/messages"),
+        ("dashscope", "messages", "m", "https://dashscope-intl.aliyuncs.com/apps/anthropic/v1/messages"),
+        ("databricks", "messages", "claude-x", "https://dbc-1.cloud.example/serving-endpoints/anthropic/v1/messages"),
+        ("perplexity", "responses", "openai/gpt-5", "https://api.perplexity.ai/v1/responses"),
+        ("writer", "chat", "m", "https://api.writer.com/v1/chat"),
+    ],
+)
+def test_operations_with_a_path_of_their_own(name: str, operation: str, model: str, url: str) -> None:
+    """Where a vendor has an operation at another path, that is where it goes."""
+    assert url_of(deploy_row(name), operation, model) == url
 
 
 @pytest.mark.parametrize("name", VENDORS)
-def test_row_refuses_other_operations(name: str) -> None:
-    """An operation the row does not list is refused before anything is sent."""
-    provider = deploy_row(name)
-    for operation in OPERATIONS.keys() - set(row_of(name).operations):
-        with pytest.raises(InvalidRequest, match=f"`{name}` has no operation `{operation}`"):
-            provider.prepare(exchange(provider, operation=OPERATIONS[operation], path="/v1/files"))
+def test_other_operations(name: str) -> None:
+    """A chat operation that a row does not list is translated into one it does; others cannot be asked of it."""
+    provider, row = deploy_row(name), row_of(name)
+    has_chat = any(BY_NAME[each].is_chat for each in row.operations)
+    for operation in DIALECTS.keys() - {"count_tokens", *row.operations}:
+        spoken = provider.spoken(exchange(provider, b'{"model":"m"}', operation), "m")
+        assert (spoken is not None) == (has_chat and BY_NAME[operation].is_chat), operation
 
 
 @pytest.mark.parametrize("name", [name for name in VENDORS if row_of(name).refuse])
 async def test_row_refuses_fields(name: str) -> None:
     """Each refused field is a 400 that names vendor and field, and nothing is sent."""
-    provider = deploy_row(name)
+    upstream = ReplayUpstream()
+    provider = deploy_row(name, upstream)
     for field in row_of(name).refuse:
-        body = msgspec.json.encode({"model": "m", "messages": [], field: 2})
-        with pytest.raises(UnsupportedField, match=f"`{name}` .*`{field}`") as caught:
+        body: dict[str, Any] = {"model": "m", "messages": [], field: 2}
+        with pytest.raises(UnsupportedField, match=f"`{field}` cannot be sent to `{name}`") as caught:
             await provider.call(exchange(provider, body))
         assert (caught.value.status, caught.value.param) == (400, field)
-    assert cast("ReplayUpstream", provider.upstream).requests == []
+    assert upstream.requests == []
 
 
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("name", [name for name in VENDORS if {"chat", "embeddings"} & set(row_of(name).operations)])
 def test_row_renames_fields(name: str) -> None:
-    """Renamed fields get the vendor's name in their old place; a row without renames changes no byte."""
+    """Renamed fields get the vendor's name in their old place; a body that no quirk concerns keeps every byte."""
     provider, row = deploy_row(name), row_of(name)
-    operation = CHAT if "chat" in row.operations else EMBEDDINGS
-    body = msgspec.json.encode({"model": "m", "x": 1, **dict.fromkeys(row.rename, 7), "y": 1.5})
-    sent = provider.prepare(exchange(provider, body, operation)).body
-    assert list(json.loads(sent)) == ["model", "x", *row.rename.values(), "y"]
+    operation = "chat" if "chat" in row.operations else "embeddings"
+    body = {"model": "m", "x": 1, **dict.fromkeys(row.rename, 7), "y": 1.5}
+    sent = held(provider.prepare(exchange(provider, body, operation)))
+    assert list(msgspec.json.decode(sent)) == ["model", "x", *row.rename.values(), "y"]
     plain = b'{ "model":"m", "messages" :[ ] ,"temperature":1.0}'
     assert provider.prepare(exchange(provider, plain, operation)).body == plain
 
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_environment_switches_rows_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A vendor is switched on by its key variable once its placeholders have values too; an own server never is."""
+    """A vendor is switched on by its key variable once its placeholders have values too; servers and aliases never are."""
     row, kind = row_of(name), catalogue()[name]
     for variable in (row.key_env, *row.vars_env.values()):
         if variable:
@@ -233,6 +248,15 @@ def test_environment_switches_rows_on(name: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(variable, VARS[placeholder])
     assert kind.from_environment() == switched_on
     assert deploy_row(name, vars={}).url == row.base_url.format(**FILLED)
+    assert [catalogue()[alias].from_environment() for alias in row.aliases] == [None] * len(row.aliases)
+
+
+def test_an_alias_is_the_same_vendor() -> None:
+    """Whoever writes Portkey's name gets the vendor under its own."""
+    kind = catalogue()["together-ai"]
+    assert issubclass(kind, catalogue()["together"])
+    assert kind.name == "together"
+    assert deploy(kind, api_key=Secret("sk")).url == "https://api.together.ai/v1"
 
 
 @pytest.mark.parametrize(("name", "port"), LOCAL.items())
@@ -243,205 +267,3 @@ def test_own_servers_are_on_loopback(name: str, port: int) -> None:
     assert request.url == f"http://127.0.0.1:{port}/v1/chat/completions"
     assert request.credential is not None
     assert deploy_row(name).prepare(exchange(provider)).credential is None
-
-
-# placeholders
-
-
-def test_missing_placeholder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Missing placeholder and missing key are both reported, with the variable that would fill the first."""
-    monkeypatch.delenv("CLOUDFLARE_ACCOUNT_ID", raising=False)
-    with pytest.raises(StartupError) as caught:
-        deploy(catalogue()["cloudflare"])
-    first, second = (problem.message for problem in caught.value.problems)
-    assert first == "`vars.account_id` is missing: set it, or the environment variable `CLOUDFLARE_ACCOUNT_ID`"
-    assert "`api_key` is missing" in second
-
-
-def test_vars_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value in the configuration wins over the environment."""
-    monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", "from-env")
-    assert "/accounts/acc-1/" in deploy_row("cloudflare").url
-    assert "/accounts/from-env/" in deploy_row("cloudflare", vars={}).url
-
-
-def test_unknown_vars_are_refused() -> None:
-    """A misspelt placeholder is an error with a suggestion."""
-    with pytest.raises(StartupError, match="did you mean `account_id`"):
-        deploy_row("cloudflare", vars={"account_id": "a", "acount_id": "b"})
-
-
-def test_placeholders_of_ones_own() -> None:
-    """A base URL in the configuration may hold placeholders too."""
-    assert own(base_url="https://{zone}.lab.example/v1", vars={"zone": "eu"}).url == "https://eu.lab.example/v1"
-
-
-# a row of one's own
-
-
-def test_own_row_needs_a_base_url() -> None:
-    """`compatible` without a base URL cannot start; a key is optional and the environment never switches it on."""
-    with pytest.raises(StartupError, match="`base_url` is missing"):
-        deploy(Compatible)
-    assert own().prepare(exchange(own())).credential is None
-    assert Compatible.from_environment() is None
-
-
-def test_own_row_from_yaml() -> None:
-    """The whole of a row of one's own decodes from configuration and does what it says."""
-    config = msgspec.convert(
-        {
-            "provider": "compatible",
-            "base_url": "http://127.0.0.1:9000/v1",
-            "row": {"rename": {"seed": "random_seed"}, "refuse": ["logit_bias"], "headers": {"X-Team": "lab"}},
-        },
-        Compatible.Config,
-    )
-    provider = Compatible("mylab", config, ReplayUpstream())
-    request = provider.prepare(exchange(provider, b'{"model":"m","seed":1,"messages":[]}'))
-    assert request.body == b'{"model":"m","random_seed":1,"messages":[]}'
-    assert dict(request.headers)[b"x-team"] == b"lab"
-    with pytest.raises(UnsupportedField, match=r"`compatible` .*`logit_bias`"):
-        body_of(provider, b'{"model":"m","logit_bias":{"1":5}}')
-
-
-@pytest.mark.parametrize("field", ["renames", "keyless", "base_url"])
-def test_own_row_is_a_closed_set(field: str) -> None:
-    """Only the known quirks are accepted in a row of one's own, and a vendor's deployment takes none."""
-    with pytest.raises(msgspec.ValidationError, match=field):
-        msgspec.convert({"provider": "compatible", "row": {field: {}}}, Compatible.Config)
-    with pytest.raises(msgspec.ValidationError, match="row"):
-        msgspec.convert({"provider": "groq", "row": {}}, catalogue()["groq"].Config)
-
-
-def test_rows_are_a_closed_set() -> None:
-    """A TOML row with an unknown field, operation or tier is refused by name."""
-    text = 'name = "x"\nbase_url = "https://x/v1"\ndocs = "https://x"\noperations = ["chat"]\n'
-    assert read_row(text).tier == "community"
-    for wrong, match in (("colour = 1", "colour"), ('tier = "gold"', "tier"), ("keyless = 1", "keyless")):
-        with pytest.raises(msgspec.ValidationError, match=match):
-            read_row(text + wrong)
-
-
-def test_headers_of_the_deployment_win() -> None:
-    """Headers in the deployment's configuration go before those of its row."""
-    provider = own({"headers": {"x-team": "row"}}, headers={"X-Team": Secret("deployment")})
-    assert dict(provider.prepare(exchange(provider)).headers)[b"x-team"] == b"deployment"
-
-
-def test_openai_account_headers_stay_at_openai() -> None:
-    """What OpenAI defines for its own accounts and betas is not sent to other vendors."""
-    provider = own()
-    ex = exchange(provider)
-    ex.headers = {b"x-headgate-openai-project": b"p", b"openai-beta": b"b", b"idempotency-key": b"k"}
-    sent = dict(provider.prepare(ex).headers)
-    assert b"openai-project" not in sent
-    assert b"openai-beta" not in sent
-    assert sent[b"idempotency-key"] == b"k"
-
-
-def test_models_path() -> None:
-    """Passed-through model paths go where the vendor keeps them; names that only begin alike do not."""
-    row = msgspec.structs.replace(row_of("vllm"), models_path="/api/models")
-    provider = deploy(provider_of(row))
-
-    def url(path: str, query: bytes = b"") -> str:
-        return provider.prepare(exchange(provider, b"", PASSTHROUGH, method="GET", path=path, query=query)).url
-
-    assert url("/v1/models/a%2Fb", b"x=1") == "http://127.0.0.1:8000/v1/api/models/a%2Fb?x=1"
-    assert url("/v1/models") == "http://127.0.0.1:8000/v1/api/models"
-    assert url("/v1/modelsets") == "http://127.0.0.1:8000/v1/modelsets"
-
-
-def test_models_path_is_the_vendors_alone() -> None:
-    """A caller's own host is no vendor of ours: its paths stay as the caller wrote them."""
-    provider = deploy(provider_of(msgspec.structs.replace(row_of("vllm"), models_path="/api/models")))
-    ex = exchange(provider, b"", PASSTHROUGH, method="GET", path="/v1/models/m")
-    ex.base_url = "https://elsewhere.example/v1"
-    ex.principal = Principal("caller", credential=Secret("sk"))
-    assert provider.prepare(ex).url == "https://elsewhere.example/v1/models/m"
-
-
-# what quirks do to a body
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("logit_bias", None), ("logit_bias", {}), ("n", 1), ("logprobs", False), ("frequency_penalty", 0),
-        ("frequency_penalty", 0.0), ("presence_penalty", 0), ("tool_choice", "auto"), ("tools", []), ("seed", None),
-    ],
-)  # fmt: skip
-def test_a_field_that_asks_nothing_is_not_refused(field: str, value: object) -> None:
-    """Null and OpenAI's own default are forwarded as they are: they ask for nothing."""
-    body = msgspec.json.encode({"model": "m", field: value})
-    assert body_of(own({"refuse": [field]}), body) == body
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("n", 2), ("logprobs", True), ("seed", 0), ("stop", []), ("tool_choice", "none"), ("x", False)]
-)
-def test_a_field_that_asks_is_refused(field: str, value: object) -> None:
-    """Any other value is refused, zero and false included where they are not the documented default."""
-    with pytest.raises(UnsupportedField, match=field):
-        body_of(own({"refuse": [field]}), msgspec.json.encode({"model": "m", field: value}))
-
-
-def test_an_escaped_name_is_still_refused() -> None:
-    """Spelling a field with JSON escapes does not slip it past the row."""
-    with pytest.raises(UnsupportedField, match="seed"):
-        body_of(own({"refuse": ["seed"]}), b'{"model":"m","\\u0073eed":4}')
-
-
-def test_nested_fields_are_left_alone() -> None:
-    """Only top-level members are renamed or refused."""
-    body = b'{"model":"m", "messages":[{"role":"user","content":"x","seed":1}], "tools":[{"n":2}]}'
-    assert body_of(own({"refuse": ["n"], "rename": {"seed": "random_seed"}}), body) == body
-
-
-def test_overrides_meet_the_quirks_too() -> None:
-    """Parameters a target adds are renamed and refused like the caller's."""
-    provider = own({"refuse": ["n"], "rename": {"seed": "random_seed"}})
-    assert json.loads(body_of(provider, b'{"model":"m"}', {"seed": 3})) == {"model": "m", "random_seed": 3}
-    with pytest.raises(UnsupportedField):
-        body_of(provider, b'{"model":"m"}', {"n": 3})
-
-
-def test_both_names_at_once() -> None:
-    """A field beside the vendor's own name for it is an error unless one of them says nothing new."""
-    provider = own({"rename": {"max_completion_tokens": "max_tokens"}})
-    with pytest.raises(InvalidRequest, match="`max_completion_tokens` is sent as `max_tokens`"):
-        body_of(provider, b'{"model":"m","max_tokens":1,"max_completion_tokens":2}')
-    for body in (
-        b'{"model":"m","max_tokens":2,"max_completion_tokens":2}',
-        b'{"model":"m","max_tokens":2,"max_completion_tokens":null}',
-        b'{"model":"m","max_completion_tokens":2,"max_tokens":null}',
-    ):
-        assert body_of(provider, body) == b'{"model":"m","max_tokens":2}'
-
-
-def test_passthrough_bodies_are_opaque() -> None:
-    """A passed-through body is not looked into."""
-    provider = own({"refuse": ["n"], "rename": {"seed": "random_seed"}})
-    ex = exchange(provider, b'{"n":2,"seed":1', PASSTHROUGH, path="/v1/x")
-    assert provider.prepare(ex).body == b'{"n":2,"seed":1'
-
-
-STRINGS = st.text(alphabet='a"\\\u00e9\u2028 :{', max_size=6)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | STRINGS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(STRINGS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), JSON), st.booleans())
-def test_values_keep_their_bytes(members: dict[str, Any], is_spaced: bool) -> None:
-    """Whatever a body holds, a rename moves values byte for byte and keeps their order."""
-    body = json.dumps(members, separators=None if is_spaced else (",", ":")).encode()
-    sent = Quirks(rename={"a": "A", "b": "B"}).apply(body, "x")
-    assert list(json.loads(sent).items()) == [({"a": "A", "b": "B"}.get(k, k), v) for k, v in members.items()]
-    for value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).values():
-        assert bytes(value) in sent
-    if members.keys().isdisjoint({"a", "b"}):
-        assert sent == body

@@ -1,93 +1,60 @@
-"""Recorded exchanges with real vendors go through byte for byte, both ways.
-
-The recordings stand in a folder named by `HEADGATE_CORPUS`; they hold no chunk timing, so streams are cut at random.
-"""
+"""Recorded exchanges with real vendors go through byte for byte, both ways, where client and vendor speak one dialect."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from providers.compatible.tests.calls import exchange, held
+from providers.compatible.tests.recordings import NEEDED, Record, answer_of, deploy_recorded, records
 
-from headgate.dialects import Dialect, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
 from headgate.errors import ProviderFailed
-from headgate.exchange import Attempt, Exchange, Reply, Target
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, Operation
-from headgate.provider import Provider
-from headgate.secret import Secret
-from headgate.testing import Recorded, ReplayUpstream
-from headgate_compatible import catalogue
-from headgate_openai import OpenAI
+from headgate.exchange import Reply
+from headgate.testing import ReplayUpstream
 
-CORPUS = Path(os.environ.get("HEADGATE_CORPUS") or Path(__file__).parents[3] / ".." / "shared" / "corpus")
-VENDORS = ["openai", "groq", "mistral", "deepseek", "xai", "openrouter", "perplexity", "together"]
-OPERATIONS: dict[str, tuple[Operation, Dialect]] = {
-    "chat": (CHAT, OpenAIChat()),
-    "completions": (COMPLETIONS, OpenAICompletions()),
-    "embeddings": (EMBEDDINGS, OpenAIEmbeddings()),
+VENDORS = {
+    "openai": ("chat", "completions", "embeddings"),
+    "groq": ("chat",),
+    "mistral": ("chat", "embeddings"),
+    "deepseek": ("chat",),
+    "xai": ("chat", "responses"),
+    "openrouter": ("chat",),
+    "perplexity": ("chat",),
+    "together": ("chat", "completions"),
 }
-NEUTRAL: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+NEUTRAL: dict[str, Record] = {
+    "chat": {"model": "m", "messages": [{"role": "user", "content": "hello"}]},
+    "responses": {"model": "m", "input": "hello"},
+}
 KNOWN = {
     "ca2a6191fe69770d": "upstream_bad_reply",  # an event stream, recorded as JSON in answer to a request for no stream
 }
 """Recordings that cannot come back as they are, and the error they rightly become."""
 
-pytestmark = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="no recorded exchanges: set HEADGATE_CORPUS to their folder"
-)
-
-Record = dict[str, Any]
-
-
-def records(vendor: str) -> Iterator[Record]:
-    with gzip.open(CORPUS / f"{vendor}.jsonl.gz") as lines:
-        for line in lines:
-            record = json.loads(line)
-            if record["operation"] in OPERATIONS:
-                yield record
-
-
-def headers_of(record: Record) -> dict[str, str]:
-    """The recorded headers; some recordings left the content type out."""
-    kind = "text/event-stream" if record["stream"] else "application/json"
-    return {"content-type": kind, **(record["resp_headers"] or {})}
-
-
-def deploy(vendor: str, upstream: ReplayUpstream) -> Provider:
-    kind: type[Provider] = OpenAI if vendor == "openai" else catalogue()[vendor]
-    return kind(vendor, kind.Config(provider=vendor, api_key=Secret("sk-never-in-a-recording")), upstream)
+pytestmark = NEEDED
 
 
 def bodies_of(record: Record) -> list[bytes]:
     """The recorded request as different clients would write it, or a neutral one where only the answer was kept."""
-    sent = record["req_json"] or {**NEUTRAL, "stream": record["stream"]}
+    sent: Record = record["req_json"] or {**NEUTRAL[record["operation"]], "stream": record["stream"]}
     return [msgspec.json.encode(sent), json.dumps(sent, indent=2).encode()]
 
 
-def exchange_of(record: Record, provider: Provider, body: bytes) -> Exchange:
-    operation, dialect = OPERATIONS[record["operation"]]
-    headers = {b"content-type": b"application/json"}
-    ex = Exchange(operation, headers, request_id="r", trace_id="t", dialect=dialect)
-    sent = json.loads(body)
-    ex.body, ex.model, ex.stream = body, sent["model"], bool(sent.get("stream"))
-    ex.attempt = Attempt(Target(deployment=provider.deployment), provider, ex.model, 0.0)
-    return ex
-
-
 def usage_of(record: Record) -> Record | None:
-    """The usage a recording states: in the body, or in the last event that has one."""
+    """The usage a recording states: in the body, or in the last event that has one, which may be Groq's own member."""
     if record["status"] != 200:
         return None
     lines = record["resp_text"].split("\n") if record["stream"] else ["data: " + record["resp_text"]]
     data = [line.removeprefix("data:") for line in lines if line.startswith("data:") and "[DONE]" not in line]
-    return next((found for found in (json.loads(item).get("usage") for item in reversed(data)) if found), None)
+    for item in reversed(data):
+        held: Record = json.loads(item)
+        inner: list[Record] = [held, *(held[name] for name in ("x_groq", "response") if held.get(name))]
+        found = next((each["usage"] for each in inner if each.get("usage")), None)
+        if found:
+            return found
+    return None
 
 
 async def drain(reply: Reply, received: list[bytes]) -> bytes:
@@ -102,12 +69,11 @@ async def drain(reply: Reply, received: list[bytes]) -> bytes:
 async def replay(vendor: str, record: Record, body: bytes, seed: int) -> str:
     """Send one recorded exchange through and say what differs; empty when nothing does."""
     answer = record["resp_text"].encode()
-    recorded = Recorded(status=record["status"], headers=tuple(headers_of(record).items()), body=answer, seed=seed)
-    upstream = ReplayUpstream({"*": recorded})
-    provider = deploy(vendor, upstream)
+    upstream = ReplayUpstream({"*": answer_of(record, seed)})
+    provider = deploy_recorded(vendor, upstream)
     received: list[bytes] = []
     try:
-        reply = await provider.call(exchange_of(record, provider, body))
+        reply = await provider.call(exchange(provider, body, record["operation"]))
         got = await drain(reply, received)
     except ProviderFailed as error:
         assert answer.startswith(b"".join(received))
@@ -132,21 +98,23 @@ async def test_recordings_go_through(vendor: str) -> None:
     """Recorded requests reach the vendor and recorded answers the caller without a changed byte, but for the known."""
     found: dict[str, str] = {}
     count = 0
-    for record in records(vendor):
+    ids: set[str] = set()
+    for record in records(vendor, *VENDORS[vendor]):
+        ids.add(record["id"])
         for body in bodies_of(record):
             count += 1
             difference = await replay(vendor, record, body, count)
             if difference:
                 found[record["id"]] = difference
-    print(f"{vendor}: {count} calls, {len(found)} recordings differ: {found}")
+    print(f"{vendor}: {count} calls of {len(ids)} recordings, {len(found)} differ: {found}")
     assert count > 0
-    assert found == {id_: why for id_, why in KNOWN.items() if id_ in {record["id"] for record in records(vendor)}}
+    assert found == {id_: why for id_, why in KNOWN.items() if id_ in ids}
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 async def test_recorded_streams_cut_short_fail(vendor: str) -> None:
     """A recorded stream that loses its end raises, after relaying whole events only; it never looks complete."""
-    for record in records(vendor):
+    for record in records(vendor, "chat", "completions"):
         if not record["stream"] or record["status"] != 200 or record["id"] in KNOWN:
             continue
         events = record["resp_text"].split("\n\n")
@@ -154,3 +122,49 @@ async def test_recorded_streams_cut_short_fail(vendor: str) -> None:
         if '"finish_reason":"' in half["resp_text"].replace(" ", "") or len(events) < 6:
             continue
         assert await replay(vendor, half, bodies_of(record)[0], 1) == "upstream_cut"
+
+
+async def test_recorded_vectors_reach_openais_clients() -> None:
+    """A client that asks as OpenAI's do gets Voyage's vectors to the bit, and Voyage what it was asked for."""
+    count = 0
+    for record in records("voyage", "embeddings"):
+        count += 1
+        asked = {name: value for name, value in record["req_json"].items() if value is not None}
+        upstream = ReplayUpstream({"*": answer_of(record, count)})
+        reply = await deploy_recorded("voyage", upstream).call(
+            exchange(deploy_recorded("voyage", upstream), asked, "embeddings")
+        )
+        sent = json.loads(held(upstream.requests[0]))
+        assert (sent["input"], sent["input_type"], sent["truncation"]) == (asked["input"], "document", True)
+        answer, told = json.loads(record["resp_text"]), json.loads(reply.body)
+        assert [one["embedding"] for one in told["data"]] == [one["embedding"] for one in answer["data"]]
+        assert told["usage"]["total_tokens"] == answer["usage"]["total_tokens"]
+    assert count == 2
+
+
+async def test_recorded_rankings_reach_cohere_clients() -> None:
+    """A client that asks as Cohere's do gets Voyage's ranking, and Voyage the request as it was recorded."""
+    count = 0
+    for record in records("voyage", "rerank"):
+        count += 1
+        sent: Record = record["req_json"]
+        asked = {("top_n" if name == "top_k" else name): value for name, value in sent.items()}
+        upstream = ReplayUpstream({"*": answer_of(record, count)})
+        provider = deploy_recorded("voyage", upstream)
+        reply = await provider.call(exchange(provider, asked, "rerank"))
+        assert json.loads(held(upstream.requests[0])) == sent
+        answer, told = json.loads(record["resp_text"]), json.loads(reply.body)
+        pairs = [(one["index"], one["relevance_score"]) for one in told["results"]]
+        assert pairs == [(one["index"], one["relevance_score"]) for one in answer["data"]]
+        assert reply.usage is not None
+        assert reply.usage.prompt == answer["usage"]["total_tokens"]
+    assert count == 2
+
+
+async def test_writers_completions_are_not_openais() -> None:
+    """Writer's stream of completions has neither OpenAI's events nor an end, which is why the row has no such operation."""
+    provider = deploy_recorded("writer", ReplayUpstream())
+    for record in records("writer", "completions"):
+        assert "usage" not in record["resp_text"]
+        assert ("data: [DONE]" in record["resp_text"], '"object"' in record["resp_text"]) == (False, False)
+        assert provider.spoken(exchange(provider, {"model": "m"}, "completions"), "m") is None

@@ -5,21 +5,47 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import msgspec
 from msgspec import field, structs
 from typing_extensions import override
 
+from headgate.chat import ChatRequest, File, Image
+from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange
-from headgate.provider import DeploymentConfig
+from headgate.operations import CHAT_OPERATIONS
+from headgate.provider import DeploymentConfig, operation_of
 from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
-from headgate_compatible.row import Quirks, Row
+from headgate_compatible import policy
+from headgate_compatible.row import Operation, Quirks, Row
 from headgate_openai import OpenAI
+
+Json = dict[str, Any]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SCHEME = re.compile(r"https?://")
+_SHAPED = frozenset({"chat", "completions", "embeddings"})
+"""Operations whose bodies are OpenAI's but for the quirks; those of others are the dialect's, or opaque."""
+_ANTHROPIC = frozenset({"messages", "count_tokens"})
+_VERSION = b"2023-06-01"
+"""The version of the Messages API for callers that name none: https://platform.claude.com/docs/en/api/versioning"""
+
+
+DIALECTS: Mapping[str, str] = {
+    "chat": "openai.chat",
+    "responses": "openai.responses",
+    "messages": "anthropic.messages",
+    "completions": "openai.completions",
+    "embeddings": "openai.embeddings",
+    "rerank": "cohere.rerank",
+    "count_tokens": "",
+    "passthrough": "",
+}
+"""Every operation a row may list, and its dialect."""
+_USUAL: tuple[Operation, ...] = ("chat", "completions", "embeddings", "passthrough")
 
 
 class VendorConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,22 +55,38 @@ class VendorConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
 
 
 class CompatibleConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment of a server no row describes: `row` says how it differs from OpenAI."""
+    """A deployment of a server no row describes: `row` says how it differs from OpenAI, `operations` what it has.
+
+    A client that speaks a chat dialect the server has not is translated into one it has.
+    """
 
     row: Quirks = Quirks()
+    operations: list[Operation] = field(default_factory=lambda: list(_USUAL))
 
 
 class Compatible(OpenAI):
     """An OpenAI-compatible server. Used by its own name it takes `base_url` and `row` from the configuration.
 
-    A missing base URL or placeholder is a StartupError that names it.
+    A missing base URL or placeholder is a StartupError that names it. A vendor with a class of its own overrides `think`
+    and `finish`, which concern translated requests.
     """
 
     name = "compatible"
     base_url = ""
     key_env = ""
     docs = ""
+    tier: ClassVar[Literal["row", "dialect", "native"]] = "row"
+    dialects: ClassVar[Mapping[str, str]] = {name: DIALECTS[name] for name in _USUAL}
+    paths: ClassVar[Mapping[str, str]] = {
+        **OpenAI.paths,
+        "messages": "/messages",
+        "rerank": "/rerank",
+        "count_tokens": "/messages/count_tokens",
+    }
     forwarded = ("idempotency-key",)
+    own_dialects: ClassVar[Mapping[str, str]] = {}
+    """Operations that this vendor has in a dialect of its own, which then stands in `codecs`."""
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset()
     Config = CompatibleConfig
     row: ClassVar[Row | None] = None
 
@@ -56,8 +98,10 @@ class Compatible(OpenAI):
             problems += error.problems
         if problems:
             raise StartupError(problems)
-        own = config.row if isinstance(config, CompatibleConfig) else Quirks()
-        self.quirks: Quirks = self.row or own
+        self.quirks: Quirks = self.row or Quirks()
+        if isinstance(config, CompatibleConfig):
+            self.quirks = config.row
+            self.dialects = {name: DIALECTS[name] for name in config.operations}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
         self._vendor_headers = {name.lower().encode(): value.encode() for name, value in self.quirks.headers.items()}
 
     @override
@@ -68,20 +112,78 @@ class Compatible(OpenAI):
         return super().from_environment()
 
     @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        if self._has(ex.operation.name, model):
+            return super().spoken(ex, model)
+        chats = (name for name in self.dialects if name in CHAT_OPERATIONS and self._has(name, model))
+        return next(((name, self.dialects[name]) for name in chats), None)
+
+    def _has(self, operation: str, model: str) -> bool:
+        """Whether this model is there for an operation that not every model has."""
+        words = self.quirks.only.get(operation)
+        return not words or any(word in model.lower() for word in words)
+
+    # what is sent
+
+    @override
     def url_for(self, ex: Exchange) -> str:
         url = super().url_for(ex)
-        if ex.operation.name == "passthrough" and re.match(r"/v1/models(?=/|$)", ex.path) and not ex.base_url:
+        operation = operation_of(ex)
+        if operation in self.quirks.paths:
+            return _beside(url.removesuffix(self.paths.get(operation, "")), self.quirks.paths[operation])
+        if operation == "passthrough" and re.match(r"/v1/models(?=/|$)", ex.path) and not ex.base_url:
             return self.url + self.quirks.models_path + url[len(self.url) + len("/models") :]
         return url
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
-        return self._vendor_headers
+        if operation_of(ex) not in _ANTHROPIC:
+            return self._vendor_headers
+        asked = {name: ex.headers[name] for name in (b"anthropic-version", b"anthropic-beta") if name in ex.headers}
+        return {b"anthropic-version": _VERSION, **asked, **self._vendor_headers}
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        return self.quirks.apply(body, self.name) if ex.operation.name in self.paths else body
+        if operation_of(ex) not in _SHAPED or not self.quirks.concerns(body):
+            return body
+        gaps = Gaps(self.name, self.policy(ex))
+        body = self.quirks.apply(body, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
+
+    # translated requests
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        return self.think(policy.adapt(request, self.quirks, gaps), gaps)
+
+    def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        """The request with its wishes about thinking as this model takes them."""
+        quirks = self.quirks
+        thinking = policy.think(request.thinking, quirks.efforts, gaps, has_switch=bool(quirks.switch))
+        return structs.replace(request, thinking=thinking)
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        thoughts = self.quirks.thoughts
+        is_renamed = thoughts not in {"", "reasoning_content"} and b'"reasoning_content"' in body
+        if request.thinking is None and not is_renamed and type(self).finish is Compatible.finish:
+            return body
+        members: Json = msgspec.json.decode(body)
+        policy.say_thinking(members, request.thinking, self.quirks.switch)
+        for message in members["messages"] if is_renamed else ():
+            if "reasoning_content" in message:
+                message["reasoning"] = message.pop("reasoning_content")
+        self.finish(members, request, gaps)
+        return msgspec.json.encode(members)
+
+    def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
+        """Put into an encoded request what only this vendor has. The default changes nothing."""
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        return self.quirks.fetches
 
     def _filled(self, config: DeploymentConfig) -> tuple[str, list[Problem]]:
         """The base URL with its placeholders filled, and what stands in the way of it."""
@@ -109,3 +211,10 @@ class Compatible(OpenAI):
 def _bare(value: str) -> str:
     """A value for a placeholder: hosts are often given with their scheme and a trailing slash."""
     return _SCHEME.sub("", value, count=1).rstrip("/")
+
+
+def _beside(base: str, path: str) -> str:
+    """`base` and `path`; each leading `/..` of the path leaves a last part of the base behind."""
+    while path.startswith("/.."):
+        base, path = base.rpartition("/")[0], path[3:]
+    return base + path

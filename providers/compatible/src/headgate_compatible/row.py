@@ -1,6 +1,6 @@
 """What a row may say about a vendor, and what its quirks do to a request body.
 
-The set of quirks is closed: a vendor that needs more gets a provider of its own.
+The set of quirks is closed: a vendor that needs more gets a class beside its row, in `vendors/`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,31 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.dialects import Gaps
+from headgate.errors import InvalidRequest
 
-Operation = Literal["chat", "completions", "embeddings", "passthrough"]
+Operation = Literal[
+    "chat", "responses", "messages", "completions", "embeddings", "rerank", "count_tokens", "passthrough"
+]
+Evidence = Literal["recorded", "types", "documents"]
+Media = Literal["image", "audio", "file", "video"]
+OptionalField = Literal[
+    "images",
+    "metadata",
+    "name",
+    "prompt_cache_key",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "top_k",
+    "user",
+    "verbosity",
+]
+"""Fields that not every vendor has; `images` is that of an assistant's message."""
 
 _members = msgspec.json.Decoder(dict[str, Raw])
+_messages = msgspec.json.Decoder(list[Raw])
+_DEVELOPER = b'"developer"'
 _DEFAULTS: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "logit_bias": {},
@@ -31,43 +51,80 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a server differs from OpenAI.
+    """How a server differs from OpenAI. What stands from `knows` to `flat` concerns translated requests alone.
 
-    `rename` maps request fields to the vendor's names; `refuse` names fields the vendor cannot honour; `headers` go
-    with every call; `models_path` is where the vendor lists models, where that is not `/models`.
+    - `rename` maps request fields to the vendor's names, `refuse` names those it cannot honour, `drop` hints it answers
+      with an error, `omit` values that go without saying; without `developer` that role is sent as `system`.
+    - `knows` names optional fields, `takes` media, `formats` those of answers beside text; `max_stop` counts stop sequences.
+    - `efforts` are its words for `reasoning_effort` (none: it has no such field), `switch` is the field that turns thinking
+      on and off, `thoughts` the one in which earlier thinking goes back.
+    - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string.
+    - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
+      behind), `models_path` where models are listed.
+    - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
     """
 
     rename: dict[str, str] = {}
     refuse: list[str] = []
+    drop: list[str] = []
+    omit: dict[str, Any] = {}
+    developer: bool = False
+    knows: list[OptionalField] = []
+    efforts: list[str] = []
+    switch: Literal["thinking", "enable_thinking", "reasoning", ""] = ""
+    formats: tuple[Literal["json_object", "json_schema"], ...] = ("json_object", "json_schema")
+    takes: tuple[Media, ...] = ("image",)
+    max_stop: int | None = None
+    thoughts: Literal["reasoning_content", "reasoning", "reasoning_details", ""] = "reasoning_content"
+    fetches: bool = True
+    flat: bool = False
     headers: dict[str, str] = {}
+    paths: dict[str, str] = {}
     models_path: str = "/models"
+    only: dict[str, list[str]] = {}
 
-    def apply(self, body: bytes, provider: str) -> bytes:
+    def concerns(self, body: bytes) -> bool:
+        """Whether a body has to be looked into at all."""
+        if self.rename or self.refuse or self.drop or self.omit:
+            return True
+        return not self.developer and _DEVELOPER in body
+
+    def apply(self, body: bytes, gaps: Gaps) -> bytes:
         """`body` as the vendor takes it; the very same bytes where no quirk concerns it.
 
-        Raises UnsupportedField for a refused field that is neither null nor at OpenAI's default, and InvalidRequest
+        `gaps` is told of refused fields that ask for something, and of hints that are left out. Raises InvalidRequest
         where a renamed field meets one that already has the vendor's name.
         """
-        if not self.rename and not self.refuse:
-            return body
         members = _members.decode(body)
-        for field in self.refuse:
-            if field in members and _asks(field, members[field]):
-                raise UnsupportedField(
-                    f"provider `{provider}` does not support `{field}`: leave it out or choose another provider",
-                    param=field,
-                )
-        if self.rename.keys().isdisjoint(members):
-            return body
+        before = dict(members)
+        self._take_out(members, gaps)
         for field, name in self.rename.items():
             _keep_one(members, field, name)
+        if not self.developer and _DEVELOPER in bytes(members.get("messages", b"")):
+            members["messages"] = _without_developers(members["messages"])
+        if members == before and self.rename.keys().isdisjoint(members):
+            return body
         return msgspec.json.encode({self.rename.get(field, field): value for field, value in members.items()})
+
+    def _take_out(self, members: dict[str, Raw], gaps: Gaps) -> None:
+        """Take out what cannot be sent, in the order of the body."""
+        for field in list(members):
+            if field in self.refuse and _asks(field, members[field]):
+                gaps.refuse(field)
+                del members[field]
+            elif field in self.drop:
+                if msgspec.json.decode(members[field]) is not None:
+                    gaps.skip(field)
+                del members[field]
+            elif field in self.omit and msgspec.json.decode(members[field]) == self.omit[field]:
+                del members[field]
 
 
 class Row(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One vendor. `base_url` may hold `{placeholders}`; `vars_env` names the environment variables that fill them.
 
-    `docs` is the page the facts come from. A `keyless` row is a server of one's own.
+    `docs` is the page the facts come from, `evidence` what the tests rest on. `aliases` are names that Portkey has for the
+    vendor. The key goes into `key_header` behind `key_prefix`. A `keyless` row is a server of one's own.
     """
 
     name: str
@@ -75,7 +132,10 @@ class Row(Quirks, frozen=True, forbid_unknown_fields=True, kw_only=True):
     docs: str
     operations: list[Operation]
     key_env: str = ""
-    tier: Literal["community"] = "community"
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    evidence: Evidence = "documents"
+    aliases: list[str] = []
     keyless: bool = False
     vars_env: dict[str, str] = {}
 
@@ -96,3 +156,23 @@ def _keep_one(members: dict[str, Raw], field: str, name: str) -> None:
         del members[name]
     else:
         raise InvalidRequest(f"`{field}` is sent as `{name}` here and both are given: send one of them", param=field)
+
+
+def _without_developers(messages: Raw) -> Raw:
+    """The messages, those of the role `developer` as `system`; every other one keeps its bytes."""
+    try:
+        listed = _messages.decode(messages)
+    except msgspec.ValidationError:
+        return messages  # no list: the vendor says so
+    changed = [_as_system(message) if _DEVELOPER in bytes(message) else message for message in listed]
+    return Raw(msgspec.json.encode(changed)) if changed != listed else messages
+
+
+def _as_system(message: Raw) -> Raw:
+    try:
+        members = _members.decode(message)
+    except msgspec.ValidationError:
+        return message
+    if bytes(members.get("role", b"")) != _DEVELOPER:
+        return message
+    return Raw(msgspec.json.encode({**members, "role": "system"}))

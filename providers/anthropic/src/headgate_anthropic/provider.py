@@ -1,0 +1,71 @@
+"""The Anthropic provider: Messages as the client wrote them, or translated into what the model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from typing_extensions import override
+
+from headgate.chat import ChatRequest, File, Image
+from headgate.dialects import Gaps
+from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.exchange import Exchange
+from headgate.provider import Provider
+
+VERSION = b"2023-06-01"
+"""The API version of calls that name none, and of translated ones: the later 2026-10-21 takes no sampling parameters.
+https://platform.claude.com/docs/en/api/versioning"""
+
+
+class Anthropic(Provider):
+    """Anthropic, and whoever serves the Messages API at paths of the same names."""
+
+    name = "anthropic"
+    base_url = "https://api.anthropic.com/v1"
+    key_env = "ANTHROPIC_API_KEY"
+    docs = "https://platform.claude.com/docs/en/api/overview"
+    dialects: ClassVar[Mapping[str, str]] = {
+        "messages": "anthropic.messages",
+        "count_tokens": "",
+        "passthrough": "",
+    }
+    paths: ClassVar[Mapping[str, str]] = {
+        "messages": "/messages",
+        "count_tokens": "/messages/count_tokens",
+    }
+    forwarded: ClassVar[tuple[str, ...]] = ("anthropic-beta",)
+    key_header = "x-api-key"
+    key_prefix = ""
+    origins_of_thought = frozenset({"anthropic"})
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        """Where the call goes; a client that asks for beta members by `?beta=true` keeps that."""
+        url = super().url_for(ex)
+        is_beta = not self.is_passed(ex) and not _is_translated(ex) and b"beta=true" in ex.query.split(b"&")
+        return f"{url}?beta=true" if is_beta else url
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        """The API version, which every call must name: the client's own where its body goes out as it came."""
+        asked = None if _is_translated(ex) else ex.headers.get(b"anthropic-version")
+        return {b"anthropic-version": asked or VERSION}
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        return anthropic_policy.adapt(request, gaps)
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        return anthropic_policy.finish_body(body, request)
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        return anthropic_policy.fetches(part)
+
+
+def _is_translated(ex: Exchange) -> bool:
+    """Whether the body is another than the client's dialect has."""
+    spoken = ex.attempt.dialect if ex.attempt is not None else None
+    return spoken is not None and ex.dialect is not None and spoken.name != ex.dialect.name

@@ -1,0 +1,132 @@
+"""Microsoft Foundry: many vendors' models by OpenAI's API, and Claude by Anthropic's.
+
+Facts: https://learn.microsoft.com/en-us/azure/foundry/foundry-models/how-to/use-foundry-models-claude,
+https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, cast
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.caller import passed_path
+from headgate.chat import ChatRequest, File, Image
+from headgate.counting import ESTIMATE
+from headgate.dialects import Gaps
+from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.exchange import Exchange
+from headgate.provider import operation_of
+from headgate.upstream import Credential
+from headgate_azure.config import FoundryConfig
+from headgate_azure.openai import AzureOpenAI
+from headgate_openai import OpenAI
+
+_VERSION = b"2023-06-01"
+"""The version of the Messages API for callers that name none: https://platform.claude.com/docs/en/api/versioning"""
+_MESSAGES = frozenset({"messages", "count_tokens"})
+
+
+class AzureFoundry(AzureOpenAI):
+    """A resource of Microsoft Foundry. Claude is known by its name, or by the setting `claude`."""
+
+    name = "azure-foundry"
+    key_env = "AZURE_FOUNDRY_API_KEY"
+    docs = "https://learn.microsoft.com/en-us/azure/foundry/foundry-models/how-to/use-foundry-models-claude"
+    evidence: ClassVar[Literal["recorded", "types", "documents"]] = "documents"
+    host = "services.ai.azure.com"
+    scope = "https://ai.azure.com/.default"
+    variables = (
+        ("AZURE_FOUNDRY_API_KEY", "AZURE_FOUNDRY_ENDPOINT", "AZURE_FOUNDRY_RESOURCE"),
+        ("ANTHROPIC_FOUNDRY_API_KEY", "ANTHROPIC_FOUNDRY_BASE_URL", "ANTHROPIC_FOUNDRY_RESOURCE"),
+    )
+    dialects: ClassVar[Mapping[str, str]] = {
+        **OpenAI.dialects,
+        "messages": "anthropic.messages",
+        "count_tokens": "",
+    }
+    paths: ClassVar[Mapping[str, str]] = {
+        **OpenAI.paths,
+        "messages": "/messages",
+        "count_tokens": "/messages/count_tokens",
+    }
+    origins_of_thought = frozenset({"openai", "anthropic"})
+    Config = FoundryConfig
+
+    def is_claude(self, model: str) -> bool:
+        """Whether a model, or the deployment that serves it, is Claude."""
+        names = {model, self.deployment_of(model)}
+        return any("claude" in name.lower() for name in names) or not names.isdisjoint(self._claude)
+
+    @property
+    def _claude(self) -> list[str]:
+        return cast("FoundryConfig", self.config).claude
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """Claude speaks Messages alone; no other model does."""
+        operation = ex.operation
+        if operation.name == "passthrough":
+            return super().spoken(ex, model)
+        if self.is_claude(model):
+            if operation.is_chat:
+                return "messages", "anthropic.messages"
+            return None if operation.dialect else super().spoken(ex, model)
+        if operation.name == "messages":
+            return "chat", "openai.chat"
+        return (ESTIMATE, "") if operation.name == "count_tokens" else super().spoken(ex, model)
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        """Claude stands beside OpenAI's API, and has no API version."""
+        if not self._is_anthropic(ex):
+            return super().url_for(ex)
+        root = self._base_of(ex).removesuffix("/v1").removesuffix("/openai").removesuffix("/anthropic")
+        path = self.paths.get(operation_of(ex)) or passed_path(ex)
+        is_beta = not self.is_passed(ex) and not _is_translated(ex) and b"beta=true" in ex.query.split(b"&")
+        return f"{root}/anthropic/v1{path}{'?beta=true' if is_beta else ''}"
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        if not self._is_anthropic(ex):
+            return {}
+        names = () if _is_translated(ex) else (b"anthropic-version", b"anthropic-beta")
+        return {b"anthropic-version": _VERSION, **{name: ex.headers[name] for name in names if name in ex.headers}}
+
+    @override
+    def key_header_for(self, ex: Exchange) -> str:
+        return "x-api-key" if self._is_anthropic(ex) else self.key_header
+
+    @override
+    def credential(self, ex: Exchange) -> Credential | None:
+        held = super().credential(ex)
+        if held is None or held.header != self.key_header:
+            return held
+        return replace(held, header=self.key_header_for(ex))
+
+    def _is_anthropic(self, ex: Exchange) -> bool:
+        """Whether a call goes to Anthropic's API, by its operation or by the path that is passed."""
+        operation = operation_of(ex)
+        return operation in _MESSAGES or (operation == "passthrough" and ex.path.startswith("/v1/messages"))
+
+    # translated requests
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        return anthropic_policy.adapt(request, gaps) if self.is_claude(request.model) else super().adapt(request, gaps)
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        if self.is_claude(request.model):
+            return anthropic_policy.finish_body(body, request)
+        return super().finish_body(body, request, gaps)
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        return anthropic_policy.fetches(part)
+
+
+def _is_translated(ex: Exchange) -> bool:
+    return ex.attempt is not None and ex.attempt.dialect is not None

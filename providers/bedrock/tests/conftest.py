@@ -1,0 +1,81 @@
+"""What the tests of this package share: recorded exchanges, and AWS's own model of the service as a judge of bodies."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs]
+from botocore.validate import ParamValidator  # pyright: ignore[reportMissingTypeStubs]
+
+Json = dict[str, Any]
+CORPUS = Path(os.environ.get("HEADGATE_CORPUS") or Path(__file__).parents[3] / ".." / "shared" / "corpus")
+
+
+@pytest.fixture
+def recorded() -> Callable[[str, str], Iterator[Json]]:
+    """Recorded exchanges of a vendor and an operation; the test is skipped where there are none."""
+    if not CORPUS.is_dir():
+        pytest.skip("no recorded exchanges: set HEADGATE_CORPUS to their folder")
+
+    def read(vendor: str, operation: str) -> Iterator[Json]:
+        with gzip.open(CORPUS / f"{vendor}.jsonl.gz") as lines:
+            for line in lines:
+                record = json.loads(line)
+                if record["operation"] == operation:
+                    yield record
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def problems() -> Callable[[bytes], list[str]]:
+    """What AWS's model of Converse says against a body: its validator, and members that the model does not have."""
+
+    def judge(body: bytes) -> list[str]:
+        shape = _shape()
+        given = _blobs(json.loads(body), shape)
+        found = list(_unknown(given, shape, ""))
+        report: Any = cast("Any", ParamValidator)().validate({"modelId": "m.m", **given}, shape)
+        return [*found, *([report.generate_report()] if report.has_errors() else [])]
+
+    return judge
+
+
+@lru_cache(maxsize=1)
+def _shape() -> Any:
+    model: Any = cast("Any", Session)().get_service_model("bedrock-runtime")
+    return model.operation_model("Converse").input_shape
+
+
+def _blobs(value: Any, shape: Any) -> Any:
+    """The value with bytes in place of base64, as the SDK is given them. Raises ValueError for what is no base64."""
+    kind: str = shape.type_name
+    if kind == "blob":
+        return base64.b64decode(value, validate=True)
+    if kind == "list" and isinstance(value, list):
+        return [_blobs(item, shape.member) for item in cast("list[Any]", value)]
+    if kind == "structure" and isinstance(value, dict) and not getattr(shape, "is_document_type", False):
+        known: Any = shape.members
+        held = cast("Json", value)
+        return {name: _blobs(held[name], known[name]) if name in known else held[name] for name in held}
+    return cast("Any", value)
+
+
+def _unknown(value: Any, shape: Any, place: str) -> Iterator[str]:
+    if isinstance(value, list) and shape.type_name == "list":
+        for at, item in enumerate(cast("list[Any]", value)):
+            yield from _unknown(item, shape.member, f"{place}[{at}]")
+    elif isinstance(value, dict) and shape.type_name == "structure" and not getattr(shape, "is_document_type", False):
+        for name, item in cast("Json", value).items():
+            if name in shape.members:
+                yield from _unknown(item, shape.members[name], f"{place}.{name}")
+            else:
+                yield f"{place}.{name} is unknown"

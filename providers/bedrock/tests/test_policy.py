@@ -1,0 +1,183 @@
+"""Requests as their models take them: levels of effort, budgets, and answers by schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headgate.chat import ChatRequest, Message, ResponseFormat, Sampling, Text, Thinking, Tool, ToolChoice
+from headgate.dialects import Gaps
+from headgate.errors import UnsupportedField
+from headgate_bedrock.models import find_model
+from headgate_bedrock.policy import BUDGETS, StructuredOutput, settle_format, settle_thinking
+from headgate_bedrock.tools import OUTPUT_TOOL
+
+CLAUDE_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
+CLAUDE_46 = "anthropic.claude-sonnet-4-6"
+OPUS_5 = "anthropic.claude-opus-5"
+NOVA = "amazon.nova-2-lite-v1:0"
+OSS = "openai.gpt-oss-120b-1:0"
+LLAMA = "meta.llama3-1-70b-instruct-v1:0"
+HIDDEN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/1arbu5hu2sjr"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+FORM = ResponseFormat("json_schema", "card", SCHEMA)
+
+
+def asked(model: str, **fields: Any) -> ChatRequest:
+    return ChatRequest(model, (Message("user", (Text("a"),)),), **fields)
+
+
+def thought(model: str, thinking: Thinking, limit: int | None = None, gaps: Gaps | None = None) -> ChatRequest:
+    request = asked(model, thinking=thinking, sampling=Sampling(max_tokens=limit))
+    return settle_thinking(request, find_model(model), gaps or Gaps("bedrock"))
+
+
+@pytest.mark.parametrize("effort", sorted(BUDGETS))
+def test_effort_is_a_budget_for_older_claude(effort: str) -> None:
+    """A level stands for a number of tokens; the limit of the answer is above it."""
+    request = thought(CLAUDE_4, Thinking(effort))
+    assert request.thinking == Thinking(budget_tokens=BUDGETS[effort], mode="enabled")
+    assert request.sampling.max_tokens == BUDGETS[effort] + 4096
+
+
+@pytest.mark.parametrize(("limit", "budget"), [(8000, 4000), (1500, 1024), (100_000, 16384)])
+def test_a_budget_is_below_the_limit(limit: int, budget: int) -> None:
+    """The caller's limit stays, and half of it at most is for thinking."""
+    request = thought(CLAUDE_4, Thinking("high"), limit)
+    assert (request.thinking, request.sampling.max_tokens) == (Thinking(budget_tokens=budget, mode="enabled"), limit)
+
+
+def test_no_room_for_thinking() -> None:
+    """Below the smallest budget there is no thinking, and it is said."""
+    gaps = Gaps("bedrock")
+    assert thought(CLAUDE_4, Thinking("high"), 1024, gaps).thinking is None
+    assert gaps.dropped == ["reasoning_effort"]
+
+
+def test_a_budget_of_the_caller_stays() -> None:
+    """A number of tokens is the caller's word, whatever the limit: AWS says what is wrong with it."""
+    assert thought(CLAUDE_4, Thinking(budget_tokens=5000, mode="enabled"), 4000).thinking == Thinking(
+        budget_tokens=5000, mode="enabled"
+    )
+    assert thought(CLAUDE_46, Thinking(budget_tokens=5000)).thinking == Thinking(budget_tokens=5000, mode="enabled")
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "level"),
+    [
+        (CLAUDE_46, "minimal", "low"),
+        (CLAUDE_46, "xhigh", "max"),
+        (OPUS_5, "xhigh", "xhigh"),
+        (NOVA, "max", "high"),
+        (OSS, "minimal", "low"),
+        ("deepseek.v3.2", "low", "high"),
+        (OPUS_5, "utmost", "utmost"),
+    ],
+)
+def test_effort_is_the_nearest_level(model: str, effort: str, level: str) -> None:
+    """A level that a model does not have becomes the nearest one; a word nobody knows is left to AWS."""
+    settled = thought(model, Thinking(effort)).thinking
+    assert settled is not None
+    assert settled.effort == level
+
+
+@pytest.mark.parametrize("off", [Thinking("none"), Thinking(mode="disabled"), Thinking(budget_tokens=0)])
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        (CLAUDE_4, None),
+        (OPUS_5, Thinking(mode="disabled")),
+        (NOVA, None),
+        ("qwen.qwen3-32b-v1:0", Thinking("none")),
+        (LLAMA, None),
+    ],
+)
+def test_no_thinking(model: str, off: Thinking, sent: Thinking | None) -> None:
+    """`none` is said where a model thinks by itself, and nothing where it does not."""
+    assert thought(model, off).thinking == sent
+
+
+def test_a_model_that_always_thinks() -> None:
+    """It cannot be told not to."""
+    with pytest.raises(UnsupportedField, match="always thinks"):
+        thought(OSS, Thinking("none"))
+
+
+def test_a_budget_nobody_takes_is_a_hint() -> None:
+    """A budget for a model that has levels, or decides by itself, is left out and said."""
+    for model, settled in ((OPUS_5, Thinking(mode="adaptive")), (NOVA, Thinking("medium"))):
+        gaps = Gaps("bedrock")
+        assert thought(model, Thinking(budget_tokens=4000), gaps=gaps).thinking == settled
+        assert gaps.dropped == ["thinking.budget_tokens"]
+
+
+def test_models_that_are_not_known_to_think() -> None:
+    """Effort is left out and named; behind an ARN that hides its model, Claude's own switch passes."""
+    for model in (LLAMA, HIDDEN):
+        told = Gaps("bedrock")
+        assert thought(model, Thinking("low"), gaps=told).thinking is None
+        assert told.dropped == ["reasoning_effort"]
+    enabled = Thinking(budget_tokens=2000, mode="enabled")
+    assert thought(HIDDEN, enabled).thinking == enabled
+
+
+# answers by schema
+
+
+def formed(model: str, wanted: StructuredOutput = "auto", gaps: Gaps | None = None, **fields: Any) -> ChatRequest:
+    request = asked(model, **{"response_format": FORM, **fields})
+    return settle_format(request, find_model(model), gaps or Gaps("bedrock"), wanted)
+
+
+def test_native_where_a_model_has_it() -> None:
+    """A model with structured output of its own is asked for it, or where the operator says so."""
+    assert formed(CLAUDE_46).response_format == FORM
+    assert formed(LLAMA, "native").response_format == FORM
+    assert formed(CLAUDE_46, "tool").response_format is None
+
+
+def test_a_tool_whose_input_is_the_answer() -> None:
+    """Without tools of the caller's the model must call the one for the answer."""
+    request = formed(CLAUDE_4)
+    assert request.response_format is None
+    assert [(tool.name, tool.parameters) for tool in request.tools] == [(OUTPUT_TOOL, SCHEMA)]
+    assert request.tool_choice == ToolChoice("named", OUTPUT_TOOL)
+
+
+@pytest.mark.parametrize("choice", [None, ToolChoice("auto"), ToolChoice("required")])
+def test_beside_tools_of_the_caller(choice: ToolChoice | None) -> None:
+    """With tools of the caller's it must call one of them or the one for the answer."""
+    request = formed(CLAUDE_4, tools=(Tool("f"),), tool_choice=choice)
+    assert [tool.name for tool in request.tools] == ["f", OUTPUT_TOOL]
+    assert request.tool_choice == ToolChoice("required")
+
+
+def test_choices_of_the_caller_count() -> None:
+    """`none` leaves the answer alone, an allowed list grows by it, and a named tool is the answer."""
+    tools = (Tool("f"), Tool("g"))
+    none = formed(CLAUDE_4, tools=tools, tool_choice=ToolChoice("none"))
+    assert [tool.name for tool in none.tools] == [OUTPUT_TOOL]
+    allowed = formed(CLAUDE_4, tools=tools, tool_choice=ToolChoice("auto", allowed=("f",)))
+    assert allowed.tool_choice == ToolChoice("required", allowed=("f", OUTPUT_TOOL))
+    named = formed(CLAUDE_4, tools=tools, tool_choice=ToolChoice("named", "f"))
+    assert (named.tools, named.tool_choice, named.response_format) == (tools, ToolChoice("named", "f"), None)
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (LLAMA, {}),
+        (CLAUDE_4, {"thinking": Thinking(budget_tokens=2000, mode="enabled")}),
+        (CLAUDE_4, {"response_format": ResponseFormat("json_schema", schema={"type": "array"})}),
+        (CLAUDE_4, {"tools": (Tool(OUTPUT_TOOL),)}),
+    ],
+)
+def test_schemas_that_cannot_be_honoured(model: str, fields: dict[str, Any]) -> None:
+    """A model that cannot be forced, one that thinks, a schema of no object, a name that is taken: refused by name."""
+    with pytest.raises(UnsupportedField) as caught:
+        formed(model, **fields)
+    assert caught.value.param == "response_format"
+    gaps = Gaps("bedrock", "drop")
+    assert formed(model, gaps=gaps, **fields).response_format is None
+    assert gaps.dropped == ["response_format"]

@@ -1,0 +1,48 @@
+"""The Cohere provider: chat and embeddings translated, reranking as it comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from headgate.chat import File, Image
+from headgate.dialects import Dialect
+from headgate.provider import Provider
+from headgate_cohere.chat import CohereChat
+from headgate_cohere.embed import CohereEmbed
+
+_OTHER_KEY_ENV = "CO_API_KEY"
+"""What Cohere's own SDK reads: https://docs.cohere.com/reference/about"""
+
+
+class Cohere(Provider):
+    """Cohere's version 2. Chat in any dialect is translated; so are embeddings."""
+
+    name = "cohere"
+    base_url = "https://api.cohere.com"
+    key_env = "COHERE_API_KEY"
+    docs = "https://docs.cohere.com/reference/about"
+    dialects: ClassVar[Mapping[str, str]] = {
+        "chat": CohereChat.name,
+        "embeddings": CohereEmbed.name,
+        "rerank": "cohere.rerank",
+        "passthrough": "",
+    }
+    codecs: ClassVar[Mapping[str, Dialect]] = {CohereChat.name: CohereChat(), CohereEmbed.name: CohereEmbed()}
+    paths: ClassVar[Mapping[str, str]] = {"chat": "/v2/chat", "embeddings": "/v2/embed", "rerank": "/v2/rerank"}
+    forwarded: ClassVar[tuple[str, ...]] = ("x-client-name",)
+
+    @override
+    @classmethod
+    def from_environment(cls) -> Mapping[str, Any] | None:
+        if not os.environ.get(cls.key_env) and os.environ.get(_OTHER_KEY_ENV):
+            return {"provider": cls.name, "api_key": f"env:{_OTHER_KEY_ENV}"}
+        return super().from_environment()
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        """Cohere fetches pictures; it knows no files, so those become text here."""
+        return isinstance(part, Image)

@@ -1,0 +1,38 @@
+"""The vendors: a row of data each, and beside it the code of those whom the quirks of a row cannot describe.
+
+They live together in one package, since each is a few lines and all share this base; a vendor is known by its name, so
+one that outgrows this gets a distribution of its own and nobody notices.
+"""
+
+from collections.abc import Mapping
+
+from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.databricks import Databricks
+from headgate_compatible.vendors.deepseek import DeepSeek
+from headgate_compatible.vendors.fireworks import Fireworks
+from headgate_compatible.vendors.groq import Groq
+from headgate_compatible.vendors.jina import Jina, JinaShaped
+from headgate_compatible.vendors.mistral import Mistral
+from headgate_compatible.vendors.nvidia import Nvidia
+from headgate_compatible.vendors.openrouter import OpenRouter
+from headgate_compatible.vendors.perplexity import Perplexity
+from headgate_compatible.vendors.together import Together
+from headgate_compatible.vendors.voyage import Voyage
+from headgate_compatible.vendors.xai import XAI
+
+CODE: Mapping[str, type[Compatible]] = {
+    "databricks": Databricks,
+    "deepseek": DeepSeek,
+    "fireworks": Fireworks,
+    "groq": Groq,
+    "jina": Jina,
+    "mistral": Mistral,
+    "nvidia": Nvidia,
+    "openrouter": OpenRouter,
+    "perplexity": Perplexity,
+    "together": Together,
+    "vllm": JinaShaped,
+    "voyage": Voyage,
+    "xai": XAI,
+}
+"""The class beside a row, by the name of the row."""

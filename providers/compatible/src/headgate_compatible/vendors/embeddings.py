@@ -1,0 +1,133 @@
+"""Embeddings in OpenAI's shape with words of a vendor's own: what vectors are for, how long they are, what is cut off.
+
+Sources: https://docs.voyageai.com/reference/embeddings-api, https://api.jina.ai/redoc,
+https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from typing_extensions import override
+
+from headgate.body import decode_object
+from headgate.chat import Usage
+from headgate.dialects import Gaps, OpenAIEmbeddings
+from headgate.dialects.openai.embeddings import vector_of
+from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
+from headgate.vectors import EmbedReply, EmbedRequest, InputType
+
+Json = dict[str, Any]
+
+
+class _Vector(msgspec.Struct):
+    embedding: Any
+    index: int | None = None
+
+
+class _Reply(msgspec.Struct):
+    data: list[_Vector]
+    model: str | None = None
+    id: str | None = None
+    usage: Json | None = None
+
+
+class WordedEmbeddings(OpenAIEmbeddings):
+    """Embeddings with a vendor's own words, for clients that speak OpenAI's. Subclasses say what they are.
+
+    Vectors come as numbers; a client that wants base64 gets it from its own dialect.
+    """
+
+    kinds: ClassVar[Mapping[InputType, str]] = {}
+    """What the vendor calls the purposes it knows."""
+    kind_field: ClassVar[str] = "input_type"
+    default: ClassVar[InputType | None] = None
+    """The purpose where the caller says none and the vendor wants one."""
+    length_field: ClassVar[str] = "dimensions"
+    known: ClassVar[frozenset[str]] = frozenset()
+    """Further fields of the vendor's, which pass as they are."""
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        if not all(isinstance(text, str) for text in request.inputs):
+            raise UnsupportedField(f"`input` must be text: `{gaps.target}` does not take tokens", param="input")
+        if request.user is not None:
+            gaps.skip("user")
+        body: Json = {"model": request.model, "input": list(request.inputs)}
+        if request.dimensions is not None:
+            body[self.length_field] = request.dimensions
+        kind = request.input_type or self.default
+        if kind is not None and kind not in self.kinds:
+            gaps.refuse("input_type", f"it knows {', '.join(self.kinds)}")
+            kind = self.default
+        if kind is not None:
+            body[self.kind_field] = self.kinds[kind]
+        gaps.extra({name: value for name, value in request.extra.items() if name not in self.known})
+        return msgspec.json.encode(body | {name: value for name, value in request.extra.items() if name in self.known})
+
+    @override
+    def decode_reply(self, body: bytes, request: EmbedRequest) -> EmbedReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Reply)
+            vectors = [vector_of(one.embedding) for one in _in_order(held.data)]
+            if len(vectors) != len(request.inputs):
+                raise InvalidRequest(f"{len(vectors)} vectors came for {len(request.inputs)} texts")
+        except (InvalidRequest, ValueError) as error:
+            raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
+        usage, model = usage_of(held.usage), held.model or request.model
+        return EmbedReply(model, tuple(vectors), usage, held.id or "", self.name)
+
+
+class VoyageEmbeddings(WordedEmbeddings):
+    """The `voyage.embeddings` dialect. Vectors of another `output_dtype` are numbers too."""
+
+    name = "voyage.embeddings"
+    kinds: ClassVar[Mapping[InputType, str]] = {"query": "query", "document": "document"}
+    length_field = "output_dimension"
+    known = frozenset({"truncation", "output_dtype"})
+
+
+class JinaEmbeddings(WordedEmbeddings):
+    """The `jina.embeddings` dialect. A `task` that the caller names goes before `input_type`."""
+
+    name = "jina.embeddings"
+    kinds: ClassVar[Mapping[InputType, str]] = {
+        "query": "retrieval.query",
+        "document": "retrieval.passage",
+        "classification": "classification",
+        "clustering": "separation",
+        "similarity": "text-matching",
+    }
+    kind_field = "task"
+    known = frozenset({"task", "late_chunking", "truncate", "normalized"})
+
+
+class NvidiaEmbeddings(WordedEmbeddings):
+    """The `nvidia.embeddings` dialect. Its retrieval models must be told what a text is: a passage, unless the caller says."""
+
+    name = "nvidia.embeddings"
+    kinds: ClassVar[Mapping[InputType, str]] = {"query": "query", "document": "passage"}
+    default: ClassVar[InputType | None] = "document"
+    known = frozenset({"truncate", "modality"})
+
+
+def usage_of(used: Json | None) -> Usage | None:
+    """The tokens read; some vendors state the total alone."""
+    read = [(used or {}).get(name) for name in ("prompt_tokens", "total_tokens")]
+    count = next((one for one in read if isinstance(one, int) and one > 0), None)
+    if count is None:
+        return Usage(raw=used) if any(isinstance(one, int) for one in read) else None
+    return Usage(count, raw=used)
+
+
+def _in_order(vectors: list[_Vector]) -> list[_Vector]:
+    """The vectors in the order of the texts. Raises InvalidRequest when their indices are not those of a list."""
+    if all(one.index is None for one in vectors):
+        return vectors
+    found = {one.index: one for one in vectors}
+    if set(found) != set(range(len(vectors))):
+        raise InvalidRequest("the indices of the vectors are not those of the texts")
+    return [found[at] for at in range(len(vectors))]

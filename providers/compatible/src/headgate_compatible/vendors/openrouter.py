@@ -1,0 +1,73 @@
+"""OpenRouter: one object for all wishes about thinking, and thinking that goes back with its signatures.
+
+Sources: https://openrouter.ai/docs/use-cases/reasoning-tokens, https://openrouter.ai/docs/features/multimodal and the types of
+`openrouter` 1.3. An error of the vendor behind it stands in `error.metadata.raw`, which the dialect reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.chat import ChatRequest, Thinking
+from headgate.dialects import Gaps
+from headgate_compatible import policy
+from headgate_compatible.provider import Compatible
+
+Json = dict[str, Any]
+
+
+class OpenRouter(Compatible):
+    """OpenRouter."""
+
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset(
+        {
+            "anthropic-claude-v1",
+            "azure-openai-responses-v1",
+            "bedrock-openai-responses-v1",
+            "bedrock-xai-responses-v1",
+            "google-gemini-v1",
+            "meta-responses-v1",
+            "openai-responses-v1",
+            "unknown",
+            "xai-responses-v1",
+        }
+    )
+    """The formats of `reasoning_details`, which say who signed them."""
+
+    @override
+    def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        wanted = request.thinking
+        if wanted is None:
+            return request
+        effort = policy.effort_of(replace(wanted, budget_tokens=wanted.budget_tokens if not wanted.effort else None))
+        return replace(request, thinking=replace(wanted, effort=effort))
+
+    @override
+    def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
+        if request.thinking is not None:
+            body.pop("reasoning_effort", None)
+            reasoning = _reasoning_of(request.thinking)
+            if reasoning:
+                body["reasoning"] = reasoning
+        for message in body["messages"]:
+            for detail in message.get("reasoning_details", ()):
+                detail.pop("account", None)  # ours
+
+
+def _reasoning_of(thinking: Thinking) -> Json:
+    """The object `reasoning`; a budget goes before an effort, since one alone may be given."""
+    wish: Json = {}
+    if thinking.budget_tokens:
+        wish = {"max_tokens": thinking.budget_tokens}
+    elif thinking.effort is not None:
+        wish = {"effort": thinking.effort}
+    elif thinking.mode is not None:
+        wish = {"enabled": True}
+    return {
+        **wish,
+        **({"summary": thinking.summary} if thinking.summary else {}),
+        **({"exclude": True} if thinking.is_shown is False else {}),
+    }

@@ -1,0 +1,59 @@
+"""Perplexity: no tools, and turns of user and assistant that alternate strictly, behind instructions at the top.
+
+Source: https://docs.perplexity.ai/api-reference/sonar-post
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
+from headgate.dialects import Gaps
+from headgate_compatible.provider import Compatible
+
+
+class Perplexity(Compatible):
+    """Perplexity's Sonar. Its agent API, whose models have names with a slash, is what `responses` calls."""
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        request = super().adapt(request, gaps)
+        spoken = [_without_calls(message, at, gaps) for at, message in enumerate(request.messages)]
+        return replace(request, messages=tuple(alternating(spoken, gaps)))
+
+
+def alternating(messages: Iterable[Message], gaps: Gaps) -> list[Message]:
+    """The turns with neighbours of one role as one. Instructions between turns cannot be said; let drop, the user says them."""
+    turns: list[Message] = []
+    has_begun = False
+    for at, message in enumerate(messages):
+        if message.role == "system" and has_begun:
+            gaps.refuse(f"messages[{at}].role", "system messages are taken at the beginning only")
+            message = Message("user", (Text(f"<system>\n{message.text}\n</system>"),))  # noqa: PLW2901 - it is said by another
+        has_begun |= message.role != "system"
+        if not message.parts:
+            continue
+        if turns and turns[-1].role == message.role:
+            turns[-1] = replace(turns[-1], parts=_one_after_the_other(turns[-1].parts, message.parts))
+        else:
+            turns.append(message)
+    return turns
+
+
+def _one_after_the_other(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts of two turns as those of one: texts that meet become one, with a blank line where they met."""
+    last, following = first[-1], second[0]
+    if isinstance(last, Text) and isinstance(following, Text):
+        return (*first[:-1], Text(f"{last.text}\n\n{following.text}"), *second[1:])
+    return (*first, *second)
+
+
+def _without_calls(message: Message, at: int, gaps: Gaps) -> Message:
+    """A turn without calls of tools and what they gave, which have no place there."""
+    kept = tuple(part for part in message.parts if not isinstance(part, ToolCall | ToolResult))
+    if len(kept) < len(message.parts):
+        gaps.refuse(f"messages[{at}].tool_calls", "there are no tools there")
+    return replace(message, role="user" if message.role == "tool" else message.role, parts=kept)

@@ -1,0 +1,102 @@
+"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have taken over, and NVIDIA's.
+
+Sources: https://api.jina.ai/redoc, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, the types of
+`together` 3.1, https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from typing_extensions import override
+
+from headgate.body import decode_object
+from headgate.dialects import Gaps
+from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.vectors import Ranked, RerankReply, RerankRequest
+from headgate_compatible.vendors.embeddings import usage_of
+from headgate_compatible.vendors.rerank import ListedRerank, best_of
+
+Json = dict[str, Any]
+
+
+class _Scored(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _Results(msgspec.Struct):
+    results: list[_Scored]
+    id: str | None = None
+    model: str | None = None
+    usage: Json | None = None
+
+
+class _Logit(msgspec.Struct):
+    index: int
+    logit: float
+
+
+class _Rankings(msgspec.Struct):
+    rankings: list[_Logit]
+    usage: Json | None = None
+
+
+class JinaRerank(ListedRerank):
+    """The `jina.rerank` dialect: Cohere's request and results, with tokens read under `usage`."""
+
+    name = "jina.rerank"
+
+    @override
+    def decode_reply(self, body: bytes, request: RerankRequest) -> RerankReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Results)
+            ranked = best_of((Ranked(one.index, one.relevance_score) for one in held.results), request)
+        except (InvalidRequest, msgspec.ValidationError) as error:
+            raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
+        return RerankReply(ranked, held.id or "", held.model or request.model, usage_of(held.usage), dialect=self.name)
+
+
+class TogetherRerank(JinaRerank):
+    """The `together.rerank` dialect: documents may be objects, of which `rank_fields` says what counts."""
+
+    name = "together.rerank"
+    known = frozenset({"rank_fields"})
+
+    @override
+    def encode_request(self, request: RerankRequest, gaps: Gaps) -> bytes:
+        body: Json = msgspec.json.decode(super().encode_request(request, gaps))
+        return msgspec.json.encode({**body, "documents": list(request.documents)})
+
+
+class NvidiaRerank(ListedRerank):
+    """The `nvidia.rerank` dialect: passages instead of documents, all of which are ranked. Scores are logits."""
+
+    name = "nvidia.rerank"
+    known: ClassVar[frozenset[str]] = frozenset({"truncate"})
+
+    @override
+    def encode_request(self, request: RerankRequest, gaps: Gaps) -> bytes:
+        if request.max_tokens_per_document is not None:
+            gaps.skip("max_tokens_per_doc")
+        gaps.extra({name: value for name, value in request.extra.items() if name not in self.known})
+        return msgspec.json.encode(
+            {
+                "model": request.model,
+                "query": {"text": request.query},
+                "passages": [{"text": text} for text in request.texts()],
+                **{name: value for name, value in request.extra.items() if name in self.known},
+            }
+        )
+
+    @override
+    def decode_reply(self, body: bytes, request: RerankRequest) -> RerankReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Rankings)
+            ranked = best_of((Ranked(one.index, one.logit) for one in held.rankings), request)
+        except (InvalidRequest, msgspec.ValidationError) as error:
+            raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
+        return RerankReply(ranked, model=request.model, usage=usage_of(held.usage), dialect=self.name)

@@ -1,0 +1,72 @@
+"""xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
+
+Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.chat import ChatRequest
+from headgate.dialects import Dialect, Gaps
+from headgate.exchange import Exchange, Reply
+from headgate_compatible import policy
+from headgate_compatible.provider import Compatible
+
+_EFFORTS = (
+    ("grok-3-mini", ("low", "high")),
+    ("grok-4.3", ("none", "low", "medium", "high")),
+    ("grok-4.20", ()),
+    ("grok-4.", ("low", "medium", "high")),
+    ("grok-4", ()),
+    ("grok-3", ()),
+    ("grok-2", ()),
+    ("grok-code", ()),
+    ("", ("low", "medium", "high")),
+)
+"""The words a model takes, by how its name begins; a model that is not listed is taken for a newer one."""
+_REFUSED = ("presence_penalty", "frequency_penalty", "stop")
+_PLAIN = ("grok-3", "grok-2")
+"""Models that do not think, beside those whose name says so."""
+
+
+class XAI(Compatible):
+    """xAI's Grok."""
+
+    @override
+    def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        known = next(words for name, words in _EFFORTS if request.model.startswith(name))
+        request = replace(request, thinking=policy.think(request.thinking, known, gaps))
+        if not thinks(request.model):
+            return request
+        sampling = request.sampling
+        for name in _REFUSED:
+            if getattr(sampling, name):
+                gaps.refuse(name, f"`{request.model}` thinks, and takes none")
+                sampling = replace(sampling, **{name: () if name == "stop" else None})
+        return replace(request, sampling=sampling)
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        is_translated = ex.attempt is not None and ex.attempt.dialect is not None
+        return super().call(ex) if is_translated or ex.dialect is None else _corrected(super().call(ex), ex.dialect)
+
+
+def thinks(model: str) -> bool:
+    """Whether a model is one of those that think."""
+    return model.startswith("grok-3-mini") or not ("non-reasoning" in model or model.startswith(_PLAIN))
+
+
+async def _corrected(call: Coroutine[Any, Any, Reply], dialect: Dialect) -> Reply:
+    """An answer to a wrong key with the status that retries and fallbacks know it by."""
+    reply = await call
+    if reply.status == 400:
+        words = dialect.decode_error(400, reply.body)
+        if words.status == 401:
+            reply.status = 401
+            reply.body = dialect.encode_error(replace(words, type="authentication_error", code="invalid_api_key"))
+    return reply

@@ -1,0 +1,294 @@
+"""Embeddings and rankings of vendors whose words are not OpenAI's or Cohere's, as their clients get them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from providers.compatible.tests.calls import deploy_row, exchange, held
+from providers.compatible.tests.recordings import NEEDED, answer_of, deploy_recorded, records
+
+from headgate.dialects import Gaps, Policy
+from headgate.dialects.openai.embeddings import vector_of
+from headgate.errors import ProviderFailed, UnsupportedField
+from headgate.operations import EMBEDDINGS, RERANK
+from headgate.provider import operation_of
+from headgate.testing import Recorded, ReplayUpstream
+from headgate.testing.running import gateway
+from headgate.vectors import EmbedRequest, Ranked, RerankRequest
+from headgate_compatible import catalogue
+from headgate_compatible.vendors.embeddings import (
+    JinaEmbeddings,
+    NvidiaEmbeddings,
+    VoyageEmbeddings,
+    WordedEmbeddings,
+    usage_of,
+)
+from headgate_compatible.vendors.ranking import JinaRerank, NvidiaRerank, TogetherRerank
+from headgate_compatible.vendors.rerank import ListedRerank
+
+Json = dict[str, Any]
+CLIENT = "openai.embeddings"
+VOYAGE, JINA, NVIDIA = VoyageEmbeddings(), JinaEmbeddings(), NvidiaEmbeddings()
+RERANKER = "nvidia/llama-3.2-nv-rerankqa-1b-v2"
+
+
+def sent(dialect: WordedEmbeddings, policy: Policy = "refuse", **fields: Any) -> tuple[Json, list[str]]:
+    gaps = Gaps("vendor", policy)
+    request = EmbedRequest("m", fields.pop("inputs", ("a", "b")), dialect=CLIENT, **fields)
+    return msgspec.json.decode(dialect.encode_request(request, gaps)), gaps.dropped
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind", "members"),
+    [
+        (VOYAGE, None, {}),
+        (VOYAGE, "query", {"input_type": "query"}),
+        (VOYAGE, "document", {"input_type": "document"}),
+        (JINA, "query", {"task": "retrieval.query"}),
+        (JINA, "document", {"task": "retrieval.passage"}),
+        (JINA, "clustering", {"task": "separation"}),
+        (JINA, "similarity", {"task": "text-matching"}),
+        (NVIDIA, None, {"input_type": "passage"}),
+        (NVIDIA, "query", {"input_type": "query"}),
+    ],
+)
+def test_purposes(dialect: WordedEmbeddings, kind: Any, members: Json) -> None:
+    """What vectors are for is said in the vendor's words, also where it must be said and the caller says nothing."""
+    body, dropped = sent(dialect, input_type=kind, encoding="base64", user="u")
+    assert body == {"model": "m", "input": ["a", "b"], **members}
+    assert dropped == ["user"]
+
+
+def test_lengths_and_own_fields() -> None:
+    """Vectors have the length that is asked for, and fields of the vendor's pass."""
+    assert sent(VOYAGE, dimensions=256, extra={"truncation": False, "output_dtype": "int8"})[0] == {
+        "model": "m",
+        "input": ["a", "b"],
+        "output_dimension": 256,
+        "truncation": False,
+        "output_dtype": "int8",
+    }
+    body, _ = sent(JINA, dimensions=64, input_type="query", extra={"task": "code.query", "late_chunking": True})
+    assert body == {"model": "m", "input": ["a", "b"], "dimensions": 64, "task": "code.query", "late_chunking": True}
+    assert sent(NVIDIA, extra={"truncate": "END"})[0]["truncate"] == "END"
+
+
+@pytest.mark.parametrize("dialect", [VOYAGE, JINA, NVIDIA])
+def test_what_cannot_be_said(dialect: WordedEmbeddings) -> None:
+    """Tokens are refused always, foreign members unless they may be dropped."""
+    with pytest.raises(UnsupportedField, match="tokens"):
+        sent(dialect, "drop", inputs=((1, 2),))
+    with pytest.raises(UnsupportedField, match="`odd`"):
+        sent(dialect, extra={"odd": 1})
+    assert sent(dialect, "drop", extra={"odd": 1})[1] == ["odd"]
+
+
+def test_purposes_that_a_vendor_has_not() -> None:
+    """They are refused, or dropped in favour of the vendor's default."""
+    with pytest.raises(UnsupportedField, match="query, document"):
+        sent(VOYAGE, input_type="clustering")
+    assert sent(VOYAGE, "drop", input_type="clustering") == ({"model": "m", "input": ["a", "b"]}, ["input_type"])
+    assert sent(NVIDIA, "drop", input_type="clustering")[0]["input_type"] == "passage"
+
+
+def test_vectors_come_in_order() -> None:
+    """The index decides, in numbers or base64, and tokens are those that were read."""
+    body = {
+        "object": "list",
+        "data": [{"index": 1, "embedding": "AAAAQA=="}, {"index": 0, "embedding": [1]}],
+        "model": "own",
+        "usage": {"total_tokens": 5},
+    }
+    reply = VOYAGE.decode_reply(msgspec.json.encode(body), EmbedRequest("m", ("a", "b")))
+    assert (reply.vectors, reply.model, reply.dialect) == (((1.0,), (2.0,)), "own", "voyage.embeddings")
+    assert reply.usage is not None
+    assert reply.usage.prompt == 5
+    assert VOYAGE.decode_reply(b'{"data":[{"embedding":[1]}]}', EmbedRequest("m", ("a",))).model == "m"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        [{"embedding": [1]}],
+        [{"embedding": [1], "index": 0}, {"embedding": [2], "index": 0}],
+        [{"embedding": [1], "index": 1}, {"embedding": [2], "index": 2}],
+        [{"embedding": [1], "index": 0}, {"embedding": [2]}],
+        [{"embedding": [1]}, {"embedding": "x"}],
+        [{"embedding": [1]}, 7],
+    ],
+)
+def test_replies_that_are_none(data: Any) -> None:
+    """Too few vectors, or such that belong to no text, are the provider's failure."""
+    with pytest.raises(ProviderFailed):
+        JINA.decode_reply(msgspec.json.encode({"data": data}), EmbedRequest("m", ("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("used", "tokens"),
+    [(None, None), ({}, None), ({"total_tokens": 0}, 0), ({"prompt_tokens": 3, "total_tokens": 4}, 3)],
+)
+def test_usage(used: Json | None, tokens: int | None) -> None:
+    """The tokens that were read; None where nothing is said."""
+    usage = usage_of(used)
+    assert (usage.prompt if usage else None) == tokens
+
+
+def ranking(*documents: Any, **fields: Any) -> RerankRequest:
+    return RerankRequest("m", "q", documents or ("a", "b"), **fields)
+
+
+def test_requests_for_rankings() -> None:
+    """Jina's is Cohere's, Together's keeps objects, NVIDIA has passages and no limit."""
+    request = ranking("a", {"text": "b", "no": 1}, top_n=1, return_documents=True)
+    common = {"model": "m", "query": "q", "top_n": 1}
+    gaps = Gaps("x")
+    assert msgspec.json.decode(JinaRerank().encode_request(request, gaps)) == {**common, "documents": ["a", "b"]}
+    assert msgspec.json.decode(TogetherRerank().encode_request(request, gaps)) == {
+        **common,
+        "documents": ["a", {"text": "b", "no": 1}],
+    }
+    assert msgspec.json.decode(NvidiaRerank().encode_request(request, gaps)) == {
+        "model": "m",
+        "query": {"text": "q"},
+        "passages": [{"text": "a"}, {"text": "b"}],
+    }
+    assert gaps.dropped == []
+    odd = ranking(extra={"odd": 1}, max_tokens_per_document=5)
+    for dialect in (JinaRerank(), TogetherRerank(), NvidiaRerank()):
+        with pytest.raises(UnsupportedField, match="`odd`"):
+            dialect.encode_request(odd, Gaps("x"))
+        gaps = Gaps("x", "drop")
+        dialect.encode_request(odd, gaps)
+        assert sorted(gaps.dropped) == ["max_tokens_per_doc", "odd"]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name", "score"),
+    [
+        (ListedRerank(), "data", "relevance_score"),
+        (JinaRerank(), "results", "relevance_score"),
+        (NvidiaRerank(), "rankings", "logit"),
+    ],
+)
+def test_rankings(dialect: ListedRerank, name: str, score: str) -> None:
+    """The best come first and no more than were asked for; a result of no document is the provider's failure."""
+
+    def answer(*pairs: tuple[int, float]) -> bytes:
+        results = [{"index": index, score: value} for index, value in pairs]
+        return msgspec.json.encode({name: results, "usage": {"total_tokens": 9}})
+
+    reply = dialect.decode_reply(answer((0, -2.5), (1, 1)), ranking(top_n=1))
+    assert (reply.results, reply.model) == ((Ranked(1, 1.0),), "m")
+    assert reply.usage is not None
+    assert reply.usage.prompt == 9
+    for body in (answer((2, 1.0)), answer((-1, 1.0)), b"{}", b"", b"[]", b'{"%s":[{}]}' % name.encode()):
+        with pytest.raises(ProviderFailed):
+            dialect.decode_reply(body, ranking())
+
+
+@pytest.mark.parametrize(
+    ("name", "embeds", "ranks"),
+    [
+        ("voyage", "voyage.embeddings", "voyage.rerank"),
+        ("jina", "jina.embeddings", "jina.rerank"),
+        ("nvidia", "nvidia.embeddings", "nvidia.rerank"),
+        ("together", "openai.embeddings", "together.rerank"),
+        ("fireworks", "openai.embeddings", "listed.rerank"),
+        ("vllm", "openai.embeddings", "jina.rerank"),
+        ("mistral", "openai.embeddings", None),
+        ("siliconflow", "openai.embeddings", "cohere.rerank"),
+    ],
+)
+def test_who_speaks_what(name: str, embeds: str, ranks: str | None) -> None:
+    """A vendor whose words are its own has a codec; the others are relayed."""
+    provider = deploy_row(name)
+    for operation, dialect in ((EMBEDDINGS, embeds), (RERANK, ranks)):
+        spoken = provider.spoken(exchange(provider, {"model": "m"}, operation.name), "m")
+        assert spoken == ((operation.name, dialect) if dialect else None)
+        assert dialect in {*provider.codecs, operation.dialect, None}
+
+
+async def test_purposes_are_no_business_of_mistrals() -> None:
+    """Its schema is closed, so the hint is left out of a request that is relayed."""
+    provider = deploy_row("mistral")
+    ex = exchange(provider, {"model": "m", "input": "a", "input_type": "query", "dimensions": 5}, "embeddings")
+    assert json.loads(held(provider.prepare(ex))) == {"model": "m", "input": "a", "output_dimension": 5}
+    assert ex.dropped == ["input_type"]
+
+
+@pytest.mark.parametrize(
+    ("config", "url"),
+    [
+        ({}, "https://ai.api.nvidia.com/v1/retrieval/nvidia/llama-3_2-nv-rerankqa-1b-v2/reranking"),
+        ({"base_url": "http://127.0.0.1:8000/v1"}, "http://127.0.0.1:8000/v1/ranking"),
+    ],
+)
+def test_where_nvidia_ranks(config: Json, url: str) -> None:
+    """Hosted models have an address each, on a host that gets the key for rankings alone; a server of one's own has one."""
+    provider = deploy_row("nvidia", **config)
+    ex = exchange(provider, {"model": RERANKER, "query": "q", "documents": ["a"]}, "rerank")
+    request = provider.prepare(ex)
+    assert (operation_of(ex), request.url) == ("rerank", url)
+    assert request.credential is not None
+    origin = "https://ai.api.nvidia.com:443" if not config else "http://127.0.0.1:8000"
+    assert request.credential.origins == frozenset({origin})
+    embeds = provider.prepare(exchange(provider, {"model": "m", "input": "a"}, "embeddings"))
+    assert embeds.credential is not None
+    assert embeds.credential.origins == provider.origins
+
+
+@NEEDED
+async def test_recorded_embeddings() -> None:
+    """Voyage is sent what was recorded but for the encoding, and the recorded vectors come back in any encoding."""
+    count = 0
+    for record in records("voyage", "embeddings"):
+        count += 1
+        upstream = ReplayUpstream({"*": answer_of(record, count)})
+        provider = deploy_recorded("voyage", upstream)
+        asked: Json = {name: value for name, value in record["req_json"].items() if value is not None}
+        said = json.loads((await provider.call(exchange(provider, asked, "embeddings"))).body)
+        assert json.loads(held(upstream.requests[0])) == {
+            name: value for name, value in asked.items() if name != "encoding_format"
+        }
+        answer = json.loads(record["resp_text"])
+        assert [item["embedding"] for item in said["data"]] == [item["embedding"] for item in answer["data"]]
+        numbers = {**asked, "encoding_format": "float"}
+        said = json.loads((await provider.call(exchange(provider, numbers, "embeddings"))).body)
+        wanted = [list(vector_of(item["embedding"])) for item in answer["data"]]
+        assert [item["embedding"] for item in said["data"]] == wanted
+        assert said["usage"] == dict.fromkeys(("prompt_tokens", "total_tokens"), answer["usage"]["total_tokens"])
+    assert count == 2
+
+
+async def test_through_a_gateway() -> None:
+    """One of each, as clients see them: vectors in order, a ranking with its documents, and errors in the vendor's words."""
+    vectors = {"data": [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": [1]}], "usage": {"total_tokens": 4}}
+    upstream = ReplayUpstream(
+        {
+            "/v1/embeddings": Recorded.from_json(vectors),
+            "/v1/rerank": Recorded.from_json({"detail": "no such model"}, 422),
+            "*": Recorded.from_json({"rankings": [{"index": 1, "logit": 6.5}], "usage": {"prompt_tokens": 8}}),
+        }
+    )
+    kinds = catalogue()
+    providers = {name: {"provider": name, "api_key": "sk-sample"} for name in ("jina", "nvidia")}
+    async with gateway(kinds["jina"], kinds["nvidia"], providers=providers, upstream=upstream) as client:
+        asked: Json = {"model": "jina/jina-embeddings-v3", "input": ["a", "b"], "input_type": "search_query"}
+        embedded = (await client.post("/v1/embeddings", json=asked)).json()
+        asked = {"query": "q", "documents": ["a", {"text": "b"}]}
+        body = {**asked, "model": f"nvidia/{RERANKER}", "return_documents": True}
+        ranked = (await client.post("/v1/rerank", json=body)).json()
+        failed = await client.post("/v1/rerank", json={**asked, "model": "jina/x"})
+        body = {**asked, "model": "jina/x", "unknown": 1}
+        refused = await client.post("/v1/rerank", json=body)
+    assert [item["embedding"] for item in embedded["data"]] == [[1.0], [2.0]]
+    assert embedded["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    assert json.loads(held(upstream.requests[0]))["task"] == "retrieval.query"
+    assert ranked["results"] == [{"index": 1, "relevance_score": 6.5, "document": {"text": "b"}}]
+    assert ranked["meta"]["tokens"]["input_tokens"] == 8
+    assert (failed.status_code, "no such model" in failed.text) == (422, True)
+    assert (refused.status_code, "`unknown`" in refused.text) == (400, True)

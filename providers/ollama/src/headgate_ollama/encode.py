@@ -1,0 +1,160 @@
+"""The canonical model to requests for Ollama's chat. What it cannot say goes to `gaps`, by its name in OpenAI's API.
+
+Source: https://docs.ollama.com/api/chat
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, Tool, ToolChoice
+from headgate.dialects import Gaps
+from headgate.dialects.openai.encode import EFFORTS
+from headgate.dialects.openai.members import Json, given, merged
+from headgate.errors import InvalidRequest
+from headgate_ollama.replies import NAME
+from headgate_ollama.turns import HINTS, Turns
+
+IGNORED = frozenset(
+    {
+        "ChatRequest.dialect",  # decides how `extra` is written
+        "ChatRequest.include_usage",  # usage always comes; whether the caller gets it is decided on the way back
+        "Image.media_type",  # Ollama looks at the bytes
+        "ToolCall.index",  # the order says it
+        "ToolCall.item_id",
+        "ToolResult.is_error",  # its text says so; a result without one becomes `error`
+        "Reasoning.is_redacted",  # there is no text then
+        "Reasoning.is_summary",
+        "Reasoning.item_id",
+        "ResponseFormat.name",  # a schema has no name there
+        "ResponseFormat.strict",  # a schema is always held to
+        "Thinking.is_shown",  # decided on the way back
+    }
+)
+"""Canonical fields that a request to Ollama does not hold as such, and that no `gaps` is told of."""
+
+OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "num_predict": "max_tokens",
+    "seed": "seed",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+"""Ollama's options by the fields of Sampling: https://docs.ollama.com/modelfile#parameter"""
+_LEVELS = {"minimal": "low", "low": "low", "medium": "medium"}
+"""Efforts as the levels that models know; all higher ones are `high`. https://docs.ollama.com/capabilities/thinking"""
+_TIERS = {"auto", "default", "standard"}
+_REQUEST_HINTS = HINTS | {
+    "anthropic_beta", "betas", "include", "labels", "prediction", "prompt_cache_options", "prompt_cache_retention", "truncation"
+}  # fmt: skip
+
+
+def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
+    """A request as JSON. `stream` is always said, since Ollama streams unless told otherwise."""
+    is_own = request.dialect == NAME
+    sampling = request.sampling
+    body: Json = {"model": request.model, "messages": Turns(gaps, is_own=is_own).encode(request.messages)}
+    body |= given(
+        tools=_encode_tools(request, gaps, is_own=is_own) or None,
+        options=_encode_options(sampling, gaps) or None,
+        format=_encode_format(request.response_format, gaps),
+        think=_encode_thinking(request.thinking, gaps),
+        logprobs=sampling.logprobs or None,
+        top_logprobs=sampling.top_logprobs or None,
+    )
+    body["stream"] = request.stream
+    _tell(request, gaps)
+    if is_own:
+        return merged(body, request.extra)
+    gaps.extra(request.extra, hints=_REQUEST_HINTS)
+    return body
+
+
+def _tell(request: ChatRequest, gaps: Gaps) -> None:
+    """What of the request itself has no place at Ollama."""
+    hints = {
+        "user": request.user,
+        "metadata": request.metadata,
+        "verbosity": request.verbosity,
+        "prompt_cache_key": request.cache_key,
+        "safety_identifier": request.safety_identifier,
+        "store": request.store,
+    }
+    for name, value in hints.items():
+        if value is not None and value != {}:
+            gaps.skip(name)
+    if request.parallel_tool_calls is False:
+        gaps.refuse("parallel_tool_calls", "Ollama's models may always call several tools at once")
+    if request.service_tier in _TIERS:
+        gaps.skip("service_tier")
+    elif request.service_tier is not None:
+        gaps.refuse("service_tier")
+
+
+def _encode_options(sampling: Sampling, gaps: Gaps) -> Json:
+    if sampling.logit_bias:
+        gaps.refuse("logit_bias")
+    if sampling.n not in {None, 1}:
+        gaps.refuse("n", "Ollama gives one answer")
+    options = {name: getattr(sampling, field) for name, field in OPTIONS.items()}
+    return given(**options, stop=list(sampling.stop) or None)
+
+
+def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> bool | str | None:
+    """Whether to think, or how much: a level where one is asked for. A budget becomes the nearest level."""
+    if thinking is None:
+        return None
+    if thinking.summary is not None:
+        gaps.skip("reasoning.summary")
+    effort, budget = thinking.effort, thinking.budget_tokens
+    if thinking.mode == "disabled" or effort == "none" or budget == 0:
+        return False
+    if effort is None and budget is not None and budget > 0:
+        gaps.skip("thinking.budget_tokens")
+        effort = next((word for limit, word in EFFORTS if budget <= limit), "high")
+    if effort is not None:
+        return _LEVELS.get(effort, "high")
+    return True if thinking.mode is not None else None
+
+
+def _encode_format(value: ResponseFormat | None, gaps: Gaps) -> Any:
+    if value is None or value.kind == "text":
+        return None
+    if value.description is not None:
+        gaps.skip("response_format.json_schema.description")
+    return "json" if value.schema is None else value.schema
+
+
+def _encode_tools(request: ChatRequest, gaps: Gaps, *, is_own: bool) -> list[Json]:
+    """The tools. Which of them is called is the model's to decide: none is only offered where none may be called."""
+    choice = request.tool_choice or ToolChoice("auto")
+    if choice.mode not in {"auto", "none"} and request.tools:
+        gaps.refuse("tool_choice", "Ollama cannot make a model call a tool")
+    names = {choice.name} if choice.mode == "named" else set(choice.allowed)
+    tools = [(at, tool) for at, tool in enumerate(request.tools) if not names or tool.name in names]
+    if request.tools and not tools:
+        raise InvalidRequest("`tool_choice` names a function that is not among `tools`", param="tool_choice")
+    if choice.mode == "none":
+        return []
+    said = [_encode_tool(tool, f"tools[{at}]", gaps, is_own=is_own) for at, tool in tools]
+    return [tool for tool in said if tool is not None]
+
+
+def _encode_tool(tool: Tool, place: str, gaps: Gaps, *, is_own: bool) -> Json | None:
+    if tool.kind != "function":
+        if not is_own:
+            gaps.refuse(place, f"a tool of type `{tool.kind}` is not known there")
+        return tool.raw if is_own else None
+    if tool.cache is not None:
+        gaps.skip(f"{place}.cache_control")
+    if tool.strict:
+        gaps.skip(f"{place}.strict")
+    parameters = tool.parameters or {"type": "object", "properties": {}}
+    function = {"name": tool.name, **given(description=tool.description), "parameters": parameters}
+    body: Json = {"type": "function", "function": function}
+    if is_own:
+        return merged(body, tool.extra)
+    gaps.extra(tool.extra, place, hints=HINTS)
+    return body

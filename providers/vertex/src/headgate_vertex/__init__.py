@@ -1,0 +1,8 @@
+"""Vertex AI as a provider.
+
+Facts: https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
+"""
+
+from headgate_vertex.provider import Vertex, VertexConfig
+
+__all__ = ["Vertex", "VertexConfig"]

@@ -1,0 +1,327 @@
+"""Vertex AI: three interfaces behind one host, by the model; the place and the project stand in the path."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.caller import checked_base_url
+from headgate.chat import ChatRequest, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall
+from headgate.counting import ESTIMATE
+from headgate.dialects import Dialect, Gaps
+from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.dialects.google import policy as google_policy
+from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
+from headgate.exchange import Exchange
+from headgate.provider import DeploymentConfig, Provider, operation_of
+from headgate.relay import Origin, Secrets
+from headgate.secret import Secret
+from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
+from headgate_vertex.credentials import Info, Tokens, parse_info
+from headgate_vertex.embeddings import VertexEmbed, method_of
+from headgate_vertex.models import Interface, Model, find_model
+
+API_VERSION = "vertex-2023-10-16"
+"""What the body of a call of Claude must name: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
+TIER_HEADER = b"x-vertex-ai-llm-shared-request-type"
+"""Where Vertex AI wants what the Gemini API calls `serviceTier`: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/priority-paygo"""
+_LOCATION = re.compile(r"global|us|eu|[a-z]+-[a-z]+\d{1,2}")
+_PROJECT = re.compile(r"[a-z0-9.:-]+")
+_MULTI_REGIONS = frozenset({"us", "eu"})
+_SPOKEN: Mapping[Interface, tuple[str, str]] = {
+    "gemini": ("generate", "google.generate"),
+    "claude": ("messages", "anthropic.messages"),
+    "openai": ("chat", "openai.chat"),
+}
+_COUNTING: Mapping[str, Interface] = {"generate.count_tokens": "gemini", "count_tokens": "claude"}
+_ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
+
+
+class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A deployment of Vertex AI.
+
+    `location` is a region, `global`, or a multi-region. `credentials` is the content of a credentials file in one line, and
+    `credentials_file` the path of one; without both they are looked for in the usual places. `api_key` is used instead of
+    them; alone, without a `project`, it is express mode. `quota_project` is the project that the calls count for.
+    """
+
+    project: str = ""
+    location: str = ""
+    credentials: Secret | None = None
+    credentials_file: str = ""
+    quota_project: str = ""
+
+
+class Vertex(Provider):
+    """Gemini, Claude and the models of the OpenAI layer on Vertex AI."""
+
+    name = "vertex"
+    base_url = "https://aiplatform.googleapis.com/v1"
+    docs = "https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest"
+    auth: ClassVar[tuple[str, ...]] = ("key", "service account", "workload identity", "metadata server")
+    evidence = "recorded"
+    dialects: ClassVar[Mapping[str, str]] = {
+        "generate": "google.generate",
+        "generate.count_tokens": "",
+        "messages": "anthropic.messages",
+        "count_tokens": "",
+        "chat": "openai.chat",
+        "embeddings": VertexEmbed.name,
+        "passthrough": "",
+    }
+    codecs: ClassVar[Mapping[str, Dialect]] = {VertexEmbed.name: VertexEmbed()}
+    paths: ClassVar[Mapping[str, str]] = {
+        "generate": ":generateContent",
+        "generate.count_tokens": ":countTokens",
+        "messages": ":rawPredict",
+        "count_tokens": ":rawPredict",
+        "chat": "/chat/completions",
+        "embeddings": ":predict",
+    }
+    forwarded: ClassVar[tuple[str, ...]] = ("anthropic-beta",)
+    key_header = "x-goog-api-key"
+    key_prefix = ""
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset({"google", "anthropic"})
+    Config = VertexConfig
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        self.settings = config if isinstance(config, VertexConfig) else VertexConfig(provider=self.name)
+        info = _info_of(self.settings)
+        self.project, self.location = _project_of(self.settings, info), _location_of(self.settings)
+        if not self.project and self.settings.api_key is None:
+            raise StartupError([Problem("`project` is missing: set it, or `api_key` for express mode")])
+        url = self.settings.base_url or _base_url(self.location if self.project else "global")
+        super().__init__(deployment, replace(self.settings, base_url=url), upstream)
+        self.config = config  # as it was written, which is how a reload tells whether it has changed
+        self.account = ""  # what Claude signs counts on every platform
+        self._tokens = Tokens(info, upstream)
+        self._origin = Origin(self.name, deployment, (*self._origin.secrets, *_secrets_in(info)))
+        place = f"/projects/{quote(self.project, safe=':')}/locations/{self.location}" if self.project else ""
+        self._place = place
+
+    @override
+    def requires_key(self) -> bool:
+        return False
+
+    @override
+    @classmethod
+    def from_environment(cls) -> Mapping[str, Any] | None:
+        project, location = os.environ.get("GOOGLE_CLOUD_PROJECT"), os.environ.get("GOOGLE_CLOUD_LOCATION")
+        return {"provider": cls.name, "project": project, "location": location} if project and location else None
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        name = ex.operation.name
+        if ex.operation.is_chat:
+            return _SPOKEN[find_model(model).interface]
+        if name in _COUNTING:
+            return (name if find_model(model).interface == _COUNTING[name] else ESTIMATE, "")
+        if name == "embeddings":
+            return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
+        return (name, "") if name == "passthrough" else None
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        model = find_model(request.model)
+        request = _only_from(_ORIGINS[model.interface], request, gaps)
+        match model.interface:
+            case "gemini":
+                return google_policy.adapt(request, gaps)
+            case "claude":
+                return anthropic_policy.adapt(request, gaps)
+            case "openai":
+                return request
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        if find_model(request.model).interface != "claude":
+            return body
+        return _as_claude(anthropic_policy.finish_body(body, request))
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        """Only what lies in Cloud Storage: Claude on Vertex AI takes no addresses, and Gemini the same bytes."""
+        return part.url is None or part.url.startswith("gs://")
+
+    @override
+    def understands(self, opaque: Opaque) -> bool:
+        """Claude's signatures count on every platform, whatever account they came from."""
+        return opaque.origin == "anthropic" or super().understands(opaque)
+
+    @override
+    def credential(self, ex: Exchange) -> Credential | None:
+        """The caller's own is an API key by its looks, else an access token."""
+        own = ex.principal.credential if ex.principal else None
+        if own is None or own.reveal().startswith(("AIza", "AQ.")):
+            return super().credential(ex)
+        origins = frozenset({origin_of(ex.base_url)}) if ex.base_url else self.origins
+        return Credential("authorization", own, origins, "Bearer ")
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        return _tiered(request) if operation_of(ex) == "generate" else request
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        operation, attempt = operation_of(ex), ex.attempt
+        method = self.paths.get(operation)
+        if method is None or attempt is None:
+            return super().url_for(ex)
+        model = find_model(attempt.model)
+        if not self._place and model.interface != "gemini":
+            raise InvalidRequest(f"`{attempt.model}` needs a deployment with a `project`", code="unsupported_model")
+        if operation == "count_tokens":
+            model = Model("claude", model.id, (*model.path[:-1], "count-tokens"))
+        if ex.stream and operation in _STREAMED:
+            method = _STREAMED[operation]
+        if operation == "embeddings":
+            method = method_of(attempt.body or b"")
+        base = checked_base_url(ex.base_url) if ex.base_url else self.url
+        return base + self._place + "".join(f"/{quote(piece, safe='@')}" for piece in model.path) + method
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        attempt, operation = ex.attempt, operation_of(ex)
+        if attempt is None or attempt.body is not None or operation not in self.paths:
+            return super().body_for(ex)
+        overrides = attempt.target.override_params
+        match operation:
+            case "generate":
+                return _with_members(ex.body, overrides) if overrides else ex.body
+            case "generate.count_tokens":
+                return ex.body
+            case "messages":
+                return _as_claude(_with_members(ex.body, overrides))
+            case "count_tokens":
+                return _with_members(ex.body, {"model": find_model(attempt.model).id})
+            case _:
+                return super().body_for(ex)
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        quota = self.settings.quota_project
+        return {b"x-goog-user-project": quota.encode()} if quota and not ex.base_url else {}
+
+    @override
+    def secrets_of(self, ex: Exchange) -> Secrets:
+        return (*super().secrets_of(ex), *self._tokens.secrets())
+
+    @override
+    async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
+        """`request` with an access token, unless a key goes along with it. A token is for the deployment's own origin alone."""
+        if request.credential is not None or self.is_keyless:
+            return request
+        if origin_of(request.url) not in self.origins:
+            raise ProviderFailed("the deployment's credentials are not bound to this origin", code="upstream_denied")
+        token = await self._tokens.token()
+        return replace(request, credential=Credential("authorization", token, self.origins, "Bearer "))
+
+
+_STREAMED = {"generate": ":streamGenerateContent?alt=sse", "messages": ":streamRawPredict"}
+
+
+def _base_url(location: str) -> str:
+    """https://docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations"""
+    if location == "global":
+        return Vertex.base_url
+    if location in _MULTI_REGIONS:
+        return f"https://aiplatform.{location}.rep.googleapis.com/v1"
+    return f"https://{location}-aiplatform.googleapis.com/v1"
+
+
+def _location_of(config: VertexConfig) -> str:
+    location = config.location or os.environ.get("GOOGLE_CLOUD_LOCATION") or "global"
+    if not _LOCATION.fullmatch(location):
+        raise StartupError([Problem(f"`location` `{location}` is no location such as `europe-west4` or `global`")])
+    return location
+
+
+def _project_of(config: VertexConfig, info: Info | None) -> str:
+    """The project that is said, else the one of the credentials, else the environment's. An API key alone has none."""
+    project = config.project
+    if not project and config.api_key is None:
+        named = (info or {}).get("project_id")
+        project = named if isinstance(named, str) and named else os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+    if project and not _PROJECT.fullmatch(project):
+        raise StartupError([Problem(f"`project` `{project}` is no id or number of a project")])
+    return project
+
+
+def _info_of(config: VertexConfig) -> Info | None:
+    """What the deployment's own credentials say; None when it has none."""
+    given = [config.credentials is not None, bool(config.credentials_file), config.api_key is not None]
+    if sum(given) > 1:
+        names = "`credentials`, `credentials_file` and `api_key`"
+        raise StartupError([Problem(f"{names} exclude each other: keep one of them")])
+    try:
+        if config.credentials is not None:
+            return parse_info(config.credentials.reveal())
+        return parse_info(Path(config.credentials_file).expanduser().read_bytes()) if config.credentials_file else None
+    except OSError as error:
+        raise StartupError([Problem(f"`credentials_file` cannot be read: {error.strerror}")]) from None
+    except ValueError as error:
+        name = "credentials" if config.credentials is not None else "credentials_file"
+        raise StartupError([Problem(f"`{name}` cannot be used: {error}")]) from None
+
+
+def _secrets_in(info: Info | None) -> tuple[bytes, ...]:
+    """What of a credentials file proves something and could come back in a reply."""
+    names = ("private_key", "client_secret", "refresh_token")
+    return tuple(str(value).encode() for name in names if (value := (info or {}).get(name)))
+
+
+def _with_members(body: bytes, members: Mapping[str, Any]) -> bytes:
+    """A JSON body with members replaced; all others keep their bytes and their order."""
+    held: dict[str, Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
+    return msgspec.json.encode({**held, **members})
+
+
+def _as_claude(body: bytes) -> bytes:
+    """A body of Anthropic's as Vertex AI wants it: the model stands in the path, the version in the body."""
+    held: dict[str, Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
+    held.pop("model", None)
+    return msgspec.json.encode({"anthropic_version": API_VERSION, **held})
+
+
+def _tiered(request: UpstreamRequest) -> UpstreamRequest:
+    """`serviceTier`, which Vertex AI refuses in a body, as the header it has for that."""
+    if b"serviceTier" not in request.body and b"service_tier" not in request.body:
+        return request
+    held: dict[str, Any] = dict(msgspec.json.decode(request.body, type=dict[str, Raw]))
+    found = [held.pop(name, None) for name in ("serviceTier", "service_tier")]
+    raw = next((one for one in found if one is not None), None)
+    if raw is None:
+        return request
+    tier = str(msgspec.json.decode(raw)).lower()
+    headers = (*request.headers, (TIER_HEADER, tier.encode())) if tier in {"flex", "priority"} else request.headers
+    return replace(request, body=msgspec.json.encode(held), headers=headers)
+
+
+def _only_from(origin: str, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+    """`request` without what only the models of another publisher here could read."""
+    messages = list(request.messages)
+    for at, message in enumerate(messages):
+        parts: list[Part] = []
+        for part in message.parts:
+            opaque: Opaque | None = part.opaque if isinstance(part, Text | ToolCall | Reasoning) else None
+            if opaque is None or opaque.origin == origin or not isinstance(part, Text | ToolCall | Reasoning):
+                parts.append(part)
+                continue
+            gaps.skip(f"messages[{at}].{'reasoning' if isinstance(part, Reasoning) else 'signature'}")
+            if not (isinstance(part, Reasoning) and part.is_redacted):
+                parts.append(replace(part, opaque=None))
+        if len(parts) != len(message.parts) or any(
+            one is not two for one, two in zip(parts, message.parts, strict=False)
+        ):
+            messages[at] = Message(message.role, tuple(parts), message.name, message.extra)
+    return replace(request, messages=tuple(messages))

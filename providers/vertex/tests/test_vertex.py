@@ -1,0 +1,300 @@
+"""What leaves the gateway for Vertex AI: three interfaces by the model, places, credentials and bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from providers.vertex.tests.vertex_wire import (
+    BODY,
+    CALL,
+    CLAUDE,
+    CLAUDE_REPLY,
+    DIALECTS,
+    GEMINI,
+    LLAMA,
+    PLACE,
+    REGION,
+    TOKEN,
+    deploy,
+    exchange,
+    gemini,
+    streamed,
+)
+from typing_extensions import override
+
+from headgate.chat import ChatRequest, Image, Message, Opaque, Reasoning, Sampling, Text, Thinking, ToolCall
+from headgate.dialects import Dialect, Gaps
+from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.exchange import Exchange, Principal, Reply, Target
+from headgate.operations import (
+    CHAT,
+    COUNT_TOKENS,
+    EMBEDDINGS,
+    GENERATE,
+    GENERATE_COUNT,
+    MESSAGES,
+    PASSTHROUGH,
+    Operation,
+)
+from headgate.provider import Provider
+from headgate.secret import Secret
+from headgate.testing import ProviderContract, Recorded, ReplayUpstream
+from headgate.testing.providers import SECRET
+from headgate_vertex import Vertex
+
+
+class TestContractOfExpressMode(ProviderContract):
+    """Gemini by an API key alone keeps what every provider promises."""
+
+    provider = Vertex
+    config: ClassVar[Mapping[str, Any]] = {"api_key": SECRET}
+    operation = GENERATE
+    url = f"https://aiplatform.googleapis.com/v1/publishers/google/models/{GEMINI}:generateContent"
+    request = BODY
+    reply = Recorded.from_json(gemini({"text": "Hello there"}, finish="STOP", used=True))
+    stream = streamed(gemini({"text": "Hel"}), gemini({"text": "lo"}), gemini({"text": ""}, finish="STOP", used=True))
+    tool_reply = Recorded.from_json(gemini(CALL, finish="STOP", used=True))
+    tool_stream = streamed(gemini(CALL), gemini({"text": ""}, finish="STOP", used=True))
+    usage = (9, 3)
+    errors: ClassVar[Mapping[int, Recorded]] = {
+        status: Recorded.from_json({"error": {"code": status, "message": "m", "status": word}}, status)
+        for status, word in ((400, "INVALID_ARGUMENT"), (401, "UNAUTHENTICATED"), (429, "RESOURCE_EXHAUSTED"))
+    }
+
+    @property
+    @override
+    def dialect(self) -> Dialect:
+        return DIALECTS["generate"]
+
+    @override
+    def exchange(self, provider: Provider, *, stream: bool = False) -> Exchange:
+        ex = exchange(provider, stream=stream)
+        ex.principal = Principal("contract")
+        return ex
+
+
+@pytest.mark.parametrize(
+    ("operation", "model", "stream", "path"),
+    [
+        (GENERATE, GEMINI, False, f"/publishers/google/models/{GEMINI}:generateContent"),
+        (GENERATE, GEMINI, True, f"/publishers/google/models/{GEMINI}:streamGenerateContent?alt=sse"),
+        (
+            GENERATE,
+            "google/gemini-3-pro-preview",
+            False,
+            "/publishers/google/models/gemini-3-pro-preview:generateContent",
+        ),
+        (GENERATE, "publishers/google/models/imagine", False, "/publishers/google/models/imagine:generateContent"),
+        (GENERATE, "1234567890", False, "/endpoints/1234567890:generateContent"),
+        (GENERATE_COUNT, GEMINI, False, f"/publishers/google/models/{GEMINI}:countTokens"),
+        (MESSAGES, CLAUDE, False, f"/publishers/anthropic/models/{CLAUDE}:rawPredict"),
+        (MESSAGES, f"anthropic/{CLAUDE}", True, f"/publishers/anthropic/models/{CLAUDE}:streamRawPredict"),
+        (COUNT_TOKENS, CLAUDE, False, "/publishers/anthropic/models/count-tokens:rawPredict"),
+        (CHAT, LLAMA, True, "/endpoints/openapi/chat/completions"),
+        (CHAT, "google/gemma-4-maas", False, "/endpoints/openapi/chat/completions"),
+        (CHAT, GEMINI, False, f"/publishers/google/models/{GEMINI}:generateContent"),
+        (GENERATE, "gemini-../x?#", False, "/publishers/google/models/gemini-..%2Fx%3F%23:generateContent"),
+    ],
+)
+def test_where_calls_go(operation: Operation, model: str, stream: bool, path: str) -> None:
+    """The model decides on the interface; project and location stand in the path."""
+    assert deploy().url_for(exchange(None, operation, model=model, stream=stream)) == REGION + PLACE + path
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("global", "https://aiplatform.googleapis.com"),
+        ("us", "https://aiplatform.us.rep.googleapis.com"),
+        ("eu", "https://aiplatform.eu.rep.googleapis.com"),
+        ("us-central1", "https://us-central1-aiplatform.googleapis.com"),
+        ("", "https://aiplatform.googleapis.com"),
+    ],
+)
+def test_hosts(location: str, host: str) -> None:
+    """A region stands before the host, the global one and multi-regions have hosts of their own."""
+    url = deploy(location=location).url_for(exchange())
+    assert url.startswith(f"{host}/v1/projects/my-project/locations/{location or 'global'}/")
+
+
+def test_passthrough() -> None:
+    """Any other path is called as it is, below the version."""
+    ex = exchange(None, PASSTHROUGH, path="/v1/projects/my-project/locations/europe-west4/cachedContents")
+    assert deploy().url_for(ex) == f"{REGION}{PLACE}/cachedContents"
+
+
+def test_express_mode_is_gemini_only() -> None:
+    """An API key without a project reaches no other publisher."""
+    provider = deploy(project="", credentials=None, api_key=Secret("AIza-express"))
+    assert provider.url_for(exchange(provider)).endswith(f"/v1/publishers/google/models/{GEMINI}:generateContent")
+    with pytest.raises(InvalidRequest, match="`project`"):
+        provider.url_for(exchange(provider, MESSAGES, model=CLAUDE))
+
+
+@pytest.mark.parametrize(
+    ("operation", "model", "spoken"),
+    [
+        (GENERATE, GEMINI, ("generate", "google.generate")),
+        (MESSAGES, GEMINI, ("generate", "google.generate")),
+        (CHAT, CLAUDE, ("messages", "anthropic.messages")),
+        (GENERATE, LLAMA, ("chat", "openai.chat")),
+        (GENERATE_COUNT, GEMINI, ("generate.count_tokens", "")),
+        (GENERATE_COUNT, CLAUDE, ("estimate", "")),
+        (COUNT_TOKENS, CLAUDE, ("count_tokens", "")),
+        (COUNT_TOKENS, LLAMA, ("estimate", "")),
+        (EMBEDDINGS, "gemini-embedding-001", ("embeddings", "vertex.embed")),
+        (EMBEDDINGS, CLAUDE, None),
+        (EMBEDDINGS, LLAMA, None),
+        (PASSTHROUGH, "", ("passthrough", "")),
+    ],
+)
+def test_what_it_speaks(operation: Operation, model: str, spoken: tuple[str, str] | None) -> None:
+    """The dialect is the model's, whichever the client's is."""
+    assert deploy().spoken(exchange(None, operation, model=model), model) == spoken
+
+
+def test_gemini_gets_the_clients_bytes() -> None:
+    """A body of Google's own dialect goes out as it came; a service tier is a header here."""
+    assert deploy().prepare(exchange()).body == BODY
+    target = Target(deployment="main", override_params={"labels": {"a": "b"}})
+    assert json.loads(deploy().prepare(exchange(target=target)).body) == {**json.loads(BODY), "labels": {"a": "b"}}
+    for tier, header in (("FLEX", b"flex"), ("priority", b"priority"), ("standard", None)):
+        body = msgspec.json.encode({**json.loads(BODY), "serviceTier": tier})
+        request = deploy().prepare(exchange(body=body))
+        assert json.loads(request.body) == json.loads(BODY)
+        assert dict(request.headers).get(b"x-vertex-ai-llm-shared-request-type") == header
+
+
+def test_claude_gets_a_version_instead_of_a_model() -> None:
+    """The model stands in the path; all other members keep their bytes."""
+    body = b'{"model":"x","max_tokens":10,"messages":[{"role":"user","content":"h\xc3\xa9"}],"temperature":1.0}'
+    sent = deploy().prepare(exchange(None, MESSAGES, model=CLAUDE, body=body)).body
+    rest = b'"max_tokens":10,"messages":[{"role":"user","content":"h\xc3\xa9"}],"temperature":1.0}'
+    assert sent == b'{"anthropic_version":"vertex-2023-10-16",' + rest
+    counted = deploy().prepare(exchange(None, COUNT_TOKENS, model=f"anthropic/{CLAUDE}", body=body)).body
+    assert counted == body.replace(b'"x"', f'"{CLAUDE}"'.encode())
+
+
+def test_other_models_get_theirs_in_the_body() -> None:
+    """The OpenAI layer takes the model, with its publisher, in the body."""
+    body = b'{"model":"llama","messages":[]}'
+    assert deploy().prepare(exchange(None, CHAT, model=LLAMA, body=body)).body == body.replace(b"llama", LLAMA.encode())
+
+
+def test_headers() -> None:
+    """Claude's betas pass, and the quota project is named."""
+    provider = deploy(quota_project="payer")
+    headers = provider.headers_for(exchange(provider, MESSAGES, model=CLAUDE, headers={"anthropic-beta": "b1"}))
+    assert (headers[b"anthropic-beta"], headers[b"x-goog-user-project"]) == (b"b1", b"payer")
+
+
+async def test_claude_for_an_openai_client() -> None:
+    """A translated request has no model and a version; the answer comes back in OpenAI's words."""
+    upstream = ReplayUpstream({"/token": TOKEN, "*": Recorded.from_json(CLAUDE_REPLY)})
+    provider = deploy(upstream)
+    body = b'{"model":"c","messages":[{"role":"user","content":"hi"}],"max_tokens":50}'
+    reply = await provider.call(exchange(provider, CHAT, model=CLAUDE, body=body))
+    sent = json.loads(upstream.requests[1].body)
+    assert "model" not in sent
+    assert (sent["anthropic_version"], sent["max_tokens"]) == ("vertex-2023-10-16", 50)
+    assert upstream.requests[1].url == f"{REGION}{PLACE}/publishers/anthropic/models/{CLAUDE}:rawPredict"
+    assert json.loads(reply.body)["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_gemini_for_an_openai_client() -> None:
+    """A translated request is Google's, its service tier a header."""
+    upstream = ReplayUpstream({"/token": TOKEN, "*": Recorded.from_json(gemini({"text": "Hello"}, finish="STOP"))})
+    provider = deploy(upstream)
+    body = b'{"model":"c","messages":[{"role":"user","content":"hi"}],"service_tier":"flex"}'
+    reply = await provider.call(exchange(provider, CHAT, body=body))
+    sent = upstream.requests[1]
+    assert json.loads(sent.body) == {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    assert dict(sent.headers)[b"x-vertex-ai-llm-shared-request-type"] == b"flex"
+    assert json.loads(reply.body)["choices"][0]["message"]["content"] == "Hello"
+
+
+def test_policies() -> None:
+    """Each model gets its own policy; what another publisher's models signed does not go to it."""
+    google, claude = Opaque("google", "c2ln"), Opaque("anthropic", "sig")
+    parts = (
+        Reasoning("", claude, is_redacted=True),
+        Reasoning("why", claude),
+        Text("x", opaque=google),
+        ToolCall("a", "f", ""),
+    )
+    messages = (Message("user", (Text("hi"),)), Message("assistant", parts))
+    request = ChatRequest("gemini-2.5-pro", messages, Sampling(max_tokens=5000), thinking=Thinking("low"))
+    gaps = Gaps("vertex")
+    adapted = deploy().adapt(request, gaps)
+    assert adapted.thinking == Thinking(budget_tokens=1024, is_shown=True)
+    assert adapted.messages[1].parts == (Reasoning("why"), Text("x", opaque=google), ToolCall("a", "f", ""))
+    assert gaps.dropped == ["messages[1].reasoning"]
+    for_claude = deploy().adapt(msgspec.structs.replace(request, model=CLAUDE), Gaps("vertex"))
+    assert for_claude.messages[1].parts[:3] == (*parts[:2], Text("x"))
+    plain = ChatRequest(LLAMA, (Message("user", (Text("hi"),)),))
+    assert deploy().adapt(plain, gaps) == plain
+    provider = deploy()
+    assert provider.understands(Opaque("anthropic", "s", "other"))
+    assert not provider.understands(Opaque("google", "s", "other"))
+    assert [provider.fetches(Image(url=url)) for url in ("gs://b/a.png", "https://x.example/a.png")] == [True, False]
+
+
+async def test_calls_carry_a_token() -> None:
+    """The token is a bearer credential for the deployment's origin, and never comes back."""
+    echo = gemini({"text": "your token is ya29.token"}, finish="STOP")
+    upstream = ReplayUpstream({"/token": TOKEN, "*": Recorded.from_json(echo)})
+    provider = deploy(upstream)
+    relayed = await provider.call(exchange(provider))
+    translated = await provider.call(exchange(provider, CHAT, body=b'{"messages":[{"role":"user","content":"hi"}]}'))
+    credential = upstream.requests[1].credential
+    assert credential is not None
+    assert credential.field() == (b"authorization", b"Bearer ya29.token")
+    assert credential.origins == frozenset({"https://europe-west4-aiplatform.googleapis.com:443"})
+    assert len(upstream.requests) == 3
+    for reply in (relayed, translated):
+        assert b"ya29.token" not in await body_of(reply)
+
+
+async def body_of(reply: Reply) -> bytes:
+    return reply.body if reply.chunks is None else b"".join([piece async for piece in reply.chunks])
+
+
+async def test_a_base_url_of_the_caller_gets_no_token() -> None:
+    """A token is for the deployment's own origin alone."""
+    provider = deploy()
+    ex = exchange(provider)
+    ex.base_url = "https://elsewhere.example/v1"
+    with pytest.raises(ProviderFailed) as caught:
+        await provider.call(ex)
+    assert caught.value.error_code == "upstream_denied"
+
+
+async def test_no_token_no_call() -> None:
+    """A deployment whose credentials are refused fails before anything is sent."""
+    upstream = ReplayUpstream({"/token": Recorded.from_json({"error": "invalid_grant"}, 400)})
+    provider = deploy(upstream)
+    with pytest.raises(ProviderFailed) as caught:
+        await provider.call(exchange(provider))
+    assert (caught.value.error_code, caught.value.provider) == ("upstream_credentials", "vertex")
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "field"),
+    [
+        ("AIza-callers", (b"x-goog-api-key", b"AIza-callers")),
+        ("ya29.callers", (b"authorization", b"Bearer ya29.callers")),
+    ],
+)
+def test_the_callers_own(own: str, field: tuple[bytes, bytes]) -> None:
+    """What a caller brings is an API key by its looks, else an access token."""
+    provider = deploy()
+    ex = exchange(provider)
+    ex.principal = Principal("k", credential=Secret(own))
+    credential = provider.prepare(ex).credential
+    assert credential is not None
+    assert credential.field() == field
