@@ -68,6 +68,7 @@ def test_a_whole_exchange() -> None:
     ex.reply = Reply(200, usage=Usage(prompt=9, completion=3, cached=4, reasoning=1, raw={"x": 1}))
     ex.request_bytes, ex.reply_bytes, ex.ttft_s = 100, 200, 0.0125
     ex.outcome, ex.cache_status = "complete", "MISS"
+    ex.cost_microusd, ex.cost_source = 1_234, "genai-prices"
     found = decoded(ex)
     assert found.pop("total_ms") >= 0
     assert found == {
@@ -108,6 +109,8 @@ def test_a_whole_exchange() -> None:
         ],
         "cache": "MISS",
         "usage": {"prompt": 9, "completion": 3, "cached": 4, "cache_write": 0, "reasoning": 1, "total": 12},
+        "cost_usd": 0.001234,
+        "cost_source": "genai-prices",
         "ttft_ms": 12.5,
         "request_bytes": 100,
         "reply_bytes": 200,
@@ -115,6 +118,16 @@ def test_a_whole_exchange() -> None:
         "request": None,
         "reply": None,
     }
+
+
+@pytest.mark.parametrize(("micro", "usd"), [(None, None), (0, 0), (1, 0.000001), (12_345_678, 12.345678)])
+def test_cost(micro: int | None, usd: float | None) -> None:
+    """A cost is in USD to the millionth; one that nobody knows is null, and not 0."""
+    ex = exchange()
+    ex.cost_microusd = micro
+    found = decoded(ex)
+    assert (found["cost_usd"], found["cost_source"]) == (usd, "")
+    assert (found["cost_usd"] is None) is (micro is None)
 
 
 @pytest.mark.parametrize(

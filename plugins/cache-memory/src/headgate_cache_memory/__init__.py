@@ -44,6 +44,7 @@ _IRRELEVANT = frozenset(
         b"authorization",
         b"cookie",
         b"x-api-key",
+        b"x-goog-api-key",
         # the connection and the client's software
         b"accept-encoding",
         b"cache-control",

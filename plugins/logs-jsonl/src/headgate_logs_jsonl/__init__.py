@@ -84,7 +84,9 @@ class Record(Struct, frozen=True, gc=False):
     `error` (the gateway's own error reply), `cut` (broken off while it ran) or `client_gone`; `error` is the error's
     code. `model` is what the caller named, `provider`, `deployment` and `called` are who answered and with what, empty
     when nobody was asked. `cache` is HIT, MISS, REFRESH, DISABLED or empty. Times are milliseconds, sizes bytes.
-    `request` and `reply` are bodies, null unless content is logged. Long texts are cut.
+    `cost_usd` is null where it is not known, which is not 0; `cost_source` says where it is from, in the words of the
+    plugin that knows prices, and is empty without one. `request` and `reply` are bodies, null unless content is logged.
+    Long texts are cut.
     """
 
     time: datetime
@@ -105,6 +107,8 @@ class Record(Struct, frozen=True, gc=False):
     attempts: list[Call]
     cache: str
     usage: Tokens | None
+    cost_usd: float | None
+    cost_source: str
     ttft_ms: float | None
     total_ms: float
     request_bytes: int
@@ -194,6 +198,8 @@ def record_of(ex: Exchange, content_bytes: int = 0) -> Record:
         [_call(attempt) for attempt in ex.attempts],
         ex.cache_status,
         _tokens(reply.usage) if reply else None,
+        None if ex.cost_microusd is None else ex.cost_microusd / 1_000_000,
+        ex.cost_source,
         None if ex.ttft_s is None else _ms(ex.ttft_s),
         _ms(time.perf_counter() - ex.started),
         ex.request_bytes,

@@ -92,11 +92,11 @@ class Retrying:
             try:
                 reply = await self._try(ex, attempt, ends)
             except ProviderError as error:
-                wait_s = self._wait_s(attempt, None) if error.retryable else None
+                wait_s = self._wait_s(ex, attempt, None) if error.retryable else None
                 if wait_s is None or time.monotonic() + wait_s >= ends:
                     raise
             else:
-                wait_s = self._wait_s(attempt, reply)
+                wait_s = self._wait_s(ex, attempt, reply)
                 if wait_s is None or time.monotonic() + wait_s >= ends:
                     return reply
                 await discard(reply)
@@ -120,10 +120,10 @@ class Retrying:
                 deployment=attempt.target.deployment,
             ) from None
 
-    def _wait_s(self, attempt: Attempt, reply: Reply | None) -> float | None:
+    def _wait_s(self, ex: Exchange, attempt: Attempt, reply: Reply | None) -> float | None:
         """How long to wait before the next try; None when there is none. `reply` is None after a transport error."""
         retry = attempt.target.retry
-        if attempt.retries >= retry.attempts:
+        if attempt.retries >= retry.attempts or not ex.can_repeat:
             return None
         after_s: float | None = None
         if reply is not None:
