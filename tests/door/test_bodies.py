@@ -16,7 +16,7 @@ TARGETS = {
     "chat": b"/v1/chat/completions",
     "completions": b"/v1/completions",
     "embeddings": b"/v1/embeddings",
-    "passthrough": b"/v1/files",
+    "passthrough": b"/v1/vector_stores",
 }
 CROWD = 32
 ROOM = 32 * MIB

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from typing import Any
 
 import pytest
-from tests.harness import Gateway, assert_no_secret, eventually_idle, merged
+from tests.harness import CANARY, Gateway, assert_no_secret, eventually_idle, merged
 from tests.node.runtime import FOLDER, require_node
 
 Results = Mapping[str, Any]
@@ -17,8 +17,13 @@ RunScript = Callable[..., Awaitable[Results]]
 
 
 @pytest.fixture(scope="session")
-def node_gateway(tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[str, Any]) -> Iterator[Gateway]:
-    """An open gateway with the demo, a deployment that is down, and the router that reads routing configs."""
+def node_gateway(
+    tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[str, Any], upstream_port: int
+) -> Iterator[Gateway]:
+    """An open gateway with the demo, a deployment that is down, and the router that reads routing configs.
+
+    Behind the alias `other` the test's own upstream has to speak Google's dialect.
+    """
     gateway = Gateway(
         tmp_path_factory.mktemp("node"),
         merged(
@@ -28,8 +33,13 @@ def node_gateway(tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[
                 "providers": {
                     "demo": {"provider": "demo"},
                     "dead": {"provider": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-dead"},
+                    "gemini": {
+                        "provider": "google",
+                        "base_url": f"http://127.0.0.1:{upstream_port}/v1beta",
+                        "api_key": CANARY,
+                    },
                 },
-                "models": {"fast": "demo/echo"},
+                "models": {"fast": "demo/echo", "other": "gemini/gemini-2.5-flash"},
             },
         ),
     )
@@ -63,6 +73,14 @@ def portkey_results(request: pytest.FixtureRequest) -> Results:
     return _decoded(
         subprocess.run([node, "portkey.mjs", f"{gateway.url}/v1"], cwd=FOLDER, capture_output=True, check=False)
     )
+
+
+@pytest.fixture(scope="session")
+def ai_results(request: pytest.FixtureRequest) -> Results:
+    """The same of `ai.mjs`."""
+    node = require_node("ai")
+    gateway: Gateway = request.getfixturevalue("node_gateway")
+    return _decoded(subprocess.run([node, "ai.mjs", f"{gateway.url}/v1"], cwd=FOLDER, capture_output=True, check=False))
 
 
 @pytest.fixture

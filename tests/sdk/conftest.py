@@ -6,19 +6,34 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
+from anthropic import Anthropic, AsyncAnthropic
+from google import genai
+from google.genai import types
 from openai import AsyncOpenAI, OpenAI
-from tests.harness import GATEWAY_KEY, Gateway, eventually_idle, merged
+from tests.harness import CANARY, GATEWAY_KEY, Gateway, eventually_idle, merged
 
 
 @pytest.fixture(scope="session")
-def sdk_config(base_config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`base_config` with the demo, the alias `fast` for it, and an upstream that is down behind the alias `down`."""
+def sdk_config(base_config: Mapping[str, Any], upstream_port: int) -> Mapping[str, Any]:
+    """`base_config` with the demo, the alias `fast` for it, and an upstream that is down behind the alias `down`.
+
+    The test's own upstream also stands behind `claude` and `gemini`, where it has to speak Anthropic's and Google's dialects.
+    """
     dead = {"provider": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-dead"}
+    vendors = {
+        "claude": {"provider": "anthropic", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": CANARY},
+        "gemini": {"provider": "google", "base_url": f"http://127.0.0.1:{upstream_port}/v1beta", "api_key": CANARY},
+    }
     return merged(
         base_config,
         {
-            "providers": {"demo": {"provider": "demo", "timeouts": {"first_byte_s": 2}}, "dead": dead},
-            "models": {"fast": "demo/echo", "down": "dead/some-model"},
+            "providers": {"demo": {"provider": "demo", "timeouts": {"first_byte_s": 2}}, "dead": dead, **vendors},
+            "models": {
+                "fast": "demo/echo",
+                "down": "dead/some-model",
+                "claude": "claude/claude-sonnet-4-5",
+                "gemini": "gemini/gemini-2.5-flash",
+            },
         },
     )
 
@@ -51,3 +66,26 @@ async def async_client(gateway: Gateway) -> AsyncIterator[AsyncOpenAI]:
     """The asynchronous client, without retries of its own."""
     async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=GATEWAY_KEY, max_retries=0, timeout=10) as held:
         yield held
+
+
+@pytest.fixture
+def claude(gateway: Gateway) -> Iterator[Anthropic]:
+    """Anthropic's synchronous client, without retries of its own; its key goes out as `x-api-key`."""
+    with Anthropic(base_url=gateway.url, api_key=GATEWAY_KEY, max_retries=0, timeout=10) as held:
+        yield held
+
+
+@pytest.fixture
+async def async_claude(gateway: Gateway) -> AsyncIterator[AsyncAnthropic]:
+    """Anthropic's asynchronous client, likewise."""
+    async with AsyncAnthropic(base_url=gateway.url, api_key=GATEWAY_KEY, max_retries=0, timeout=10) as held:
+        yield held
+
+
+@pytest.fixture
+async def gemini(gateway: Gateway) -> AsyncIterator[genai.Client]:
+    """Google's client with both its faces, `models` and `aio.models`; its key goes out as `x-goog-api-key`."""
+    held = genai.Client(api_key=GATEWAY_KEY, http_options=types.HttpOptions(base_url=gateway.url, timeout=10_000))
+    yield held
+    await held.aio.aclose()
+    held.close()
