@@ -87,7 +87,10 @@ def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
 
     The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`; neither raises a limit.
     """
-    limit_s = _requested_s(ex) or (ex.attempt.target.request_timeout_s if ex.attempt else 0.0)
+    asked = ex.option("request-timeout")
+    limit_s = ex.attempt.target.request_timeout_s if ex.attempt else 0.0
+    if asked is not None:
+        limit_s = _seconds(asked)
     if limit_s <= 0:
         return timeouts
     return Timeouts(
@@ -98,10 +101,7 @@ def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
     )
 
 
-def _requested_s(ex: Exchange) -> float:
-    value = ex.option("request-timeout")
-    if value is None:
-        return 0.0
+def _seconds(value: str) -> float:
     if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
         raise InvalidRequest("`request-timeout` must be a number of milliseconds above 0", param="request-timeout")
     return int(value) / 1000

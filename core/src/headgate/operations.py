@@ -13,7 +13,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     `method` names what it takes as an `allow` header does, `*` takes all. `is_tree`: what stands below `path` belongs to it.
     `is_chat`: any chat dialect of a provider will do, since it can be translated. `errors` is the dialect of error replies,
-    where that is not `dialect`.
+    where that is not `dialect`. `is_anthropic`: its clients are Anthropic's.
 
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
@@ -30,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True):
     is_chat: bool = False
     is_model_in_path: bool = False
     errors: str = ""
+    is_anthropic: bool = False
     is_form: bool = False
     is_model_optional: bool = False
     is_streamed: bool = False
@@ -66,9 +67,17 @@ def _chat(name: str, path: str, dialect: str, *, is_model_in_path: bool = False)
 
 CHAT = _chat("chat", "/v1/chat/completions", "openai.chat")
 RESPONSES = _chat("responses", "/v1/responses", "openai.responses")
-MESSAGES = _chat("messages", "/v1/messages", "anthropic.messages")
+MESSAGES = msgspec.structs.replace(_chat("messages", "/v1/messages", "anthropic.messages"), is_anthropic=True)
 GENERATE = _chat("generate", "/v1beta/models/{model}:generateContent", "google.generate", is_model_in_path=True)
-COUNT_TOKENS = Operation("count_tokens", "POST", "/v1/messages/count_tokens", "", 32 * MIB, errors="anthropic.messages")
+COUNT_TOKENS = Operation(
+    "count_tokens",
+    "POST",
+    "/v1/messages/count_tokens",
+    "",
+    32 * MIB,
+    errors="anthropic.messages",
+    is_anthropic=True,
+)
 GENERATE_COUNT = Operation(
     "generate.count_tokens",
     "POST",
@@ -78,8 +87,6 @@ GENERATE_COUNT = Operation(
     is_model_in_path=True,
     errors="google.generate",
 )
-ANTHROPIC = frozenset({MESSAGES, COUNT_TOKENS})
-"""Operations whose clients are Anthropic's."""
 COUNTS = frozenset({COUNT_TOKENS, GENERATE_COUNT})
 """Operations that count the tokens of a chat request."""
 COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB, can_stream=True)

@@ -138,7 +138,15 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     attempt = ex.attempt = Attempt(target, provider, target.model or ex.model, time.monotonic())
     ex.attempts.append(attempt)
     try:
-        _speak(plan, ex, attempt)
+        spoken, dialect = provider.spoken(ex, attempt.model), ex.dialect
+        if spoken is None:
+            words = f"provider `{provider.name}` has no operation `{ex.operation.name}`"
+            raise InvalidRequest(words, code=UNSUPPORTED)
+        attempt.operation, name = spoken
+        if name != (dialect.name if dialect is not None else ""):
+            attempt.dialect = provider.codecs.get(name) or plan.registry.dialects[name]
+        elif dialect is not None and dialect.carries_foreign(ex.body):
+            attempt.dialect = dialect
         if plan.guard_request:
             await every(plan.guard_request, ex)
             if ex.timings is not None:
@@ -157,20 +165,6 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
         attempt.ended = time.monotonic()
     attempt.status = reply.status
     return reply
-
-
-def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:
-    """Decide what the provider is asked, and in which dialect. Raises InvalidRequest when it cannot be asked at all."""
-    provider = attempt.provider
-    spoken = provider.spoken(ex, attempt.model)
-    if spoken is None:
-        raise InvalidRequest(f"provider `{provider.name}` has no operation `{ex.operation.name}`", code=UNSUPPORTED)
-    attempt.operation, name = spoken
-    dialect = ex.dialect
-    if name != (dialect.name if dialect is not None else ""):
-        attempt.dialect = provider.codecs.get(name) or plan.registry.dialects[name]
-    elif dialect is not None and dialect.carries_foreign(ex.body):
-        attempt.dialect = dialect
 
 
 def never(_: bytes) -> bool:
@@ -196,7 +190,9 @@ async def relay_stream(
         async for chunk in chunks:
             if ex.ttft_s is None:
                 ex.ttft_s = time.perf_counter() - ex.started
-            sent.count(chunk)
+            ex.reply_bytes += len(chunk)
+            if sent.kept is not None:
+                sent.keep(chunk)
             await send(chunk)
             if pour is not None and offer(b""):
                 await pour(sent.pass_on)
@@ -223,17 +219,18 @@ class _Sent:
         self.offer = offer
         self.kept: list[bytes] | None = [] if ex.collect else None
 
-    def count(self, chunk: bytes) -> None:
-        ex = self.ex
-        ex.reply_bytes += len(chunk)
+    def keep(self, chunk: bytes) -> None:
+        """Keep a chunk that has been counted, as long as they are not too many."""
         if self.kept is not None:
             self.kept.append(chunk)
-            if ex.reply_bytes > MAX_COLLECTED_BYTES:
-                self.kept, ex.collect = None, False
+            if self.ex.reply_bytes > MAX_COLLECTED_BYTES:
+                self.kept, self.ex.collect = None, False
 
     def pass_on(self, chunk: bytes) -> bool:
         """A chunk that comes past the task; True while another may."""
-        self.count(chunk)
+        self.ex.reply_bytes += len(chunk)
+        if self.kept is not None:
+            self.keep(chunk)
         return self.offer(chunk)
 
 

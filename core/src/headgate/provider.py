@@ -180,7 +180,8 @@ class Provider:
 
     def prepare(self, ex: Exchange) -> UpstreamRequest:
         """What to send for the current attempt. Raises a RequestError when this provider cannot do what is asked."""
-        if operation_of(ex) not in self.dialects:
+        attempt = ex.attempt
+        if ((attempt.operation if attempt is not None else "") or ex.operation.name) not in self.dialects:
             raise InvalidRequest(
                 f"provider `{self.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
             )
@@ -200,7 +201,9 @@ class Provider:
     def url_for(self, ex: Exchange) -> str:
         """Where the call goes: the caller's own base URL if there is one, else the deployment's, and the path."""
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
-        return base + (self.paths.get(operation_of(ex)) or passed_path(ex))
+        attempt = ex.attempt
+        operation = (attempt.operation if attempt is not None else "") or ex.operation.name
+        return base + (self.paths.get(operation) or passed_path(ex))
 
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send: the translated one, or the client's, for a modelled operation with model and overrides put in."""
@@ -232,7 +235,7 @@ class Provider:
         kind = given.get(b"content-type")
         if ex.upload is not None:
             kind = ex.upload.content_type
-        elif not self.is_passed(ex) and not (kind or b"").lower().startswith(_JSON):
+        elif not (kind or b"").lower().startswith(_JSON) and not self.is_passed(ex):
             kind = _JSON  # a modelled body has been read as JSON, so JSON is what it is sent as
         if kind:
             headers[b"content-type"] = kind
@@ -254,7 +257,8 @@ class Provider:
 
     def is_passed(self, ex: Exchange) -> bool:
         """Whether the operation keeps the client's own path and body."""
-        return operation_of(ex) not in self.paths
+        attempt = ex.attempt
+        return ((attempt.operation if attempt is not None else "") or ex.operation.name) not in self.paths
 
     async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
         """`request` with what proves who sends it, where that takes a token to be fetched or a signature.

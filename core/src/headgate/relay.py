@@ -217,12 +217,10 @@ class _Passing:
         whole = self.splitter.feed(data)
         if whole.find(b"data") >= 0:  # not the comments that keep a connection alive
             self.tail.append(whole if len(whole) <= _TAIL_BYTES else last_events(whole, _TAIL_BYTES))
-        return scrub(whole, self.secrets)
-
-    def check(self) -> None:
-        """Raise what a sink must not: a broken stream ends with its reader."""
-        if self.broken is not None:
-            raise self.broken
+        for secret in self.secrets:  # once per piece of a stream, and none has one
+            if whole.find(secret) >= 0:
+                return scrub(whole, self.secrets)
+        return whole
 
     def way_of(self, response: UpstreamResponse) -> Pour | None:
         """How events go from the engine to a sink without a task; None when the engine cannot."""
@@ -258,12 +256,14 @@ async def _events(
     try:
         try:
             yield scrub(first, secrets)
-            passing.check()
+            if passing.broken is not None:
+                raise passing.broken
             async for data in chunks:
                 whole = passing.take(data)
                 if whole:
                     yield whole
-                    passing.check()
+                    if passing.broken is not None:  # what a sink met past this task: a stream ends with its reader
+                        raise passing.broken
         except ProviderError as error:
             broken = error
         rest = splitter.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from headgate.folds import bounded
 from headgate.gateway import Gateway, Generation
 from headgate.ids import IdSource, trace_id_from
 from headgate.models import list_models
-from headgate.operations import ANTHROPIC, MODELS, PASSTHROUGH, Operation, find_named
+from headgate.operations import MODELS, PASSTHROUGH, Operation, find_named
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
 from headgate.server.replies import JSON, error_headers, own_headers
@@ -90,7 +91,7 @@ class Handler:
                 await pipeline.authenticate(generation.plan, ex)
                 reply = Reply(200, (JSON,), list_models(generation.plan, ex))
             else:
-                reply = await pipeline.run(generation.plan, ex, lambda: self._body(generation, ex, run, receive))
+                reply = await pipeline.run(generation.plan, ex, partial(self._body, generation, ex, run, receive))
             await self._write(ex, run, reply)
         except RequestError as error:
             await self._write_error(ex, run, error)
@@ -211,7 +212,7 @@ class Handler:
         names = dict(reply.headers)
         if b"x-request-id" not in names:
             headers.append((b"x-request-id", ex.id.encode()))
-        if ex.operation in ANTHROPIC and b"request-id" not in names:
+        if ex.operation.is_anthropic and b"request-id" not in names:
             headers.append((b"request-id", ex.id.encode()))  # where Anthropic's SDK looks
         if reply.chunks is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -247,7 +248,7 @@ class Handler:
             run.abort()
             return
         words = error.words()
-        if ex.operation in ANTHROPIC:
+        if ex.operation.is_anthropic:
             words = msgspec.structs.replace(words, extra={**words.extra, "request_id": ex.id})
         body = error.envelope() if ex.error_dialect is None else ex.error_dialect.encode_error(words)
         ex.reply_bytes = len(body)
@@ -255,7 +256,7 @@ class Handler:
             *own_headers(ex),
             JSON,
             (b"x-request-id", ex.id.encode()),
-            *(((b"request-id", ex.id.encode()),) if ex.operation in ANTHROPIC else ()),
+            *(((b"request-id", ex.id.encode()),) if ex.operation.is_anthropic else ()),
             (b"content-length", str(len(body)).encode()),
             *error_headers(error),
         ]

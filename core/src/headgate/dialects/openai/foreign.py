@@ -11,14 +11,14 @@ from headgate.body import decode_object
 from headgate.dialects.openai.members import Json, as_object, objects
 from headgate.errors import InvalidRequest
 
-_MARKS = (b'"provider_items"', b'"reasoning_details"', b'"extra_content"')
 _ORIGINS = frozenset({"anthropic", "bedrock", "google", "openai"})
 """Formats of details that this gateway writes; OpenRouter's have a version at their end."""
 
 
 def has_foreign(body: bytes) -> bool:
     """Whether a request holds items that this gateway made of another provider's."""
-    if not any(mark in body for mark in _MARKS):
+    find = body.find  # on the path of every request
+    if find(b'"provider_items"') < 0 and find(b'"reasoning_details"') < 0 and find(b'"extra_content"') < 0:
         return False
     try:
         messages = objects(decode_object(body).get("messages"))
