@@ -74,12 +74,13 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     asked = ex.chat(attempt.target.override_params)
     client = cast("ChatDialect", ex.dialect)
     gaps = Gaps(provider.name, provider.policy(ex), client.hints)
-    if not asked.messages:
-        raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
     request = replace(asked, model=attempt.model)
     request = provider.adapt(without_foreign_thoughts(request, provider, gaps), gaps)
     request = await fetch_media(request, provider)
-    attempt.body = provider.finish_body(attempt.dialect.encode_request(request, gaps), request, gaps)
+    body = attempt.dialect.encode_request(request, gaps)
+    if not request.messages:  # said behind what was refused, which may be where they are
+        raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
+    attempt.body = provider.finish_body(body, request, gaps)
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
     marks = _Marks(ex.id, attempt.model, int(ex.started_at), provider.account, attempt.dialect.names_back(request))
     response = await provider.send(ex)
