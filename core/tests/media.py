@@ -14,6 +14,7 @@ from headgate.testing import Client, MockUpstream, Recorded, gateway
 KEY = "sk-vendor-0f1e2d3c4b5a"
 BOUNDARY = "b0undary-of-this-f0rm"
 FORM = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+VOICE = Recorded(headers=(("content-type", "audio/mpeg"),), body=bytes(range(256)) * 500, framing="chunked")
 SPEECH_FILE = b"RIFF" + bytes(range(256)) * 40
 
 

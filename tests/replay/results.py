@@ -55,9 +55,15 @@ def _shown_by(recording: Recording, truth: Reading) -> set[str]:
 
 
 def questions_row(outcomes: list[Outcome]) -> Row:
-    """What the requests that were sent on ask for; `refused` are those that the vendor has no words for."""
+    """What the requests that were sent on ask for; `refused` are those that the vendor has no words for.
+
+    `open` are those with a fault, known or not: they prove nothing.
+    """
     asked = Counter[str]()
     for outcome in outcomes:
+        if outcome.faults:
+            asked["open"] += 1
+            continue
         if outcome.is_refused:
             asked["refused"] += 1
             continue

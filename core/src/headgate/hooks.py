@@ -338,7 +338,7 @@ class Hooks:
     def wrap_call(self, call: Call) -> Call:
         """Wrap what carries out an attempt (retry, hedge, trace). Called once at start-up; the first plugin is outermost.
 
-        The wrapper must not swallow CancelledError. Added in 0.1.
+        The wrapper must not swallow CancelledError, and may carry an attempt out again only while `ex.can_repeat`. Added in 0.1.
         """
         return call
 

@@ -40,7 +40,7 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GuardBasicConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`checks` run in order. `passthrough` is for requests whose text cannot be read: opaque bodies and token lists."""
+    """`checks` run in order. `passthrough` is for what cannot be read: opaque bodies, forms, files, voices, token lists."""
 
     checks: list[CheckConfig] = []
     passthrough: Literal["refuse", "allow"] = "refuse"
