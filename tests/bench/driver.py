@@ -28,7 +28,7 @@ _SMALLEST_BODY = 400
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What to send where: a closed loop over `connections`, or an open loop when `rate` (per second) is given.
 
-    `chunks` is what a stream has to hold. `body_bytes` is the exact size of each request body.
+    `chunks` is what a stream is asked for and has to hold. `body_bytes` is the exact size of each request body.
     """
 
     port: int
@@ -67,7 +67,7 @@ def build_body(load: Load) -> bytes:
     messages: list[dict[str, str]] = [{"role": "user", "content": f"exchange {_NONCE.decode()}"}]
     request: dict[str, object] = {"model": load.model, "messages": messages, "max_tokens": 256}
     if load.stream:
-        request |= {"stream": True, "stream_options": {"include_usage": True}}
+        request |= {"max_tokens": load.chunks, "stream": True, "stream_options": {"include_usage": True}}
     while (room := size - len(msgspec.json.encode(request))) > len(prose) + 100:
         messages.append({"role": ("assistant", "user")[len(messages) % 2], "content": prose})
     messages[0]["content"] += (" " + _SENTENCE * (room // len(_SENTENCE) + 1))[:room]

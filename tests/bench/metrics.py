@@ -49,6 +49,11 @@ METRICS: dict[str, Metric] = {
     "ttft.p99": Metric(
         "added time to first content p99", "ms", _added("first", lambda one: one.result.first_content.p99)
     ),
+    "ttft.idle": Metric(
+        "added time to first content p50, after idleness",
+        "ms",
+        _added("idle", lambda one: one.result.first_content.p50),
+    ),
     "transit.p50": Metric("added time per chunk p50", "ms", _added("stream", lambda one: one.result.transit.p50)),
     "transit.p99": Metric("added time per chunk p99", "ms", _added("stream", lambda one: one.result.transit.p99)),
     "gap.p99": Metric("added gap between chunks p99", "ms", _added("stream", lambda one: one.result.gap.p99)),

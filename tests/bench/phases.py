@@ -11,10 +11,15 @@ from report import Measured, Sample
 from targets import Target
 
 BODY_KB = {"1KB": 1, "16KB": 16, "100KB": 100, "c=1": 1}
-PHASES = (*BODY_KB, "first", "stream", "even")
+PHASES = (*BODY_KB, "first", "idle", "stream", "even")
 _STREAM_CONNECTIONS = 256
-_FIRST_PER_S = 10.0
-"""Streams of the phase `first` are so few that none waits for another: the way to the first content, and nothing else."""
+_FIRST_CHUNKS = 2
+_FIRST_PER_S = 300.0
+_FIRST_BUSY = 0.2
+"""Streams of the phase `first` are short and take at most this part of a target's rate, so that none waits for another:
+the way to the first content, and nothing else."""
+_IDLE_PER_S = 10.0
+"""Streams of the phase `idle` are so few that target, driver and upstream sleep before each content chunk."""
 _STREAM_BUSY = 0.5
 _FEWEST = 20
 _EVEN_S = 1.2
@@ -33,7 +38,8 @@ class Scale(msgspec.Struct, frozen=True):
     medium: int = 800
     large: int = 400
     single: int = 600
-    first: int = 20
+    first: int = 100
+    idle: int = 20
     streams: int = 240
     chunks: int = 64
     streams_per_s: float = 240.0
@@ -51,14 +57,15 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 FULL = Scale(rounds=5)
-QUICK = Scale(rounds=2, phase_s=0.3, first=10, streams=24, ceiling_probes=0, builds_wheels=False)
+QUICK = Scale(rounds=2, phase_s=0.3, first=30, idle=10, streams=24, ceiling_probes=0, builds_wheels=False)
 
 
 class Course(msgspec.Struct, frozen=True):
-    """How much of each phase a target gets: exchanges, and streams per second of `stream` and of `even`."""
+    """How much of each phase a target gets: exchanges, and streams per second of `stream`, `first` and `even`."""
 
     exchanges: dict[str, int]
     streams_per_s: float
+    first_per_s: float = _IDLE_PER_S
     even_per_s: float = 0.0
 
 
@@ -66,7 +73,9 @@ def load_for(target: Target, phase: str, course: Course, chunks: int) -> Load:
     """The load of one phase against one target."""
     count = course.exchanges[phase]
     if phase == "first":
-        return target.load(count, connections=16, rate=_FIRST_PER_S, stream=True, chunks=chunks)
+        return target.load(count, connections=16, rate=course.first_per_s, stream=True, chunks=_FIRST_CHUNKS)
+    if phase == "idle":
+        return target.load(count, connections=16, rate=_IDLE_PER_S, stream=True, chunks=chunks)
     if phase in {"stream", "even"}:
         rate = course.streams_per_s if phase == "stream" else course.even_per_s
         return target.load(count, connections=_STREAM_CONNECTIONS, rate=rate, stream=True, chunks=chunks)
@@ -95,7 +104,7 @@ def calibrate(target: Target, scale: Scale) -> Course:
     first = pace("1KB", 24)
     paces = {"1KB": pace("1KB", int(first * scale.phase_s))}
     for phase in scale.phases:
-        if phase in {"1KB", "first", "stream", "even"}:
+        if phase == "1KB" or phase not in BODY_KB:
             continue
         paces[phase] = pace(phase, int(paces["1KB"] * scale.phase_s / 5))
     wanted = {phase: max(_FEWEST, int(rate * scale.phase_s)) for phase, rate in paces.items()}
@@ -103,8 +112,9 @@ def calibrate(target: Target, scale: Scale) -> Course:
         wanted["c=1"] = max(wanted["c=1"], 100)
     per_s = _stream_rate(target, scale)
     wanted["stream"] = max(6, int(per_s))
-    wanted["first"] = scale.first
-    return Course({phase: min(count, scale.most(phase)) for phase, count in wanted.items()}, per_s)
+    wanted |= {"first": scale.first, "idle": scale.idle}
+    first_per_s = min(_FIRST_PER_S, max(_IDLE_PER_S, _FIRST_BUSY * paces["1KB"]))
+    return Course({phase: min(count, scale.most(phase)) for phase, count in wanted.items()}, per_s, first_per_s)
 
 
 def _stream_rate(target: Target, scale: Scale) -> float:
@@ -166,7 +176,7 @@ class Run:
         count = max(8, int(min(rates) * _EVEN_S))
         for name, course in self.courses.items():
             exchanges = {**course.exchanges, "even": count}
-            self.courses[name] = Course(exchanges, course.streams_per_s, min(rates))
+            self.courses[name] = Course(exchanges, course.streams_per_s, course.first_per_s, min(rates))
         return list(self.scale.phases)
 
     def _measure_idle(self) -> None:

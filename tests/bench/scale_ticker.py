@@ -16,6 +16,8 @@ from typing_extensions import override
 
 _RECORD = re.compile(rb"(\d{6,}) (\d{19}) mock")
 _TAIL = 64
+_ENDLESS = 10**9
+"""Chunks: the upstream's own pace says how many there are."""
 _READY_S = 10.0
 
 
@@ -57,7 +59,7 @@ class Ticker:
     """A running stream in a thread of its own."""
 
     def __init__(self, server: Server, model: str) -> None:
-        self.load = Load(port=server.port, headers=server.headers, count=1, stream=True, model=model)
+        self.load = Load(port=server.port, headers=server.headers, count=1, stream=True, chunks=_ENDLESS, model=model)
         self.ticks: Ticks | None = None
         self.stop = threading.Event()
         self.thread = threading.Thread(target=lambda: uvloop.run(self._run()))

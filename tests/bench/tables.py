@@ -69,6 +69,7 @@ def latency_table(report: Report) -> Table:
     reads: list[tuple[str, Callable[[Sample], float], Callable[[Sample], float]]] = [
         ("c=1", lambda one: one.result.latency.p50, lambda one: one.result.latency.p99),
         ("first", lambda one: one.result.first_content.p50, lambda one: one.result.first_content.p99),
+        ("idle", lambda one: one.result.first_content.p50, lambda one: one.result.first_content.p99),
         ("stream", lambda one: one.result.transit.p50, lambda one: one.result.transit.p99),
         ("stream", lambda one: one.result.gap.p50, lambda one: one.result.gap.p99),
     ]
@@ -77,7 +78,8 @@ def latency_table(report: Report) -> Table:
         floor = None if measured.role == "upstream" else report.targets[measured.floor]
         rows.append([name, *(_pair(measured, floor, *read) for read in reads)])
     title = "Milliseconds p50 / p99: `direct` whole, the others what they add to it in the same round"
-    return Table(title, ["", "one connection", "first content", "chunk on its way", "between chunks"], rows)
+    head = ["", "one connection", "first content", "the same, idle before", "chunk on its way", "between chunks"]
+    return Table(title, head, rows)
 
 
 def _pair(

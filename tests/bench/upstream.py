@@ -6,6 +6,7 @@ content chunk of a stream is one event of about 150 bytes with a record of its n
 
 import argparse
 import asyncio
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ REPLY_TEXT = " ".join(f"word{n:03d}" for n in range(90))
 _ENVELOPE = b'{"id":"c","object":"%s","created":1,"model":"m",%s}'
 _USAGE = b'"usage":{"prompt_tokens":200,"completion_tokens":180,"total_tokens":380}'
 _STREAM_MARKS = (b'"stream":true', b'"stream": true')
+_MAX_TOKENS = re.compile(rb'"max_tokens": ?([0-9]+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,10 @@ def _paced_by(pace: Pace, query: bytes) -> Pace:
 
 
 class Upstream(asyncio.Protocol):
-    """One keep-alive connection; the query of a request (`chunks`, `gap_ms`, `delay_ms`) overrides `pace`."""
+    """One keep-alive connection; the query of a request (`chunks`, `gap_ms`, `delay_ms`) overrides `pace`.
+
+    A stream has at most `max_tokens` content chunks, as if each were a token.
+    """
 
     def __init__(self, pace: Pace) -> None:
         self.default = pace
@@ -109,6 +114,7 @@ class Upstream(asyncio.Protocol):
         self.timer: asyncio.TimerHandle | None = None
         self.url = b""
         self.body = b""
+        self.chunks = 0
         self.position = 0
         self.started = 0.0
 
@@ -142,6 +148,8 @@ class Upstream(asyncio.Protocol):
             return
         self.pace = _paced_by(self.default, query) if query else self.default
         if any(mark in self.body for mark in _STREAM_MARKS):
+            limit = _MAX_TOKENS.search(self.body)
+            self.chunks = min(self.pace.chunks, int(limit[1])) if limit else self.pace.chunks
             self.transport.write(_STREAM_HEAD)
             self._after(self._start_content)
         else:
@@ -162,7 +170,7 @@ class Upstream(asyncio.Protocol):
         self._write_content()
 
     def _write_content(self) -> None:
-        if self.position == self.pace.chunks:
+        if self.position == self.chunks:
             self.transport.write(_STREAM_TAIL)
             return
         self.transport.write(record(self.position, time.monotonic_ns()).join(_CONTENT))

@@ -18,6 +18,8 @@ MAX_STRINGS = 500_000
 _SMALL = 4096
 _WALKED = 1024 * 1024
 """Up to this size a body is decoded to see its depth, unless it could have too many keys: it is too short for strings."""
+_KEYLESS = MAX_KEYS * len(b'"":0,')
+"""A shorter body cannot have too many keys."""
 _CONTAINERS = frozenset({dict, list})
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_LAST = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*\Z")
@@ -115,7 +117,7 @@ def _check_shape(body: bytes) -> dict[str, Any] | None:
     """Refuse deep nesting and huge key counts, in time linear in the body; gives the decoded body if it was made."""
     if len(body) <= _SMALL and body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
         return None
-    if len(body) <= _WALKED and body.count(b":") <= MAX_KEYS:
+    if len(body) <= _WALKED and (len(body) < _KEYLESS or body.count(b":") <= MAX_KEYS):
         decoded = _object.decode(body)
         _check_depth(decoded)
         return decoded

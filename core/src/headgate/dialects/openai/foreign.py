@@ -15,16 +15,32 @@ _ORIGINS = frozenset({"anthropic", "bedrock", "google", "openai"})
 """Formats of details that this gateway writes; OpenRouter's have a version at their end."""
 
 
+_MEMBERS = (b'"provider_items"', b'"reasoning_details"', b'"extra_content"')
+_ENDS = (b'_items"', b'_details"', b'_content"')
+_LOOKS = 64
+"""So many underscores are looked at one by one: finding a single byte is some 30 times as fast as finding a word."""
+
+
 def has_foreign(body: bytes) -> bool:
     """Whether a request holds items that this gateway made of another provider's."""
-    find = body.find  # on the path of every request
-    if find(b'"provider_items"') < 0 and find(b'"reasoning_details"') < 0 and find(b'"extra_content"') < 0:
+    if not _names_some(body):
         return False
     try:
         messages = objects(decode_object(body).get("messages"))
     except InvalidRequest:
         return False
     return any(_is_foreign(message) for message in messages)
+
+
+def _names_some(body: bytes) -> bool:
+    at = body.find(b"_")
+    for _ in range(_LOOKS):
+        if at < 0:
+            return False
+        if body.startswith(_ENDS, at):
+            break
+        at = body.find(b"_", at + 1)
+    return any(member in body for member in _MEMBERS)
 
 
 def _is_foreign(message: Json) -> bool:
