@@ -13,7 +13,7 @@ run: sync ## serve on http://127.0.0.1:8787
 	@.venv/bin/headgate serve $(ARGS)
 
 test: sync node ## run the whole suite
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: sync ## format, lint, types, import rules, dependencies, spelling, docs up to date
 	@.venv/bin/ruff format --check .
