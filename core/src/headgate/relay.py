@@ -22,7 +22,7 @@ from headgate.dialects.sse import Splitter, data_of, events_of, is_done, is_even
 from headgate.dialects.words import openai_envelope, words_of
 from headgate.errors import ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
-from headgate.upstream import Pouring, Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
 
 _DROPPED = frozenset(
     {
@@ -169,7 +169,7 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
     leading = next((event for event in events_of(first) if data_of(event)), b"")
-    if leading and dialect.ending([leading]) == "error":
+    if leading and dialect.is_error(leading):
         response.close()
         return _early_error(dialect, reply, leading, secrets)
     passing = _Passing(splitter, first, secrets)
@@ -224,9 +224,9 @@ class _Passing:
 
     def way_of(self, response: UpstreamResponse) -> Pour | None:
         """How events go from the engine to a sink without a task; None when the engine cannot."""
-        if not isinstance(response, Pouring):
+        pour: Pour | None = getattr(response, "pour", None)  # Pouring; isinstance of a protocol takes 10 µs
+        if pour is None:
             return None
-        pour = response.pour
 
         def pass_events(sink: Sink) -> Awaitable[None]:
             def pass_on(data: bytes) -> bool:

@@ -148,6 +148,10 @@ class Dialect(ABC):
     def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
         """How a stream ended, judged by its last events (whole, in order). `is_broken`: the transport was cut."""
 
+    def is_error(self, event: bytes) -> bool:
+        """Whether an event tells of an error. Override it where the usual event can be told with less than decoding it."""
+        return self.ending([event]) == "error"
+
     @abstractmethod
     def error_event(self, error: RequestError) -> bytes:
         """A stream event that the vendor's official client raises on."""

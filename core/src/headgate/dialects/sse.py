@@ -179,6 +179,8 @@ def ending_of(tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
     `[DONE]` is complete. So is a finish reason for every choice before a clean close, since some vendors send no
     `[DONE]`; with `is_broken`, when the framing below was cut, it is not. An error event is an error, whatever follows.
     """
+    if any(map(is_done, tail)) and not any(b"error" in event for event in tail):
+        return "complete"  # as nearly all end: nothing need be decoded
     seen: set[object] = set()
     finished: set[object] = set()
     ending: Ending = "cut"

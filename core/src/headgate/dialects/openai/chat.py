@@ -132,6 +132,10 @@ class OpenAIChat(ChatDialect):
         return ending_of(tail, is_broken=is_broken)
 
     @override
+    def is_error(self, event: bytes) -> bool:
+        return b"error" in event and super().is_error(event)
+
+    @override
     def error_event(self, error: RequestError) -> bytes:
         return data_event(error.envelope())
 
