@@ -224,7 +224,8 @@ def test_the_gateway_key(headers: dict[str, str], expected: str | None) -> None:
 def test_the_core_registers_its_dialects_and_store() -> None:
     """What every gateway has."""
     chat = {"openai.chat", "openai.responses", "anthropic.messages", "google.generate"}
-    texts = {"openai.completions", "openai.embeddings", "openai.moderations", "cohere.rerank"}
+    embeds = {"openai.embeddings", "google.embed", "google.embed_one"}
+    texts = embeds | {"openai.completions", "openai.moderations", "cohere.rerank"}
     others = texts | {"openai.images", "openai.speech", "openai.transcription"}
     assert {dialect.name for dialect in Core().dialects()} == chat | others
     store: Any = Core().stores()["memory"](cast("Context", None))

@@ -1,15 +1,20 @@
-"""The model list: aliases and deployments' models, as far as the caller may use them."""
+"""Which models there are: aliases and deployments' models, as far as the caller may use them, and what is known of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
+from headgate import listing
+from headgate.dialects import AnthropicMessages, Dialect, GoogleGenerate
+from headgate.errors import ModelNotFound
 from headgate.exchange import Exchange, Principal, Target
-from headgate.models import list_models
-from headgate.operations import MODELS
+from headgate.listing import answer_models
+from headgate.models import Model, find_model, usable_models
+from headgate.operations import GENERATE_MODELS, MODELS
 from headgate.plan import Plan, Registry, call_provider
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import ReplayUpstream
@@ -18,28 +23,28 @@ from headgate.testing import ReplayUpstream
 class Named(Provider):
     name = "named"
     is_keyless = True
+    dialects: ClassVar[Mapping[str, str]] = {"embeddings": "openai.embeddings"}
     models: ClassVar[tuple[str, ...]] = ("one", "two")
 
 
 class Open(Provider):
     name = "open"
     is_keyless = True
+    dialects: ClassVar[Mapping[str, str]] = {"chat": "openai.chat"}
 
 
-def listed(principal: Principal | None = None, **aliases: Target) -> dict[str, str]:
+def plan_of(**aliases: Target) -> Plan:
     upstream = ReplayUpstream({})
     deployments = {
         "mine": Named("mine", DeploymentConfig(provider="named"), upstream),
         "less": Named("less", DeploymentConfig(provider="named", models=["two", "three"]), upstream),
         "any": Open("any", DeploymentConfig(provider="open"), upstream),
     }
-    plan = Plan((), Registry(), deployments, {"fast": Target(), "*": Target(), **aliases}, call_provider)
-    ex = Exchange(MODELS, {}, request_id="r", trace_id="t", method="GET")
-    ex.principal = principal
-    body: dict[str, Any] = msgspec.json.decode(list_models(plan, ex))
-    assert body["object"] == "list"
-    assert all(set(model) == {"id", "object", "created", "owned_by"} for model in body["data"])
-    return {model["id"]: model["owned_by"] for model in body["data"]}
+    return Plan((), Registry(), deployments, {"fast": Target(), "*": Target(), **aliases}, call_provider)
+
+
+def listed(principal: Principal | None = None) -> dict[str, str]:
+    return {model.id: model.owner for model in usable_models(plan_of(), principal)}
 
 
 def test_aliases_and_models_of_every_deployment() -> None:
@@ -68,3 +73,88 @@ def test_aliases_and_models_of_every_deployment() -> None:
 def test_a_key_sees_what_it_may_use(models: tuple[str, ...], expected: set[str]) -> None:
     """Nothing that would be refused is listed."""
     assert set(listed(Principal("k", models=models))) == expected
+
+
+@pytest.mark.parametrize("name", ["fast", "mine/two", "less/three", "any/thing/at:all", "any/*", "any/x"])
+def test_what_can_be_looked_up(name: str) -> None:
+    """What is listed, and every name of a deployment that names none."""
+    assert find_model(plan_of(), None, name).id == name
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("*", ()),
+        ("nobody", ()),
+        ("mine", ()),
+        ("mine/", ()),
+        ("mine/three", ()),
+        ("nobody/*", ()),
+        ("fast", ("mine/*",)),
+        ("any/x", ("mine/*",)),
+    ],
+)
+def test_what_cannot_be_looked_up(name: str, allowed: tuple[str, ...]) -> None:
+    """What is not listed, and what the key may not use, which sound the same."""
+    with pytest.raises(ModelNotFound, match="is not known") as caught:
+        find_model(plan_of(), Principal("k", models=allowed), name)
+    assert caught.value.param == "model"
+
+
+def test_a_hint_names_only_what_the_key_may_use() -> None:
+    """A mistyped name is told the nearest one of the caller's own."""
+    with pytest.raises(ModelNotFound, match="did you mean `mine/one`"):
+        find_model(plan_of(), None, "mine/onw")
+    with pytest.raises(ModelNotFound, match=r"is not known$"):
+        find_model(plan_of(), Principal("k", models=("fast",)), "mine/onw")
+
+
+def test_an_alias_can_do_what_one_of_its_leaves_can() -> None:
+    """Nodes are looked through to their deployments; one that is not there can do nothing."""
+    leaves = (
+        Target(deployment="any", model="x"),
+        Target(targets=(Target(deployment="mine"),)),
+        Target(deployment="no"),
+    )
+    plan = plan_of(both=Target(targets=leaves), none=Target(deployment="no"), plain=Target(deployment="any"))
+    found = {model.id: (model.can_chat, model.can_embed) for model in usable_models(plan, None)}
+    assert (found["both"], found["none"], found["plain"]) == ((True, True), (False, False), (True, False))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [
+        (None, {"context_window": 8, "max_output_tokens": 4, "price": 1}),
+        (AnthropicMessages(), {"max_input_tokens": 8, "max_tokens": 4}),
+        (GoogleGenerate(), {"inputTokenLimit": 8, "outputTokenLimit": 4}),
+    ],
+)
+def test_facts_stand_where_each_shape_has_them(
+    monkeypatch: pytest.MonkeyPatch, dialect: Dialect | None, expected: dict[str, int]
+) -> None:
+    """OpenAI's shape has all that is known beside the name, the others the limits in their own words."""
+    facts = {"context_window": 8, "max_output_tokens": 4, "price": 1}
+
+    def find(*_: object) -> Model:
+        return Model("x", "o", can_chat=True, can_embed=False, facts=facts)
+
+    monkeypatch.setattr(listing, "find_model", find)
+    ex = Exchange(MODELS, {}, request_id="r", trace_id="t", method="GET", path="/v1/models/x")
+    ex.error_dialect = dialect
+    body: dict[str, Any] = msgspec.json.decode(answer_models(plan_of(), ex))
+    assert {name: body.get(name) for name in expected} == expected
+
+
+def test_a_page_goes_on_when_its_last_model_is_the_end() -> None:
+    """Google's token of the last model gives an empty page, which has no token of its own."""
+    ex = Exchange(
+        GENERATE_MODELS,
+        {},
+        request_id="r",
+        trace_id="t",
+        method="GET",
+        path="/v1beta/models",
+        query=b"pageToken=YW55Lyo=",
+    )
+    ex.error_dialect = GoogleGenerate()
+    assert msgspec.json.decode(answer_models(plan_of(), ex)) == {"models": []}

@@ -13,6 +13,7 @@ from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
 from tests.door.upstream import Upstream, json_response
+from tests.harness import Gateway, ask, head, post
 from tests.sdk import vendors
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -56,10 +57,16 @@ def test_whole_reply(gemini: genai.Client) -> None:
         assert (reply.usage_metadata.prompt_token_count, reply.usage_metadata.total_token_count) == (2, 11)
 
 
-def test_the_path_of_v1(gemini: genai.Client) -> None:
-    """The package's default is `v1beta`; `api_version="v1"` is answered likewise."""
-    config = types.GenerateContentConfig(http_options=types.HttpOptions(api_version="v1"))
+@pytest.mark.parametrize("version", ["v1", "v1beta", None])
+def test_every_version_of_the_path(gemini: genai.Client, version: str | None) -> None:
+    """Both versions are answered alike; which is the package's default depends on the package's version."""
+    options = types.HttpOptions(api_version=version)
+    config = types.GenerateContentConfig(http_options=options)
     assert gemini.models.generate_content(model="fast", contents="hi there", config=config).text == ANSWER
+    count = types.CountTokensConfig(http_options=options)
+    assert gemini.models.count_tokens(model="fast", contents="hi", config=count).total_tokens
+    embed = types.EmbedContentConfig(http_options=options)
+    assert gemini.models.embed_content(model="fast", contents="hi", config=embed).embeddings
 
 
 def test_limits_are_honoured(gemini: genai.Client) -> None:
@@ -225,3 +232,90 @@ def test_the_demos_errors_have_googles_status(gemini: genai.Client) -> None:
     with pytest.raises(errors.ClientError) as caught:
         gemini.models.generate_content(model="fast", contents="hi", config=driving(status=429))
     assert caught.value.status == "RESOURCE_EXHAUSTED"
+
+
+async def test_embeddings(gemini: genai.Client) -> None:
+    """Texts become vectors, in their order and as long as asked, with both faces of the package."""
+    config = types.EmbedContentConfig(output_dimensionality=16)
+    both = gemini.models.embed_content(model="fast", contents=["one", "two"], config=config).embeddings or []
+    one = (await gemini.aio.models.embed_content(model="demo/echo", contents="two", config=config)).embeddings or []
+    assert [len(each.values or []) for each in both] == [16, 16]
+    assert [each.values for each in one] == [both[1].values]
+    assert both[0].values != both[1].values
+
+
+async def test_embeddings_of_another_vendor(gemini: genai.Client, upstream: Upstream) -> None:
+    """OpenAI's embeddings read like Google's; what they are for is a hint there, a title cannot be said."""
+    vectors = [{"object": "embedding", "index": at, "embedding": [at, 0.5]} for at in range(2)]
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
+    upstream.script = vendors.in_turn(json_response({"object": "list", "data": vectors, "model": "x", "usage": usage}))
+    config = types.EmbedContentConfig(output_dimensionality=2, task_type="RETRIEVAL_QUERY")
+    reply = await gemini.aio.models.embed_content(model="m", contents=["a", "b"], config=config)
+    assert [each.values for each in reply.embeddings or []] == [[0.0, 0.5], [1.0, 0.5]]
+    call = await upstream.call()
+    assert (call.target, call.json) == (
+        "/v1/embeddings",
+        {"model": "some-model", "input": ["a", "b"], "dimensions": 2},
+    )
+    with pytest.raises(errors.ClientError, match="title") as caught:
+        await gemini.aio.models.embed_content(model="m", contents="a", config=types.EmbedContentConfig(title="T"))
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+
+
+async def test_googles_own_embeddings(gemini: genai.Client, upstream: Upstream) -> None:
+    """A request for Google goes there with all that it says, each part naming the model that is meant."""
+    upstream.script = vendors.in_turn(json_response({"embeddings": [{"values": [0.25]}]}))
+    config = types.EmbedContentConfig(title="T", task_type="QUESTION_ANSWERING")
+    reply = await gemini.aio.models.embed_content(model="gemini", contents="a", config=config)
+    assert [each.values for each in reply.embeddings or []] == [[0.25]]
+    call = await upstream.call()
+    assert call.target == "/v1beta/models/gemini-2.5-flash:batchEmbedContents"
+    (asked,) = call.json["requests"]
+    assert (asked["model"], asked["title"], asked["taskType"]) == ("models/gemini-2.5-flash", "T", "QUESTION_ANSWERING")
+
+
+@pytest.mark.parametrize(("model", "target"), [("m", "/v1/embeddings"), ("gemini", None)])
+async def test_a_single_embedding(gateway: Gateway, upstream: Upstream, model: str, target: str | None) -> None:
+    """`embedContent`, which other clients use, has one content and one vector."""
+    openai = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "model": "x"}
+    upstream.script = vendors.in_turn(json_response({**openai, "embedding": {"values": [0.5]}}))
+    asked = json.dumps({"model": f"models/{model}", "content": {"role": "user", "parts": [{"text": "a"}]}}).encode()
+    reply = await ask(gateway, post(asked, b"x-goog-api-key: k\r\n", f"/v1beta/models/{model}:embedContent".encode()))
+    assert (reply.status, reply.json["embedding"]) == (200, {"values": [0.5]})
+    call = await upstream.call()
+    assert call.target == (target or "/v1beta/models/gemini-2.5-flash:embedContent")
+    assert call.json["model"] == ("some-model" if target else "models/gemini-2.5-flash")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        (b"GET", b"/v1beta", 404),
+        (b"GET", b"/v1beta/", 404),
+        (b"GET", b"/v1beta/cachedContents", 404),
+        (b"GET", b"/v1beta/tunedModels", 404),
+        (b"POST", b"/v1beta/models/fast:predict", 404),
+        (b"POST", b"/v1beta/models/fast", 404),
+        (b"DELETE", b"/v1beta/models/fast", 405),
+        (b"PUT", b"/v1beta/models", 405),
+        (b"GET", b"/v1beta/models/fast:generateContent", 405),
+    ],
+)
+async def test_what_there_is_not(gateway: Gateway, method: bytes, path: bytes, status: int) -> None:
+    """Below Google's version every error is Google's, and says what there is."""
+    answer = await ask(gateway, head(target=path, method=method))
+    error = answer.json["error"]
+    assert (answer.status, error["code"]) == (status, status)
+    assert error["status"] == ("NOT_FOUND" if status == 404 else "FAILED_PRECONDITION")
+    assert (answer.header("allow") is not None) == (status == 405)
+    for there in ("`GET, HEAD /v1beta/models`", "`POST /v1beta/models/{model}:streamGenerateContent`"):
+        assert there in error["message"]
+
+
+@pytest.mark.parametrize(("version", "message"), [("v1", "x-headgate-provider"), ("v1beta", "there is nothing at")])
+def test_tuned_models_are_refused(gemini: genai.Client, version: str, message: str) -> None:
+    """What the gateway has not raises the package's own error; below `/v1` a deployment that is named may have it."""
+    options = types.HttpOptions(api_version=version)
+    with pytest.raises(errors.ClientError, match=message) as caught:
+        gemini.models.list(config=types.ListModelsConfig(query_base=False, http_options=options))
+    assert caught.value.status in {"NOT_FOUND", "INVALID_ARGUMENT"}

@@ -12,6 +12,8 @@ from typing_extensions import override
 from headgate.dialects import (
     AnthropicMessages,
     CohereRerank,
+    GoogleEmbed,
+    GoogleEmbedOne,
     GoogleGenerate,
     OpenAIChat,
     OpenAICompletions,
@@ -23,9 +25,10 @@ from headgate.dialects import (
     OpenAITranscription,
 )
 from headgate.dialects.interface import Dialect
-from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, Unauthenticated
+from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, RequestError, RouteNotFound, Unauthenticated
 from headgate.exchange import Exchange, Principal, Target
 from headgate.hooks import Hooks, StoreFactory, hookimpl
+from headgate.operations import MESSAGES, named_below
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.state import MemoryStateStore
@@ -50,6 +53,8 @@ class Core(Hooks):
             GoogleGenerate(),
             OpenAICompletions(),
             OpenAIEmbeddings(),
+            GoogleEmbed(),
+            GoogleEmbedOne(),
             OpenAIImages(),
             OpenAISpeech(),
             OpenAITranscription(),
@@ -111,7 +116,7 @@ class ModelRoute(Hooks):
                 code="missing_model",
             )
         if not ex.model:
-            raise InvalidRequest("name the deployment in the header `x-headgate-provider`", code="missing_provider")
+            raise _nowhere(ex)
         hint = did_you_mean(ex.model, self._models)
         raise ModelNotFound(
             f"model `{_cut(ex.model)}` is not known{hint}: use an alias of `models:`, or `deployment/model`",
@@ -137,6 +142,15 @@ def _within(deployment: str, model: str) -> str:
         if model.startswith(prefix):
             return model.removeprefix(prefix)
     return model
+
+
+def _nowhere(ex: Exchange) -> RequestError:
+    """What to tell a request that names neither a model nor a deployment. Anthropic's API is told what there is of it."""
+    hint = "name the deployment in the header `x-headgate-provider`"
+    if not ex.path.startswith(f"{MESSAGES.path}/"):
+        return InvalidRequest(hint, code="missing_provider")
+    there = named_below(MESSAGES.path)
+    return RouteNotFound(f"there is nothing at `{shown(ex.path)}`; there are {there}; to send it to a vendor, {hint}")
 
 
 def _cut(name: str) -> str:

@@ -1,26 +1,86 @@
-"""What `GET /v1/models` lists: aliases, and the models of every deployment, as far as the caller may use them."""
+"""Which models a caller may name: aliases, and the models of every deployment. `headgate.listing` has the shapes of lists."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from headgate.exchange import Exchange
+from msgspec import Struct
+
+from headgate.errors import ModelNotFound
+from headgate.exchange import Principal, Target
+from headgate.operations import CHAT_OPERATIONS
 from headgate.plan import Plan
+from headgate.provider import Provider
+from headgate.suggest import MAX_NAME, did_you_mean, shown
+
+ANY = "*"
+"""How a deployment that names no models is listed: any model name of that vendor can be used."""
 
 
-def list_models(plan: Plan, ex: Exchange) -> bytes:
-    """An OpenAI model list (https://platform.openai.com/docs/api-reference/models/list).
+class Model(Struct, frozen=True):
+    """A model that can be named. `owner` is the provider, `headgate` for an alias.
 
-    A deployment that names no models is listed as `deployment/*`: any model name of that vendor can be used.
+    `facts` are what is known of it beside that, under the names that OpenAI's shape lists them by; `context_window` and
+    `max_output_tokens` are limits in tokens.
     """
-    principal = ex.principal
-    names = {alias: "headgate" for alias in plan.models if alias != "*"}
+
+    id: str
+    owner: str
+    can_chat: bool
+    can_embed: bool
+    facts: Mapping[str, Any] = {}
+
+
+def usable_models(plan: Plan, principal: Principal | None) -> list[Model]:
+    """Every model that `principal` may use, aliases first. None may use everything."""
+    models = {alias: _alias(plan, alias, target) for alias, target in plan.models.items() if alias != ANY}
     for name, provider in plan.deployments.items():
-        for model in provider.config.models or provider.models or ("*",):
-            names[f"{name}/{model}"] = provider.name
-    data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": owner}
-        for name, owner in names.items()
-        if principal is None or principal.allows(name)
-    ]
-    return msgspec.json.encode({"object": "list", "data": data})
+        for model in _named(provider):
+            models[f"{name}/{model}"] = _model(f"{name}/{model}", provider)
+    return [model for model in models.values() if principal is None or principal.allows(model.id)]
+
+
+def find_model(plan: Plan, principal: Principal | None, name: str) -> Model:
+    """The model of that name, also one of a deployment that names none. Raises ModelNotFound for what may not be used."""
+    if principal is None or principal.allows(name):
+        deployment, _, model = name.partition("/")
+        provider = plan.deployments.get(deployment)
+        if provider is not None and model and not {model, ANY}.isdisjoint(_named(provider)):
+            return _model(name, provider)
+        target = plan.models.get(name)
+        if target is not None and name != ANY:
+            return _alias(plan, name, target)
+    hint = did_you_mean(name, (model.id for model in usable_models(plan, principal)))
+    raise ModelNotFound(f"model `{shown(name, MAX_NAME)}` is not known{hint}", param="model")
+
+
+def _named(provider: Provider) -> Sequence[str]:
+    return provider.config.models or provider.models or (ANY,)
+
+
+def _model(name: str, provider: Provider) -> Model:
+    return Model(name, provider.name, _can_chat(provider), "embeddings" in provider.dialects)
+
+
+def _alias(plan: Plan, alias: str, target: Target) -> Model:
+    """An alias can do what one of its leaves can."""
+    providers = [provider for provider in map(plan.deployments.get, _leaves(target)) if provider is not None]
+    return Model(
+        alias,
+        "headgate",
+        any(map(_can_chat, providers)),
+        any("embeddings" in provider.dialects for provider in providers),
+    )
+
+
+def _leaves(target: Target) -> Iterator[str]:
+    if target.targets:
+        for inner in target.targets:
+            yield from _leaves(inner)
+    else:
+        yield target.deployment
+
+
+def _can_chat(provider: Provider) -> bool:
+    return not CHAT_OPERATIONS.isdisjoint(provider.dialects)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 KIB = 1024
@@ -13,7 +15,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     `method` names what it takes as an `allow` header does, `*` takes all. `is_tree`: what stands below `path` belongs to it.
     `is_chat`: any chat dialect of a provider will do, since it can be translated. `errors` is the dialect of error replies,
-    where that is not `dialect`. `is_anthropic`: its clients are Anthropic's.
+    where that is not `dialect`; an operation with neither answers as `client_dialect` says.
 
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
@@ -30,7 +32,6 @@ class Operation(msgspec.Struct, frozen=True):
     is_chat: bool = False
     is_model_in_path: bool = False
     errors: str = ""
-    is_anthropic: bool = False
     is_form: bool = False
     is_model_optional: bool = False
     is_streamed: bool = False
@@ -67,7 +68,7 @@ def _chat(name: str, path: str, dialect: str, *, is_model_in_path: bool = False)
 
 CHAT = _chat("chat", "/v1/chat/completions", "openai.chat")
 RESPONSES = _chat("responses", "/v1/responses", "openai.responses")
-MESSAGES = msgspec.structs.replace(_chat("messages", "/v1/messages", "anthropic.messages"), is_anthropic=True)
+MESSAGES = _chat("messages", "/v1/messages", "anthropic.messages")
 GENERATE = _chat("generate", "/v1beta/models/{model}:generateContent", "google.generate", is_model_in_path=True)
 COUNT_TOKENS = Operation(
     "count_tokens",
@@ -76,7 +77,6 @@ COUNT_TOKENS = Operation(
     "",
     32 * MIB,
     errors="anthropic.messages",
-    is_anthropic=True,
 )
 GENERATE_COUNT = Operation(
     "generate.count_tokens",
@@ -91,6 +91,19 @@ COUNTS = frozenset({COUNT_TOKENS, GENERATE_COUNT})
 """Operations that count the tokens of a chat request."""
 COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB, can_stream=True)
 EMBEDDINGS = Operation("embeddings", "POST", "/v1/embeddings", "openai.embeddings", 16 * MIB)
+EMBED_CONTENTS = Operation(
+    "generate.embed",
+    "POST",
+    "/v1beta/models/{model}:batchEmbedContents",
+    "google.embed",
+    16 * MIB,
+    is_model_in_path=True,
+)
+EMBED_CONTENT = msgspec.structs.replace(
+    EMBED_CONTENTS, name="generate.embed_one", path="/v1beta/models/{model}:embedContent", dialect="google.embed_one"
+)
+EMBEDS = frozenset({EMBED_CONTENTS, EMBED_CONTENT})
+"""Operations that any provider of `embeddings` can carry out, by translation."""
 RERANK = Operation("rerank", "POST", "/v1/rerank", "cohere.rerank", 16 * MIB)
 IMAGES_GENERATE = Operation(
     "images.generate",
@@ -113,7 +126,10 @@ FILES = _tree("files", "/v1/files", 520 * MIB, is_streamed=True)
 UPLOADS = _tree("uploads", "/v1/uploads", 80 * MIB, is_streamed=True)
 BATCHES = _tree("batches", "/v1/batches", MIB)
 FINE_TUNING = _tree("fine_tuning.jobs", "/v1/fine_tuning/jobs", MIB, has_model=True)
-MODELS = Operation("models", "GET", "/v1/models", "", 64 * KIB, has_model=False)
+MODELS = Operation("models", "GET, HEAD", "/v1/models", "", 64 * KIB, has_model=False)
+GENERATE_MODELS = msgspec.structs.replace(MODELS, name="generate.models", path="/v1beta/models")
+LISTINGS = (MODELS, GENERATE_MODELS)
+"""Operations that list models; what stands below their paths is one model."""
 PASSTHROUGH = Operation("passthrough", "*", "/v1/*", "", 64 * MIB, has_model=False)
 
 OPERATIONS = (
@@ -125,6 +141,8 @@ OPERATIONS = (
     GENERATE_COUNT,
     COMPLETIONS,
     EMBEDDINGS,
+    EMBED_CONTENTS,
+    EMBED_CONTENT,
     RERANK,
     IMAGES_GENERATE,
     IMAGES_EDIT,
@@ -138,6 +156,7 @@ OPERATIONS = (
     BATCHES,
     FINE_TUNING,
     MODELS,
+    GENERATE_MODELS,
     PASSTHROUGH,
 )
 CHAT_OPERATIONS = frozenset({each.name for each in OPERATIONS if each.is_chat} | {"converse"})
@@ -147,12 +166,24 @@ FIXED = {each.path: each for each in OPERATIONS if each is not PASSTHROUGH and n
 """Operations that stand at one path, or above others, by that path."""
 TREES = tuple(each for each in OPERATIONS if each.is_tree)
 _GOOGLE = ("/v1beta/models/", "/v1/models/")
-_METHODS = {"generateContent": GENERATE, "streamGenerateContent": GENERATE, "countTokens": GENERATE_COUNT}
+_METHODS = {
+    "generateContent": GENERATE,
+    "streamGenerateContent": GENERATE,
+    "countTokens": GENERATE_COUNT,
+    "embedContent": EMBED_CONTENT,
+    "batchEmbedContents": EMBED_CONTENTS,
+}
+_GOOGLE_CLIENT = (b"x-goog-api-key", b"x-goog-api-client")
 
 
 def find_tree(path: str) -> Operation | None:
     """The operation that everything below a path like this one belongs to. `path` is decoded."""
     return next((each for each in TREES if path.startswith(each.path + "/")), None)
+
+
+def find_listing(path: str) -> Operation | None:
+    """The operation that a path of one model belongs to. `path` is decoded."""
+    return next((each for each in LISTINGS if path.startswith(each.path + "/")), None)
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -172,3 +203,25 @@ def find_named(path: str) -> Named | None:
     if not colon or not model or operation is None:
         return None
     return Named(operation, model, method.startswith("stream"))
+
+
+def client_dialect(path: str, headers: Mapping[bytes, bytes]) -> str:
+    """Whose client asks, told by the path and what vendors' SDKs send: the dialect of its errors, empty for OpenAI's.
+
+    https://platform.claude.com/docs/en/api/versioning has the header `anthropic-version`; google-genai sends
+    `x-goog-api-client` with every request.
+    """
+    if path.startswith("/v1beta"):
+        return GENERATE.dialect
+    if path.startswith(MESSAGES.path + "/") or b"anthropic-version" in headers:
+        return MESSAGES.dialect
+    return GENERATE.dialect if any(name in headers for name in _GOOGLE_CLIENT) else ""
+
+
+def named_below(prefix: str) -> str:
+    """What there is below a path, as a message names it: `` `POST /v1/messages`, `POST /v1/messages/count_tokens` ``."""
+    methods = [("POST", f"/v1beta/models/{{model}}:{method}") for method in _METHODS]
+    paths = [(each.method, each.path) for each in OPERATIONS if not each.is_model_in_path]
+    single = [(each.method, f"{each.path}/{{model}}") for each in LISTINGS]
+    there = [f"`{method} {path}`" for method, path in (*paths, *single, *methods) if path.startswith(prefix)]
+    return ", ".join(there)

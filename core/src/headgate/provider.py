@@ -17,7 +17,7 @@ from headgate.counting import ESTIMATE, estimate
 from headgate.dialects import Dialect, Gaps, Policy
 from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Exchange, Reply
-from headgate.operations import CHAT_OPERATIONS, COUNTS, Operation
+from headgate.operations import CHAT_OPERATIONS, COUNTS, EMBEDDINGS, EMBEDS, Operation
 from headgate.relay import Origin, Secrets, relay
 from headgate.secret import Secret
 from headgate.translation import translate
@@ -137,8 +137,8 @@ class Provider:
         """The operation and the dialect that a call of this exchange is made in; None when it cannot be made.
 
         It is the operation's own where the provider has it; another chat operation is translated into the first one of
-        `dialects` that is chat. Tokens that the vendor cannot count are estimated. Override it where that depends on the
-        model.
+        `dialects` that is chat, Google's embeddings into `embeddings`. Tokens that the vendor cannot count are estimated.
+        Override it where that depends on the model.
         """
         wanted = ex.operation
         dialect = self.dialects.get(wanted.name)
@@ -148,6 +148,8 @@ class Provider:
             for name, spoken in self.dialects.items():
                 if name in CHAT_OPERATIONS and spoken:
                     return name, spoken
+        if wanted in EMBEDS and EMBEDDINGS.name in self.dialects:
+            return EMBEDDINGS.name, self.dialects[EMBEDDINGS.name]
         return (ESTIMATE, "") if wanted in COUNTS else None
 
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:  # noqa: ARG002 - for those that lose something

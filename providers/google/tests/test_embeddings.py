@@ -14,12 +14,12 @@ from google.genai import types
 
 from headgate.chat import Usage
 from headgate.dialects import Gaps, OpenAIEmbeddings, Policy
+from headgate.dialects.google.embed import TASKS, GoogleEmbed
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.running import gateway
 from headgate.vectors import EmbedReply, EmbedRequest, InputType
 from headgate_google import Google
-from headgate_google.embeddings import TASKS, GoogleEmbed
 
 Json = dict[str, Any]
 CORPUS = Path(os.environ.get("HEADGATE_CORPUS") or Path(__file__).parents[3] / ".." / "shared" / "corpus")

@@ -15,7 +15,16 @@ from headgate.dialects import Dialect, Gaps, OpenAIChat
 from headgate.dialects.google.generate import GoogleGenerate
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
-from headgate.operations import CHAT, EMBEDDINGS, GENERATE, GENERATE_COUNT, PASSTHROUGH, Operation
+from headgate.operations import (
+    CHAT,
+    EMBED_CONTENT,
+    EMBED_CONTENTS,
+    EMBEDDINGS,
+    GENERATE,
+    GENERATE_COUNT,
+    PASSTHROUGH,
+    Operation,
+)
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, Recorded, ReplayUpstream
@@ -120,6 +129,8 @@ def exchange(
         (GENERATE, f"models/{MODEL}", False, f"/models/{MODEL}:generateContent"),
         (GENERATE, "tunedModels/mine", False, "/tunedModels/mine:generateContent"),
         (GENERATE_COUNT, MODEL, False, f"/models/{MODEL}:countTokens"),
+        (EMBED_CONTENTS, MODEL, False, f"/models/{MODEL}:batchEmbedContents"),
+        (EMBED_CONTENT, MODEL, False, f"/models/{MODEL}:embedContent"),
         (GENERATE, "../files?x=#", False, "/models/..%2Ffiles%3Fx%3D%23:generateContent"),
         (GENERATE, "tunedModels/a/../b", False, "/tunedModels/a%2F..%2Fb:generateContent"),
     ],
@@ -127,6 +138,16 @@ def exchange(
 def test_where_calls_go(operation: Operation, model: str, stream: bool, path: str) -> None:
     """The model and the method stand in the path, whose pieces hold whatever characters a name has."""
     assert deploy().prepare(exchange(None, operation, model=model, stream=stream)).url == BASE + path
+
+
+def test_embeddings_name_the_model_that_is_meant() -> None:
+    """A client's alias gives way to the model, also inside of a batch; a target's overrides are put in, the rest stays."""
+    body = b'{"requests":[{"model":"models/alias","title":"T"},{"model":"models/alias"}]}'
+    sent = deploy().prepare(exchange(None, EMBED_CONTENTS, body=body)).body
+    assert sent == body.replace(b"alias", MODEL.encode())
+    target = Target(deployment="main", override_params={"outputDimensionality": 8})
+    sent = deploy().prepare(exchange(None, EMBED_CONTENT, body=b'{"content":{}}', target=target)).body
+    assert msgspec.json.decode(sent) == {"content": {}, "model": f"models/{MODEL}", "outputDimensionality": 8}
 
 
 def test_passthrough_keeps_its_path() -> None:

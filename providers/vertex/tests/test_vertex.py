@@ -33,6 +33,8 @@ from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.operations import (
     CHAT,
     COUNT_TOKENS,
+    EMBED_CONTENT,
+    EMBED_CONTENTS,
     EMBEDDINGS,
     GENERATE,
     GENERATE_COUNT,
@@ -147,6 +149,8 @@ def test_express_mode_is_gemini_only() -> None:
         (COUNT_TOKENS, CLAUDE, ("count_tokens", "")),
         (COUNT_TOKENS, LLAMA, ("estimate", "")),
         (EMBEDDINGS, "gemini-embedding-001", ("embeddings", "vertex.embed")),
+        (EMBED_CONTENTS, "gemini-embedding-001", ("embeddings", "vertex.embed")),
+        (EMBED_CONTENT, LLAMA, None),
         (EMBEDDINGS, CLAUDE, None),
         (EMBEDDINGS, LLAMA, None),
         (PASSTHROUGH, "", ("passthrough", "")),
@@ -190,6 +194,14 @@ def test_headers() -> None:
     provider = deploy(quota_project="payer")
     headers = provider.headers_for(exchange(provider, MESSAGES, model=CLAUDE, headers={"anthropic-beta": "b1"}))
     assert (headers[b"anthropic-beta"], headers[b"x-goog-user-project"]) == (b"b1", b"payer")
+
+
+@pytest.mark.parametrize(("operation", "model"), [(GENERATE, GEMINI), (CHAT, LLAMA)])
+def test_other_models_get_no_betas_of_claudes(operation: Operation, model: str) -> None:
+    """What only Claude knows goes to no other model, whoever asks."""
+    provider = deploy()
+    headers = provider.headers_for(exchange(provider, operation, model=model, headers={"anthropic-beta": "b1"}))
+    assert b"anthropic-beta" not in headers
 
 
 async def test_claude_for_an_openai_client() -> None:

@@ -6,6 +6,7 @@ Facts per vendor live in the dialect modules; what the facts mean lives in `head
 from headgate.dialects.anthropic.messages import AnthropicMessages
 from headgate.dialects.cohere_rerank import CohereRerank
 from headgate.dialects.gaps import Gaps, Policy
+from headgate.dialects.google.embed import GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google.generate import GoogleGenerate
 from headgate.dialects.interface import (
     ChatDialect,
@@ -39,6 +40,8 @@ __all__ = [
     "Form",
     "Framer",
     "Gaps",
+    "GoogleEmbed",
+    "GoogleEmbedOne",
     "GoogleGenerate",
     "OpenAIChat",
     "OpenAICompletions",

@@ -7,17 +7,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from litestar import Litestar, MediaType, Request, Response, asgi, get
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, asgi, route
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from headgate.errors import InvalidRequest, MethodNotAllowed, RequestError, RouteNotFound
 from headgate.gateway import Gateway
 from headgate.ids import IdSource
-from headgate.operations import FIXED, GENERATE, PASSTHROUGH, Operation, find_named, find_tree
+from headgate.operations import (
+    FIXED,
+    PASSTHROUGH,
+    Operation,
+    client_dialect,
+    find_listing,
+    find_named,
+    find_tree,
+)
 from headgate.server.handler import Handler
 from headgate.version import VERSION
 
 _ids = IdSource()
+_READS = [HttpMethod.GET, HttpMethod.HEAD]
 
 log = structlog.get_logger("headgate")
 
@@ -40,6 +49,7 @@ class Application:
         if operation is None:
             named = find_named(scope["path"])
             operation = named.operation if named is not None else find_tree(scope["path"])
+            operation = operation or find_listing(scope["path"])
             if operation is None:
                 return self.routed(scope, receive, send)
         return self._serve(operation, scope, receive, send)
@@ -51,17 +61,19 @@ def build_app(gateway: Gateway, handler: Handler) -> Application:
 
 
 def _routed(gateway: Gateway, handler: Handler) -> Litestar:
+    def refused(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+        return _http_error(gateway, request, error)
+
     return Litestar(
         route_handlers=[
             *(_operation_route(handler, operation, path) for path, operation in FIXED.items()),
-            _named_route(handler),
             _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
             _health(),
             _ready(gateway),
             _index(),
             *gateway.plan.registry.routes,
         ],
-        exception_handlers={HTTPException: _http_error, Exception: _server_error},
+        exception_handlers={HTTPException: refused, Exception: _server_error},
         openapi_config=None,
         logging_config=None,
         lifespan=[_close_with(gateway)],
@@ -75,17 +87,8 @@ def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mo
     return asgi(path, name=f"operation.{operation.name}", is_mount=is_mount, copy_scope=False)(serve)
 
 
-def _named_route(handler: Handler) -> Any:
-    """What stands below Google's version and is no `{model}:{method}`: refused in Google's words."""
-
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await handler.serve(GENERATE, scope, receive, send)
-
-    return asgi("/v1beta", name="operation.generate", is_mount=True, copy_scope=False)(serve)
-
-
 def _health() -> Any:
-    @get("/v1/health", name="health", sync_to_thread=False)
+    @route("/v1/health", http_method=_READS, name="health", sync_to_thread=False)
     def health() -> Response[dict[str, str]]:
         """Whether the process answers; says nothing about what it depends on."""
         return _plain({"status": "ok", "version": VERSION})
@@ -94,7 +97,7 @@ def _health() -> Any:
 
 
 def _ready(gateway: Gateway) -> Any:
-    @get("/v1/ready", name="ready", sync_to_thread=False)
+    @route("/v1/ready", http_method=_READS, name="ready", sync_to_thread=False)
     def ready() -> Response[dict[str, Any]]:
         """Whether new requests are welcome: 503 while draining. `config_error` says why the last reload was refused."""
         return _plain(dict(gateway.status()), 503 if gateway.is_draining else 200)
@@ -103,9 +106,9 @@ def _ready(gateway: Gateway) -> Any:
 
 
 def _index() -> Any:
-    @get("/", name="index", sync_to_thread=False)
+    @route(["/", "/api/hello"], http_method=_READS, name="index", sync_to_thread=False)
     def index() -> Response[dict[str, str]]:
-        """What this is, for somebody who opens it in a browser."""
+        """What this is, for somebody who opens it in a browser. Claude Code opens its connections with a HEAD of either path."""
         return _plain({"name": "headgate", "version": VERSION, "models": "/v1/models", "ready": "/v1/ready"})
 
     return index
@@ -125,19 +128,22 @@ def _id_headers() -> dict[str, str]:
     }
 
 
-def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """The server's own errors, in the same envelope as all others."""
+def _http_error(gateway: Gateway, request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The server's own errors, in the same envelopes as all others."""
+    path = request.url.path
     held: RequestError
     match error:
         case NotFoundException():
-            held = RouteNotFound(f"there is nothing at `{request.url.path}`")
+            held = RouteNotFound(f"there is nothing at `{path}`")
         case MethodNotAllowedException():
-            held = MethodNotAllowed(f"`{request.url.path}` does not take {request.method}")
+            held = MethodNotAllowed(f"`{path}` does not take {request.method}")
         case _:
             held = InvalidRequest(error.detail or "the request is not valid")
     status = held.status if not isinstance(held, InvalidRequest) else error.status_code
     headers = {**_id_headers(), **{name: value for name, value in (error.headers or {}).items() if name == "allow"}}
-    return Response(held.envelope(), status_code=status, media_type=MediaType.JSON, headers=headers)
+    dialect = gateway.plan.registry.dialects.get(client_dialect(path, dict(request.scope["headers"])))
+    body = held.envelope() if dialect is None else dialect.encode_error(held.words())
+    return Response(body, status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
 def _server_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

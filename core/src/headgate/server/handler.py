@@ -26,17 +26,28 @@ from headgate.exchange import Exchange, Reply
 from headgate.folds import bounded
 from headgate.gateway import Gateway, Generation
 from headgate.ids import IdSource, trace_id_from
-from headgate.models import list_models
-from headgate.operations import MODELS, PASSTHROUGH, Operation, find_named
+from headgate.listing import answer_models, is_for_vendor
+from headgate.operations import (
+    GENERATE_MODELS,
+    MESSAGES,
+    MODELS,
+    PASSTHROUGH,
+    Operation,
+    client_dialect,
+    find_named,
+    named_below,
+)
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
 from headgate.server.replies import JSON, error_headers, own_headers
 from headgate.server.uploads import Inflow, is_sent_on, too_large, too_many_bodies
+from headgate.suggest import shown
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 _ONCE = (b"authorization", b"content-type", b"content-length", b"api-key", b"x-api-key", b"traceparent")
+_ANTHROPIC = MESSAGES.dialect
 
 log = structlog.get_logger("headgate")
 
@@ -87,9 +98,9 @@ class Handler:
         try:
             self._check(ex, scope)
             run.watch()
-            if ex.operation is MODELS:
+            if ex.operation is MODELS or ex.operation is GENERATE_MODELS:
                 await pipeline.authenticate(generation.plan, ex)
-                reply = Reply(200, (JSON,), list_models(generation.plan, ex))
+                reply = Reply(200, (JSON,), answer_models(generation.plan, ex))
             else:
                 reply = await pipeline.run(generation.plan, ex, partial(self._body, generation, ex, run, receive))
             await self._write(ex, run, reply)
@@ -125,6 +136,10 @@ class Handler:
             ex.model, ex.stream = (named.model, named.stream) if named is not None else ("", False)
         if operation.errors:
             ex.error_dialect = generation.plan.registry.dialects.get(operation.errors)
+        elif not operation.dialect:
+            ex.error_dialect = generation.plan.registry.dialects.get(client_dialect(ex.path, ex.headers))
+            if operation is MODELS and is_for_vendor(ex):
+                ex.operation = PASSTHROUGH
         if generation.loaded.config.server.timing:
             ex.timings = {}
         return ex
@@ -143,11 +158,9 @@ class Handler:
                     raise InvalidRequest(f"the header `{shown}` stands more than once", code="repeated_header")
         operation = ex.operation
         if operation.method != ex.scope_method and not operation.takes(ex.scope_method):
-            raise MethodNotAllowed(f"`{operation.path}` takes {operation.method}")
-        if operation.is_model_in_path and not ex.model:
-            raise RouteNotFound(f"there is nothing at `{ex.path}`: the path ends in `{{model}}:{{method}}`")
+            raise _not_taken(ex)
         if operation is PASSTHROUGH and not ex.path.startswith("/v1/"):
-            raise RouteNotFound(f"there is nothing at `{ex.path}`")
+            raise _nothing_at(ex)
         if operation is PASSTHROUGH or operation.is_tree:
             check_path(ex.path)
         if b"content-encoding" in ex.headers and operation is not PASSTHROUGH:
@@ -212,7 +225,7 @@ class Handler:
         names = dict(reply.headers)
         if b"x-request-id" not in names:
             headers.append((b"x-request-id", ex.id.encode()))
-        if ex.operation.is_anthropic and b"request-id" not in names:
+        if ex.error_dialect is not None and ex.error_dialect.name == _ANTHROPIC and b"request-id" not in names:
             headers.append((b"request-id", ex.id.encode()))  # where Anthropic's SDK looks
         if reply.chunks is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -248,15 +261,17 @@ class Handler:
             run.abort()
             return
         words = error.words()
-        if ex.operation.is_anthropic:
+        dialect = ex.error_dialect
+        is_anthropic = dialect is not None and dialect.name == _ANTHROPIC
+        if is_anthropic:
             words = msgspec.structs.replace(words, extra={**words.extra, "request_id": ex.id})
-        body = error.envelope() if ex.error_dialect is None else ex.error_dialect.encode_error(words)
+        body = error.envelope() if dialect is None else dialect.encode_error(words)
         ex.reply_bytes = len(body)
         headers = [
             *own_headers(ex),
             JSON,
             (b"x-request-id", ex.id.encode()),
-            *(((b"request-id", ex.id.encode()),) if ex.operation.is_anthropic else ()),
+            *(((b"request-id", ex.id.encode()),) if is_anthropic else ()),
             (b"content-length", str(len(body)).encode()),
             *error_headers(error),
         ]
@@ -287,6 +302,24 @@ class Handler:
             await run.end()
         else:
             run.abort()
+
+
+def _not_taken(ex: Exchange) -> RequestError:
+    """What the path takes. What Google calls a method stands in the path, so one that is not there is no path."""
+    operation = ex.operation
+    if operation is GENERATE_MODELS and ex.scope_method == "POST":
+        return _nothing_at(ex)
+    return MethodNotAllowed(f"`{operation.path}` takes {operation.method}{_there_is(operation.path)}")
+
+
+def _nothing_at(ex: Exchange) -> RouteNotFound:
+    return RouteNotFound(f"there is nothing at `{shown(ex.path)}`{_there_is(ex.path)}")
+
+
+def _there_is(path: str) -> str:
+    """What there is of another vendor's API, for those who ask for what there is not."""
+    prefix = next((held for held in (MESSAGES.path, "/v1beta") if path.startswith(held)), None)
+    return f"; there are {named_below(prefix)}" if prefix is not None else ""
 
 
 class _Run:

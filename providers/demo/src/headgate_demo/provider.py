@@ -12,11 +12,12 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.chat import Usage
-from headgate.dialects import ChatDialect
+from headgate.dialects import ChatDialect, EmbedDialect, Gaps, OpenAIEmbeddings
 from headgate.dialects.sse import events_of as split_events
 from headgate.dialects.words import openai_envelope
 from headgate.errors import ErrorWords, ProviderFailed, ProviderTimeout
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
+from headgate.operations import EMBEDS
 from headgate.provider import Provider
 from headgate_demo.chat import answer_chat, events_of
 from headgate_demo.knobs import Knobs, read_knobs
@@ -47,6 +48,8 @@ class Demo(Provider):
         "generate": "google.generate",
         "completions": "openai.completions",
         "embeddings": "openai.embeddings",
+        "generate.embed": "google.embed",
+        "generate.embed_one": "google.embed_one",
     }
     models: ClassVar[tuple[str, ...]] = ("echo",)
 
@@ -80,6 +83,8 @@ class Demo(Provider):
             return self._stream(_ended(events, encoder.end), chat.usage, knobs, name)
         if ex.operation.name == "embeddings":
             return _whole(*answer_embeddings(asked), name)
+        if ex.operation in EMBEDS:
+            return _whole(*_answer_embed(cast("EmbedDialect", ex.dialect), ex.body), name)
         completion = answer_completion(asked, knobs, name)
         if not ex.stream:
             return _whole(completion.encode(), completion.usage, name)
@@ -130,6 +135,13 @@ def _ended(events: Iterator[bytes], end: Callable[[], bytes]) -> Iterator[bytes]
     """The events that say something, then the end of the stream."""
     yield from filter(None, events)
     yield from split_events(end())
+
+
+def _answer_embed(dialect: EmbedDialect, body: bytes) -> tuple[bytes, Usage]:
+    """Vectors for a request of another dialect: those that OpenAI's gets."""
+    plain, request = OpenAIEmbeddings(), dialect.decode_request(body)
+    answered, usage = answer_embeddings(decode_object(plain.encode_request(request, Gaps("demo", "refuse"))))
+    return dialect.encode_reply(plain.decode_reply(answered, request), request), usage
 
 
 def _whole(body: bytes, usage: Usage | None, name: str) -> Reply:

@@ -13,11 +13,12 @@ from typing_extensions import override
 
 from headgate.caller import checked_base_url
 from headgate.chat import ChatRequest, File, Image
-from headgate.dialects import Dialect, Gaps
+from headgate.dialects import Gaps, GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google import policy as google_policy
+from headgate.dialects.google.embed import with_model
 from headgate.exchange import Exchange
+from headgate.operations import EMBEDS
 from headgate.provider import Provider, operation_of
-from headgate_google.embeddings import GoogleEmbed
 
 _SECOND_KEY_ENV = "GOOGLE_API_KEY"
 _COLLECTIONS = ("models", "tunedModels", "dynamic")
@@ -35,13 +36,16 @@ class Google(Provider):
     dialects: ClassVar[Mapping[str, str]] = {
         "generate": "google.generate",
         "generate.count_tokens": "",
+        "generate.embed": GoogleEmbed.name,
+        "generate.embed_one": GoogleEmbedOne.name,
         "embeddings": GoogleEmbed.name,
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {GoogleEmbed.name: GoogleEmbed()}
     paths: ClassVar[Mapping[str, str]] = {
         "generate": "/{model}:generateContent",
         "generate.count_tokens": "/{model}:countTokens",
+        "generate.embed": "/{model}:batchEmbedContents",
+        "generate.embed_one": "/{model}:embedContent",
         "embeddings": "/{model}:batchEmbedContents",
     }
     key_header = "x-goog-api-key"
@@ -77,10 +81,12 @@ class Google(Provider):
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
-        """The body to send. The client's own names no model, so nothing but a target's overrides is put into it."""
+        """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
         if attempt is None or attempt.body is not None or self.is_passed(ex):
             return super().body_for(ex)
+        if ex.operation in EMBEDS:
+            return with_model(ex.body_for("", attempt.target.override_params), attempt.model)
         overrides = attempt.target.override_params
         if not overrides or operation_of(ex) != "generate":
             return ex.body

@@ -22,6 +22,7 @@ from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange
+from headgate.operations import EMBEDS
 from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import Origin, Secrets
 from headgate.secret import Secret
@@ -43,6 +44,8 @@ _SPOKEN: Mapping[Interface, tuple[str, str]] = {
     "openai": ("chat", "openai.chat"),
 }
 _COUNTING: Mapping[str, Interface] = {"generate.count_tokens": "gemini", "count_tokens": "claude"}
+_CLAUDES = ("messages", "count_tokens", "passthrough")
+"""Operations that may be Claude's."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
 
 
@@ -87,7 +90,6 @@ class Vertex(Provider):
         "chat": "/chat/completions",
         "embeddings": ":predict",
     }
-    forwarded: ClassVar[tuple[str, ...]] = ("anthropic-beta",)
     key_header = "x-goog-api-key"
     key_prefix = ""
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"google", "anthropic"})
@@ -125,8 +127,8 @@ class Vertex(Provider):
             return _SPOKEN[find_model(model).interface]
         if name in _COUNTING:
             return (name if find_model(model).interface == _COUNTING[name] else ESTIMATE, "")
-        if name == "embeddings":
-            return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
+        if name == "embeddings" or ex.operation in EMBEDS:
+            return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
         return (name, "") if name == "passthrough" else None
 
     @override
@@ -209,8 +211,10 @@ class Vertex(Provider):
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
-        quota = self.settings.quota_project
-        return {b"x-goog-user-project": quota.encode()} if quota and not ex.base_url else {}
+        """The quota project, and Claude's betas where the caller names some; no other model gets those."""
+        quota, betas = self.settings.quota_project, ex.headers.get(b"anthropic-beta")
+        headers = {b"x-goog-user-project": quota.encode()} if quota and not ex.base_url else {}
+        return {**headers, b"anthropic-beta": betas} if betas and operation_of(ex) in _CLAUDES else headers
 
     @override
     def secrets_of(self, ex: Exchange) -> Secrets:
