@@ -1,11 +1,16 @@
 # ruff: noqa: INP001 - a tool of the repository, not a package
-"""The table of what is proven per provider, from what the replay tests hold themselves to: tests/replay/results.json."""
+"""What is proven: the evidence of each provider, counts and rates, from what the replay tests hold themselves to.
+
+That is tests/replay/results.json; each number in it is compared with what passes.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 RESULTS = Path("tests/replay/results.json")
 Row = dict[str, int]
@@ -29,6 +34,20 @@ _TARGETS = {
 }
 """Provider and operation of a target; one of several models of a vendor stands for all. Others are the vendor's chat."""
 _LEFT_OUT = frozenset({"anthropic-newest", "google-3", "bedrock-nova"})
+_SAMPLE = "recorded traffic"
+_TYPES = "official types"
+KINDS: dict[str, tuple[str, ...]] = {
+    "answers translated": ("answers",),
+    "upstream bodies": ("questions",),
+    "tricky requests": ("tricky",),
+    "errors": ("recorded errors", "made errors", "broken streams"),
+    "two-turn tool loops": ("loops",),
+    "same-shape fidelity": ("same shape",),
+}
+"""The kinds that are told, each the sum of these of the file."""
+CORPUS = ("answers", "questions", "recorded errors", "loops", "same shape")
+"""What is recorded; the rest is made up."""
+EVERYTHING = tuple(name for names in KINDS.values() for name in names)
 LEGEND = """
 ## What is proven
 
@@ -42,9 +61,93 @@ the vendor's envelope for every row, as are streams that break off. The tests co
 """
 
 
+RATES = """
+## Rates
+
+A case is one exchange in one client's dialect, at one target. It passes when nothing is wrong with it; a refusal passes where
+the vendor has no words for what was asked, and names the field. Failures are the faults of tests/replay/known.toml, and the
+recordings that tests/replay/exceptions.toml leaves out for a fault of the product. *Tricky requests* are made: results out of
+order, odd ids, large numbers, pictures. Of the *errors* some are recorded; others are every status in the vendor's envelope, and
+streams that break off. Of the *upstream bodies* {refused:,} are refusals.
+
+| kind | passed / all | rate | least provider |
+|---|---|---|---|
+"""
+
+
+class Tally(NamedTuple):
+    """How many cases passed, of how many."""
+
+    passed: int
+    all: int
+
+    @property
+    def rate(self) -> float:
+        """The share that passed; 1 where there was nothing."""
+        return self.passed / self.all if self.all else 1.0
+
+    @property
+    def said(self) -> str:
+        """Both numbers."""
+        return f"{self.passed:,} / {self.all:,}"
+
+
+def results() -> dict[str, Any]:
+    """The file."""
+    return cast("dict[str, Any]", json.loads(RESULTS.read_text("utf-8")))
+
+
+def evidence_of(provider: str) -> tuple[str, ...]:
+    """What the tests of a provider rest on, beside the vendor's documents: recorded answers, types of the official SDK."""
+    data = results()
+    found: Counter[str] = Counter(data["vectors"])
+    answers: dict[str, Row] = data["answers"]
+    for group, row in answers.items():
+        vendor = group.partition("/")[0]
+        found[_PROVIDERS.get(vendor, vendor)] += row.get("whole", 0) + row.get("stream", 0)
+    return (*((_SAMPLE,) if found[provider] else ()), *((_TYPES,) if data["types"].get(provider) else ()))
+
+
+def tallies(kinds: Sequence[str]) -> dict[str, Tally]:
+    """What passed of these kinds of the file, by provider."""
+    passed, whole = Counter[str](), Counter[str]()
+    rates = results()["rates"]
+    for kind in kinds:
+        for provider, units in rates[kind].items():
+            for unit in units.values():
+                good, _, total = unit.partition("/")
+                passed[provider] += int(good)
+                whole[provider] += int(total)
+    return {provider: Tally(passed[provider], whole[provider]) for provider in sorted(whole)}
+
+
+def total(found: Mapping[str, Tally]) -> Tally:
+    """The sum over all providers."""
+    return Tally(sum(each.passed for each in found.values()), sum(each.all for each in found.values()))
+
+
+def rates_table() -> str:
+    """A row for each kind, for the whole corpus, and for all together."""
+    kinds = {**KINDS, "replay over the corpus": CORPUS, "all": EVERYTHING}
+    refused = sum(row.get("refused", 0) for row in results()["questions"].values())
+    return RATES.format(refused=refused) + "".join(_rate_row(title, tallies(names)) for title, names in kinds.items())
+
+
+def _rate_row(title: str, found: Mapping[str, Tally]) -> str:
+    whole = total(found)
+    least = min(found, key=lambda name: found[name].rate)
+    said = f"`{least}` {_percent(found[least])}" if found[least].rate < 1 else "all the same"
+    return f"| {title} | {whole.said} | {_percent(whole)} | {said} |\n"
+
+
+def _percent(tally: Tally) -> str:
+    """In hundredths of a percent, never rounded up."""
+    return f"{10000 * tally.passed // tally.all / 100:.2f} %"
+
+
 def proof_table() -> str:
     """The table, one row for each provider and operation that is tested."""
-    data: dict[str, dict[str, Row]] = json.loads(RESULTS.read_text("utf-8"))
+    data: dict[str, dict[str, Row]] = results()
     rows: dict[tuple[str, str], tuple[Row, Row]] = {}
     for group, row in data["answers"].items():
         vendor, _, shape = group.partition("/")
@@ -64,7 +167,7 @@ def proof_table() -> str:
             _number(asked, "open"),
         ]
         lines.append(f"| {' | '.join(cells)} |\n")
-    return "".join(lines)
+    return "".join(lines) + rates_table()
 
 
 def _cell(answers: Row, asked: Row, name: str) -> str:

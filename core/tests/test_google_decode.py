@@ -26,6 +26,7 @@ from headgate.chat import (
     ToolChoice,
     ToolResult,
 )
+from headgate.dialects import AnthropicMessages, ChatDialect, Gaps, OpenAIChat, OpenAIResponses
 from headgate.errors import InvalidRequest
 
 HELLO = [turn("hello")]
@@ -246,7 +247,7 @@ def test_blocks_only_google_understands() -> None:
         ({"mode": "ANY"}, ToolChoice("required")),
         ({"mode": "ANY", "allowedFunctionNames": ["f"]}, ToolChoice("named", "f")),
         ({"mode": "ANY", "allowedFunctionNames": ["f", "g"]}, ToolChoice("required", allowed=("f", "g"))),
-        ({"mode": "VALIDATED"}, ToolChoice("auto", raw={"mode": "VALIDATED"})),
+        ({"mode": "VALIDATED"}, ToolChoice("auto")),
         ({"mode": "MODE_UNSPECIFIED"}, None),
         ({}, None),
     ],
@@ -254,6 +255,18 @@ def test_blocks_only_google_understands() -> None:
 def test_choices(config: dict[str, Any], choice: ToolChoice | None) -> None:
     """Modes of calling have their words; one allowed function is a named one."""
     assert decode(contents=HELLO, toolConfig={"functionCallingConfig": config}).tool_choice == choice
+
+
+@pytest.mark.parametrize("policy", ["refuse", "drop"])
+@pytest.mark.parametrize("dialect", [OpenAIChat(), OpenAIResponses(), AnthropicMessages()])
+def test_validated_is_a_hint_elsewhere(dialect: ChatDialect, policy: Any) -> None:
+    """That arguments shall be valid is Google's own mode: others are sent the plain choice, and what is lost is named."""
+    tools = [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object"}}]}]
+    request = decode(contents=HELLO, tools=tools, toolConfig={"functionCallingConfig": {"mode": "VALIDATED"}})
+    gaps = Gaps("vendor", policy, GOOGLE.hints)
+    body = msgspec.json.decode(dialect.encode_request(msgspec.structs.replace(request, model="m"), gaps))
+    assert body.get("tool_choice") in ({"type": "auto"}, "auto")
+    assert gaps.dropped == ["toolConfig.functionCallingConfig.mode"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from core.tests.responses_samples import RESPONSES, decode, decode_items, encode
 
 from headgate.chat import (
     Audio,
+    ChatReply,
     ChatRequest,
+    Choice,
     Citation,
     File,
     Image,
@@ -27,8 +29,10 @@ from headgate.chat import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    collect,
+    replay,
 )
-from headgate.dialects import Gaps
+from headgate.dialects import AnthropicMessages, ChatDialect, Gaps, GoogleGenerate, OpenAIChat
 from headgate.errors import UnsupportedField
 
 Json = dict[str, Any]
@@ -395,3 +399,24 @@ def test_own_history_without_what_another_provider_thought() -> None:
     assert RESPONSES.carries_foreign(encoded(foreign))
     assert RESPONSES.carries_foreign(encoded(call))
     assert not RESPONSES.carries_foreign(encoded([own, words, "x_hg_1"]))
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize(
+    "client", [OpenAIChat(), AnthropicMessages(), GoogleGenerate()], ids=lambda client: client.name
+)
+def test_the_namespace_of_a_call_comes_back(client: ChatDialect, is_stream: bool) -> None:
+    """A client of any dialect holds the namespace that OpenAI gave a call, sends it back, and OpenAI gets it where it was."""
+    called = ToolCall("call_1", "f", "{}", extra={"namespace": "crm"})
+    held = ChatReply("r", "m", (Choice(Message("assistant", (called,)), "tool_calls"),), created=1)
+    if is_stream:
+        encoder = client.stream_encoder(asked())
+        decoder = client.stream_decoder()
+        frames = b"".join([*map(encoder.feed, replay(held)), encoder.end()]).split(b"\n\n")[:-1]
+        back = collect([*(event for frame in frames for event in decoder.feed(frame + b"\n\n")), *decoder.end()])
+    else:
+        back = client.decode_reply(client.encode_reply(held, asked()))
+    returned = asked(USER, back.choices[0].message, dialect=client.name)
+    gaps = Gaps("vendor", "refuse", client.hints)
+    item = encode(returned, gaps)["input"][1]
+    assert (item["type"], item["namespace"], gaps.dropped) == ("function_call", "crm", [])

@@ -98,7 +98,7 @@ CANNOT: dict[str, frozenset[str]] = {
     "fireworks": _PLAIN_CHAT - {"top_k"} | {"audio", "video", "document"},
     "cerebras": _TEXT_CHAT | {"presence_penalty", "frequency_penalty", "logit_bias", "n", "parallel"},
     "perplexity": _TEXT_CHAT - {"top_k", "image"}
-    | {"tools", "choice", "parallel", "seed", "stop", "n", "logprobs", "logit_bias", "history of tools"},
+    | {"tools", "choice", "parallel", "seed", "stop", "n", "logprobs", "logit_bias", "history of tools", "free json"},
 }
 _EXTRAS = frozenset(
     {
@@ -123,6 +123,7 @@ def features_of(recording: Recording, asked: Asked) -> frozenset[str]:
     found |= {"builtin"} if any(not name.startswith(("item", "block")) for name in asked.others) else set()
     found |= {"own block"} if any(name.startswith(("item", "block")) for name in asked.others) else set()
     found |= {"custom tool"} if "custom" in asked.others else set()
+    found |= {"free json"} if "json" in found and "schema" not in found else set()
     found |= {"tools"} if asked.functions or asked.others else set()
     found |= {"choice"} if asked.choice not in {"auto", "none"} else set()
     found |= {"system between"} if any(segment.role == "system" for segment in asked.segments) else set()

@@ -11,7 +11,6 @@ import gzip
 import os
 import re
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -90,17 +89,11 @@ def recordings() -> tuple[Recording, ...]:
 
 
 @cache
-def exceptions(kind: str) -> dict[str, str]:
-    """The recordings that a kind of test leaves out, by id, and why."""
+def exceptions(kind: str, *, ours: bool = False) -> frozenset[str]:
+    """The recordings that a kind of test leaves out; `ours`: those that it leaves out for a fault of the product."""
     listed: list[Any] = tomllib.loads((HERE / "exceptions.toml").read_text("utf-8"))["exception"]
-    return {name: each["why"] for each in listed if kind in each["kinds"] for name in each["ids"]}
-
-
-def unknown(faults: Iterable[object]) -> list[str]:
-    """The faults that known.toml does not explain, as text."""
-    listed: list[Any] = tomllib.loads((HERE / "known.toml").read_text("utf-8"))["fault"]
-    words = [each["words"] for each in listed]
-    return [text for text in map(str, faults) if not any(word in text for word in words)]
+    wanted = [each for each in listed if kind in each["kinds"] and (not ours or each["ours"])]
+    return frozenset(name for each in wanted for name in each["ids"])
 
 
 def chosen(group: str, kind: str) -> list[Recording]:

@@ -208,7 +208,7 @@ def _tools(asked: Asked, seen: Asked, target: Target, dropped: Collection[str]) 
         yield f"tool_choice: {seen.choice} instead of {asked.choice}"
     lost = [name for name in asked.strict if name not in seen.strict]
     keeps_to_schemas = target.dialect == "google.generate" and seen.choice != "auto"
-    if lost and not keeps_to_schemas and not any("strict" in name for name in dropped):
+    if lost and not keeps_to_schemas and not _told(_NAMES["strict"], dropped):
         yield f"strict: lost without a word for {lost}"
 
 
@@ -246,7 +246,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "schema": ("response_format", "schema"),
     "json": ("response_format",),
     "max_tokens": ("max_tokens", "max_completion_tokens"),
-    "strict": ("strict",),
+    "strict": ("strict", "functionCallingConfig.mode"),
     "parallel": ("parallel_tool_calls",),
     "previous_response_id": ("previous_response_id",),
     "media_resolution": ("mediaResolution", "generationConfig"),

@@ -82,6 +82,11 @@ _MESSAGES: dict[str, list[Json]] = {
         {"role": "assistant", "content": None, "tool_calls": [_call("call_1", _ARGUMENTS)]},
         _result("call_1", _ARGUMENTS),
     ],
+    "namespace": [  # which OpenAI gave a call, before another provider takes over
+        _USER,
+        {"role": "assistant", "content": None, "tool_calls": [{**_call("call_1", '{"n": 1}'), "namespace": "crm"}]},
+        _result("call_1", "one"),
+    ],
     "two-rounds": [
         _USER,
         {"role": "assistant", "content": None, "tool_calls": [_call("call_1", '{"n": 1}')]},

@@ -1,4 +1,4 @@
-"""What the replay tests have proven, counted: results.json, from which the table of docs/providers.md is made.
+"""What the replay tests have proven, counted: results.json, from which the tables of docs/providers.md are made.
 
 Each test compares its own row with the file once it has found nothing wrong, so the file cannot claim more than passes. Write it
 anew with `python -m tests.replay.results` from the repository root.
@@ -7,6 +7,7 @@ anew with `python -m tests.replay.results` from the repository root.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sys
 from collections import Counter
@@ -14,23 +15,61 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from tests.replay import running, validators
 from tests.replay.abilities import features_of
 from tests.replay.asked import Asked
 from tests.replay.asking import truth_of
-from tests.replay.corpus import Recording, chosen, groups
-from tests.replay.questions import Outcome, client_requests, open_target, question_outcome
-from tests.replay.reading import Reading
-from tests.replay.targets import READERS, TARGETS, Target, World
-from tests.replay.vendors import dialect_of
+from tests.replay.corpus import FOLDER, Recording, chosen, groups
+from tests.replay.questions import Outcome
+from tests.replay.reading import Reading, members, parse
+from tests.replay.targets import READERS, TARGETS
+from tests.replay.vendors import dialect_of, provider_of
 
 FILE = Path(__file__).parent / "results.json"
 Row = dict[str, int]
+VECTORS = ("voyage",)
+"""Vendors of whom no chat is recorded, but vectors: providers/compatible/tests/test_embeddings.py replays them."""
 
 
 def held(kind: str, name: str) -> Row:
     """The row that the file holds; empty when it holds none."""
-    data: Any = json.loads(FILE.read_text("utf-8"))
-    return cast("Row", data[kind].get(name, {}))
+    return cast("Row", table(kind).get(name, {}))
+
+
+def table(name: str) -> dict[str, Any]:
+    """A part of the file."""
+    return cast("dict[str, Any]", json.loads(FILE.read_text("utf-8"))[name])
+
+
+def rate(kind: str, unit: str) -> str:
+    """How many cases of a unit passed, of how many, as the file holds it."""
+    return str(table("rates")[kind].get(provider_of_unit(unit), {}).get(unit, "0/0"))
+
+
+def provider_of_unit(unit: str) -> str:
+    """The provider whose unit it is: a target's, or that of a recorded wire format."""
+    vendors = {target.name: target.vendor for target in TARGETS}
+    return provider_of(vendors.get(unit) or unit.partition("/")[0])
+
+
+def types_used() -> dict[str, list[str]]:
+    """The official types that what a provider is sent must fit, by the names that validators.py has for them."""
+    found: dict[str, set[str]] = {}
+    for target in TARGETS:
+        if target.types in validators.OFFICIAL:
+            found.setdefault(provider_of(target.vendor), set()).add(target.types)
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def vectors_recorded() -> dict[str, int]:
+    """The recorded answers that hold vectors."""
+    return {vendor: _vectors_of(vendor) for vendor in VECTORS}
+
+
+def _vectors_of(vendor: str) -> int:
+    with gzip.open(FOLDER / f"{vendor}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [members(parse(line)) for line in lines]
+    return sum((row["operation"], row["status"]) == ("embeddings", 200) for row in rows)
 
 
 def answers_row(group: str) -> Row:
@@ -88,23 +127,43 @@ def _tidy(counted: Mapping[str, int]) -> Row:
     return {name: counted[name] for name in sorted(counted) if counted[name]}
 
 
-async def _asked(target: Target) -> Row:
-    world = World(target)
-    outcomes: list[Outcome] = []
-    async with open_target(target, world) as client:
-        for recording in client_requests(target):
-            outcome = await question_outcome(client, world, recording, target)
-            outcomes.append(outcome)
-    return questions_row(outcomes)
+async def _measured() -> dict[str, Any]:
+    """Every unit of every kind, one after the other."""
+    rates: dict[str, dict[str, dict[str, str]]] = {}
+    rows: dict[str, Row] = {}
+
+    def note(kind: str, unit: str, run: running.Run) -> None:
+        if run.all:
+            rates.setdefault(kind, {}).setdefault(provider_of_unit(unit), {})[unit] = run.rate
+
+    for group, dialect in running.pairs():
+        note("answers", f"{group} to {dialect}", await running.answers(group, dialect))
+        note("loops", f"{group} to {dialect}", await running.loops(group, dialect))
+    for target in TARGETS:
+        run = await running.questions(target)
+        rows[target.name] = questions_row(run.outcomes)
+        note("questions", target.name, run)
+    for target in running.TRICKED:
+        note("tricky", target.name, await running.tricky(target))
+    for group in groups():
+        note("recorded errors", group, await running.recorded_errors(group))
+    for group in running.FAILING:
+        note("made errors", group, await running.made_errors(group))
+        note("broken streams", group, await running.broken(group))
+    for group in running.relayed():
+        note("same shape", group, await running.same(group))
+    return {"rates": rates, "questions": rows}
 
 
 def main() -> int:
     """Write the file; the tests then say whether it holds."""
-    rows = {
+    data = {
         "answers": {group: answers_row(group) for group in groups()},
-        "questions": {target.name: asyncio.run(_asked(target)) for target in TARGETS},
+        "types": types_used(),
+        "vectors": vectors_recorded(),
+        **asyncio.run(_measured()),
     }
-    FILE.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", "utf-8")
+    FILE.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", "utf-8")
     return 0
 
 

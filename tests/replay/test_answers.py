@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from tests.replay.asking import Fault, answer_faults
+from tests.replay import running
 from tests.replay.clients import DIALECTS, body_of, path_of, read
-from tests.replay.corpus import chosen, groups, needs_corpus
+from tests.replay.corpus import groups, needs_corpus
 from tests.replay.grammar import misordered
+from tests.replay.known import unknown
 from tests.replay.neutral import Question
 from tests.replay.questions import open_target
-from tests.replay.results import answers_row, held
+from tests.replay.results import answers_row, held, rate
 from tests.replay.targets import TARGETS, Target, World, canned
-from tests.replay.vendors import dialect_of, open_vendor
 
 from headgate.testing import ReplayUpstream
 
-SEED = int(os.environ.get("HEADGATE_REPLAY_SEED", "0"))
 
-
-PAIRS = [
-    (group, dialect)
-    for group in groups()
-    for dialect in DIALECTS
-    if dialect != dialect_of(group.partition("/")[2])  # then bytes are relayed: see test_same_shape.py
-]
+@needs_corpus
+@pytest.mark.parametrize(("group", "dialect"), running.pairs())
+async def test_answers_arrive(group: str, dialect: str) -> None:
+    """The client reads the text, the thinking, the calls, the finish and the usage that the vendor's bytes hold."""
+    run, where = await running.answers(group, dialect), f"{group} to {dialect}"
+    found = unknown(where, run.faults)
+    assert not found, "\n".join(found)
+    assert run.rate == rate("answers", where)
 
 
 @needs_corpus
-@pytest.mark.parametrize(("group", "dialect"), PAIRS)
-async def test_answers_arrive(group: str, dialect: str) -> None:
-    """The client reads the text, the thinking, the calls, the finish and the usage that the vendor's bytes hold."""
-    upstream = ReplayUpstream()
-    faults: list[Fault] = []
-    async with open_vendor(group, upstream) as client:
-        for recording in chosen(group, "answers"):
-            if recording.status < 400:
-                faults += await answer_faults(client, upstream, recording, dialect, SEED)
-    assert not faults, "\n".join(map(str, faults))
+@pytest.mark.parametrize("group", groups())
+def test_answers_are_counted(group: str) -> None:
+    """The file counts what the recorded answers of a vendor show."""
     assert answers_row(group) == held("answers", group)
 
 

@@ -10,7 +10,7 @@ import binascii
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NotRequired, cast
 
@@ -59,16 +59,17 @@ class _Extras:
 
     members: frozenset[str] = frozenset()
     of_messages: frozenset[str] = frozenset()
-    parts: frozenset[str] = frozenset()
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
 
 _EXTRAS: Mapping[str, _Extras] = {
     "deepseek": _Extras(frozenset({"thinking"}), frozenset({"reasoning_content"})),
-    "fireworks": _Extras(frozenset({"top_k"}), frozenset({"reasoning_content"})),
+    "fireworks": _Extras(frozenset({"top_k"}), frozenset({"reasoning_content"}), {"video_url": frozenset({"url"})}),
     "xai": _Extras(frozenset(), frozenset({"reasoning_content"})),
 }
 """https://api-docs.deepseek.com/guides/thinking_mode, https://docs.fireworks.ai/api-reference/post-chatcompletions and
-https://docs.x.ai/docs/api-reference"""
+https://docs.x.ai/docs/api-reference; parts, with the members of what stands in them:
+https://docs.fireworks.ai/guides/video-audio-inputs"""
 
 
 def problems(dialect: str, body: Json) -> list[str]:
@@ -108,10 +109,16 @@ def _with_extras(vendor: str) -> Callable[[Json], Iterator[str]]:
 def _message(message: Json, own: _Extras) -> Json:
     kept = {name: value for name, value in message.items() if name not in own.of_messages}
     if isinstance(kept.get("content"), list):
-        kept["content"] = [part for part in objects(kept["content"]) if part.get("type") not in own.parts]
+        kept["content"] = [part for part in objects(kept["content"]) if not _is_own(part, own)]
     if kept.get("role") == "assistant" and kept.get("content") is None:
         kept["content"] = ""
     return kept
+
+
+def _is_own(part: Json, own: _Extras) -> bool:
+    """Whether a part is one the vendor documents, with its members and no others."""
+    kind = str(part.get("type"))
+    return kind in own.parts and part.keys() == {"type", kind} and members(part[kind]).keys() == own.parts[kind]
 
 
 def _groq(body: Json) -> Iterator[str]:
@@ -146,9 +153,7 @@ def _openrouter(body: Json) -> Iterator[str]:
 def _together(body: Json) -> Iterator[str]:
     kind = "Streaming" if body.get("stream") else "NonStreaming"
     adapter = _closed("together", getattr(together_params, f"CompletionCreateParams{kind}"))
-    of_openai = {"stream_options"}  # taken, though the SDK does not list it
-    kept = {name: value for name, value in body.items() if name not in of_openai}
-    kept["messages"] = [_message(message, _Extras()) for message in objects(body.get("messages"))]
+    kept = {**body, "messages": [_message(message, _Extras()) for message in objects(body.get("messages"))]}
     yield from _errors(adapter, kept)
 
 
@@ -222,6 +227,8 @@ _VALIDATORS: Mapping[str, Callable[[Json], Iterator[str]]] = {
     "ollama.chat": _ollama,
     "mistral.chat": _mistral,
 }
+OFFICIAL = frozenset(_VALIDATORS) - frozenset(_EXTRAS)
+"""The validators that are a vendor's own types; the others are OpenAI's, and names from the vendor's documents."""
 
 
 def _errors(adapter: TypeAdapter[Any], value: Any) -> Iterator[str]:

@@ -90,6 +90,17 @@ async def test_only_functions_are_tools() -> None:
     assert ([tool["function"]["name"] for tool in sent["tools"]], dropped) == (["a"], ["tools[0]"])
 
 
+async def test_custom_calls_of_a_history_are_functions() -> None:
+    """A call of a custom tool goes out as one of a function that takes its text as `input`, with its result; that is named."""
+    call: Json = {"type": "custom_tool_call", "call_id": "c1", "name": "note", "input": "so it is"}
+    result: Json = {"type": "custom_tool_call_output", "call_id": "c1", "output": "kept"}
+    sent, dropped = await send(own(), responses_request(USER, call, result), "responses")
+    function = {"name": "note", "arguments": '{"input":"so it is"}'}
+    assert sent["messages"][1]["tool_calls"] == [{"id": "c1", "type": "function", "function": function}]
+    assert sent["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": "kept"}
+    assert dropped == ["messages[1].tool_calls.custom"]
+
+
 # formats
 
 

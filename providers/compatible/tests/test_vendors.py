@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from providers.compatible.tests.calls import (
     OK,
+    VENDORS,
     Json,
     body_of,
     deploy_row,
@@ -15,6 +16,7 @@ from providers.compatible.tests.calls import (
     held,
     messages_request,
     responses_request,
+    row_of,
     send,
 )
 
@@ -282,7 +284,90 @@ async def test_perplexity_streams_need_no_done() -> None:
         assert b"error" not in told
 
 
+async def test_perplexity_is_not_asked_for_usage() -> None:
+    """Its API has no `stream_options`: usage stands in every chunk, and a translated stream tells it."""
+    used = {"usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}}
+    chunks = [chat_chunk({"role": "assistant", "content": "yes"}) | used, chat_chunk({}, "stop") | used]
+    data = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    upstream = ReplayUpstream({"*": Recorded(headers=(("content-type", "text/event-stream"),), body=data.encode())})
+    provider = deploy_row("perplexity", upstream)
+    told = await body_of(
+        await provider.call(exchange(provider, messages_request(USER, stream=True), "messages", asked="chat"))
+    )
+    sent = json.loads(held(upstream.requests[-1]))
+    assert (sent["stream"], "stream_options" in sent) == (True, False)
+    assert b'"output_tokens":2' in told
+
+
+async def test_perplexity_has_json_by_a_schema_alone() -> None:
+    """JSON of any shape is refused by name; a schema goes out as one."""
+    free: Json = {"format": {"type": "json_object"}}
+    with pytest.raises(UnsupportedField, match="`response_format`"):
+        await sent_by("perplexity", responses_request(USER, text=free), "responses")
+    sent, dropped = await sent_by("perplexity", responses_request(USER, text=free), "responses", headers=DROP)
+    assert ("response_format" in sent, dropped) == (False, ["response_format"])
+    shaped: Json = {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}
+    sent, dropped = await sent_by("perplexity", responses_request(USER, text=shaped), "responses")
+    assert (sent["response_format"]["type"], dropped) == ("json_schema", [])
+
+
+# films
+
+
+FILM: Json = {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}}
+PART: Json = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}
+FILMS = {
+    "byteplus": "https://docs.byteplus.com/en/docs/ModelArk/1895586",
+    "dashscope": "https://www.alibabacloud.com/help/en/model-studio/vision",
+    "fireworks": "https://docs.fireworks.ai/guides/video-audio-inputs",
+    "moonshot": "https://platform.moonshot.ai/docs/guide/use-kimi-vision-model",
+    "openrouter": "https://openrouter.ai/docs/features/multimodal/videos",
+    "together": "https://docs.together.ai/reference/chat-completions",
+    "vllm": "https://docs.vllm.ai/en/latest/features/multimodal_inputs.html",
+    "zai": "https://docs.z.ai/api-reference/llm/chat-completion",
+    "zhipu": "https://docs.bigmodel.cn/api-reference",
+}
+"""The vendors that document a part `video_url`, and where they do."""
+CHATTING = [name for name in VENDORS if "chat" in row_of(name).operations]
+
+
+@pytest.mark.parametrize("name", CHATTING)
+async def test_films_go_where_they_are_taken(name: str) -> None:
+    """A film of a Gemini client is a `video_url` for vendors that document that part, and is refused by name by all others."""
+    body: Json = {"contents": [{"role": "user", "parts": [{"text": "what is it?"}, FILM]}]}
+    if name in FILMS:
+        sent, dropped = await sent_by(name, body, "generate")
+        assert (sent["messages"][0]["content"][1], dropped) == (PART, [])
+    else:
+        with pytest.raises(UnsupportedField, match=r"`messages\[0\].content` .*`video`"):
+            await sent_by(name, body, "generate")
+
+
 # Together
+
+
+async def test_together_is_told_what_its_types_have() -> None:
+    """Instructions and results are one text each, and neither `strict` nor `stream_options` is sent; what hints is named."""
+    paragraphs = [{"type": "text", "text": "be brief"}, {"type": "text", "text": "be kind"}]
+    result = {"type": "tool_result", "tool_use_id": "c", "content": [*paragraphs]}
+    turns: list[Json] = [USER, CALL, {"role": "user", "content": [result]}]
+    body = messages_request(*turns, system=paragraphs, tools=[{**TOOL, "strict": True}], stream=True)
+    sent, dropped = await sent_by("together", body)
+    system, _, _, answered = sent["messages"]
+    assert (system["content"], answered["content"]) == ("be brief\n\nbe kind", "be brief\n\nbe kind")
+    assert ("strict" in sent["tools"][0]["function"], "stream_options" in sent) == (False, False)
+    assert dropped == ["tools[0].function.strict"]
+
+
+async def test_togethers_instructions_hold_no_pictures() -> None:
+    """A picture among the instructions is refused by its place; dropped, the words stay."""
+    picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    body: Json = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+    body["systemInstruction"] = {"parts": [{"text": "like this"}, picture]}
+    with pytest.raises(UnsupportedField, match=r"`messages\[0\].content` .*instructions"):
+        await sent_by("together", body, "generate")
+    sent, dropped = await sent_by("together", body, "generate", headers=DROP)
+    assert (sent["messages"][0]["content"], dropped) == ("like this", ["messages[0].content"])
 
 
 async def test_togethers_probabilities_are_a_number() -> None:

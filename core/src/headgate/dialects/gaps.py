@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from headgate.errors import UnsupportedField
 
 Policy = Literal["refuse", "drop"]
-GROUPS = frozenset({"generationConfig"})
+GROUPS = frozenset({"functionCallingConfig", "generationConfig", "toolConfig"})
 """Members that only group fields, each of which is named by itself."""
 
 

@@ -25,6 +25,7 @@ class Anthropic(Provider):
     base_url = "https://api.anthropic.com/v1"
     key_env = "ANTHROPIC_API_KEY"
     docs = "https://platform.claude.com/docs/en/api/overview"
+    evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "messages": "anthropic.messages",
         "count_tokens": "",

@@ -91,6 +91,7 @@ class Bedrock(Provider):
     base_url = "https://bedrock-runtime.us-east-1.amazonaws.com"
     key_env = BEARER_ENV
     docs = "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html"
+    evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "converse": "bedrock.converse",
         "embeddings": "bedrock.embeddings",

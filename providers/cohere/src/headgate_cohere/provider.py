@@ -25,6 +25,7 @@ class Cohere(Provider):
     base_url = "https://api.cohere.com"
     key_env = "COHERE_API_KEY"
     docs = "https://docs.cohere.com/reference/about"
+    evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": CohereChat.name,
         "embeddings": CohereEmbed.name,

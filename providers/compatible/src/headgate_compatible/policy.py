@@ -11,7 +11,19 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from headgate.chat import Audio, ChatRequest, File, Image, Message, Part, Reasoning, Text, Thinking, ToolResult
+from headgate.chat import (
+    Audio,
+    ChatRequest,
+    File,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from headgate.dialects import Gaps
 from headgate_compatible.row import Media, Quirks
 
@@ -175,7 +187,7 @@ def _turn(message: Message, at: int, quirks: Quirks, gaps: Gaps) -> Message:
 
 
 def _taken(part: Part, role: str, quirks: Quirks, gaps: Gaps, place: str) -> Part | None:
-    """A part as the vendor takes it; None for one it does not, which is told."""
+    """A part as the vendor takes it; None for one it does not, which is told. Text for a custom tool becomes an object."""
     if isinstance(part, Reasoning):
         if not quirks.thoughts:
             gaps.skip(f"{place}.reasoning")
@@ -185,6 +197,9 @@ def _taken(part: Part, role: str, quirks: Quirks, gaps: Gaps, place: str) -> Par
     if isinstance(part, ToolResult):
         content = tuple(held for held in part.content if _is_taken(held, quirks, gaps, place))
         return replace(part, content=content)
+    if isinstance(part, ToolCall) and part.custom:
+        gaps.skip(f"{place}.tool_calls.custom")
+        return replace(part, custom=False, arguments=msgspec.json.encode({"input": part.arguments}).decode())
     if isinstance(part, Image) and role == "assistant" and "images" not in quirks.knows:
         gaps.refuse(f"{place}.images", "pictures of the model's own do not go back there")
         return None

@@ -75,6 +75,7 @@ class Compatible(OpenAI):
     base_url = ""
     key_env = ""
     docs = ""
+    evidence = "documents"
     tier: ClassVar[Literal["row", "dialect", "native"]] = "row"
     dialects: ClassVar[Mapping[str, str]] = {name: DIALECTS[name] for name in _USUAL}
     paths: ClassVar[Mapping[str, str]] = {

@@ -21,6 +21,7 @@ class Ollama(Provider):
     base_url = "http://127.0.0.1:11434"
     is_keyless = True
     docs = "https://docs.ollama.com/api/introduction"
+    evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": OllamaChat.name,
         "embeddings": OllamaEmbed.name,

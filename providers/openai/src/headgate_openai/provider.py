@@ -36,6 +36,7 @@ class OpenAI(Provider):
     base_url = "https://api.openai.com/v1"
     key_env = "OPENAI_API_KEY"
     docs = "https://platform.openai.com/docs/api-reference"
+    evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
         "responses": "openai.responses",

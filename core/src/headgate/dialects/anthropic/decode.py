@@ -58,6 +58,7 @@ HINTS = frozenset(
         "eager_input_streaming",
         "input_examples",
         "metadata",
+        "namespace",
         "output_config",
         "speed",
         "thinking",

@@ -31,6 +31,8 @@ from headgate.dialects.openai.members import Json, merged, objects
 from headgate.errors import InvalidRequest
 
 _TIERS = {ours: theirs for theirs, ours in TIERS.items()}
+NOTED = ("namespace",)
+"""Members of other vendors' calls that must come back with them: metadata of the part, which Google's clients send back."""
 _GROUNDED = ("groundingSupports", "groundingChunks")
 
 
@@ -99,7 +101,8 @@ def encode_part(part: Part) -> Json:
             return {"text": part.text}
         case ToolCall():
             call = {"id": shown_id(part.id), "name": part.name, "args": arguments_of_call(part.arguments)}
-            return {"functionCall": call, **signed(part.opaque)}
+            noted = {name: part.extra[name] for name in NOTED if name in part.extra}
+            return {"functionCall": call, **signed(part.opaque), **({"partMetadata": noted} if noted else {})}
         case Audio():
             exact = part.extra.get("inlineData")  # where Google's media type says more than a format does
             kind = cast("Json", exact).get("mimeType") if isinstance(exact, dict) else None

@@ -61,8 +61,9 @@ class GoogleEncoder:
             case ErrorEvent():
                 return data_event(msgspec.json.encode({"error": _error_body(event)}))
             case ToolCallStart():
-                call = ToolCall(event.id, event.name, "", event.call, custom=event.custom, opaque=event.opaque)
-                self._calls.setdefault(event.index, {})[event.call] = call
+                self._calls.setdefault(event.index, {})[event.call] = ToolCall(
+                    event.id, event.name, "", event.call, custom=event.custom, opaque=event.opaque, extra=event.extra
+                )
                 return b""
             case ToolCallDelta():
                 calls = self._calls[event.index]

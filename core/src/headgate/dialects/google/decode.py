@@ -37,6 +37,7 @@ HINTS = frozenset(
         "behavior",
         "labels",
         "mediaResolution",
+        "mode",
         "partMetadata",
         "response",
         "responseJsonSchema",
@@ -53,6 +54,7 @@ _MODES: dict[str, Literal["auto", "none", "required"]] = {
 }
 _SCHEMAS = ("responseJsonSchema", "_responseJsonSchema", "responseSchema")
 _OWN_MODES = frozenset({"VALIDATED"})
+"""Modes that say more than the canonical choice: that arguments shall be valid by their schemas is only hinted at."""
 
 
 def decode_request(data: Json) -> ChatRequest:
@@ -228,7 +230,9 @@ def _decode_choice(body: Fields) -> ToolChoice | None:
         return ToolChoice("auto", allowed=allowed) if allowed else None
     if mode == "required" and len(allowed) == 1:
         return ToolChoice("named", allowed[0])
-    return ToolChoice(mode, allowed=allowed, raw={"mode": word} if word in _OWN_MODES else None)
+    if word in _OWN_MODES:
+        calling.put("mode", word)
+    return ToolChoice(mode, allowed=allowed)
 
 
 def _decode_sampling(config: Fields) -> Sampling:

@@ -5,7 +5,7 @@ Source: https://ai.google.dev/api/generate-content and https://ai.google.dev/gem
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from headgate.chat import (
     ChatRequest,
@@ -218,10 +218,7 @@ def _encode_choice(request: ChatRequest, gaps: Gaps) -> Json:
     if choice.mode == "named":
         return {"mode": "ANY", "allowedFunctionNames": [legal_name(choice.name or "")]}
     mode = _PLAIN_CHOICES[choice.mode]
-    raw: Any = choice.raw
-    if isinstance(raw, dict) and request.dialect == NAME:
-        mode = str(cast("Json", raw).get("mode") or mode)
-    elif mode == "AUTO" and (strict or choice.allowed):
+    if mode == "AUTO" and (strict or choice.allowed):
         mode = "VALIDATED"
     if choice.allowed:
         return {"mode": mode, "allowedFunctionNames": [legal_name(name) for name in choice.allowed]}

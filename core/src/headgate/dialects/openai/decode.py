@@ -39,7 +39,9 @@ SAMPLING: dict[str, type[Any]] = {
     "n": int,
 }
 """Fields of Sampling that this dialect calls by the same name."""
-HINTS = frozenset({"prediction", "prompt_cache_options", "prompt_cache_retention", "stream_options", "usage"})
+HINTS = frozenset(
+    {"namespace", "prediction", "prompt_cache_options", "prompt_cache_retention", "stream_options", "usage"}
+)
 """Members in a request's `extra` that another dialect may leave out: they change speed, cost or what is told beside."""
 LEGACY = "functions"
 """In a request's `extra`, with nothing as its value: the caller has functions instead of tools, and wants `function_call`."""

@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/guides/reasoning#keeping-reasoning-item
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 from headgate.chat import (
     Audio,
@@ -59,6 +59,8 @@ FOREIGN_HINTS = frozenset(
     }
 )
 """Members of other dialects' `extra` that ask for less cost or time, or tell where something came from; nothing more."""
+NAMESPACE = "namespace"
+"""The member of a call that tells which group of tools its name belongs to."""
 _CLIENTS = frozenset({None, "message", "function_call_output", "custom_tool_call_output"})
 """Kinds of items that are the caller's unless their role is `assistant`."""
 _TYPES = {
@@ -221,13 +223,16 @@ class InputItems:
 
     def _encode_call(self, call: ToolCall, where: str, *, with_id: bool) -> Json:
         self._skip_marks(call.cache, where)
+        namespace: Json = {}
         if not self._is_own:
-            self._gaps.extra(call.extra, where, hints=FOREIGN_HINTS)
+            namespace, others = _namespace_of(call)
+            self._gaps.extra(others, where, hints=FOREIGN_HINTS)
         item: Json = {
             "type": "custom_tool_call" if call.custom else "function_call",
             "call_id": call.id if self._is_own else self._ids.of_call(call.id),
             "name": call.name if self._is_own else legal_name(call.name),
             "input" if call.custom else "arguments": call.arguments if call.custom else call.arguments or "{}",
+            **namespace,
         }
         if call.custom:
             self._custom.add(call.id)
@@ -315,6 +320,18 @@ def _short(content: Collection[Json]) -> str | list[Json]:
     if len(listed) == 1 and listed[0].keys() == {"type", "text"}:
         return str(listed[0]["text"])
     return listed
+
+
+def _namespace_of(call: ToolCall) -> tuple[Json, Json]:
+    """The namespace that OpenAI gave a call, and what else is said of it; Google's clients hold it as metadata of the part."""
+    others = dict(call.extra)
+    found: Any = others.pop(NAMESPACE, None)
+    noted: Any = others.get("partMetadata")
+    if found is None and isinstance(noted, dict):
+        rest: Json = dict(cast("Json", noted))
+        found = rest.pop(NAMESPACE, None)
+        others["partMetadata"] = rest
+    return ({NAMESPACE: found} if isinstance(found, str) else {}), others
 
 
 def _thought_id(part: Reasoning) -> str:

@@ -1,11 +1,13 @@
 """Perplexity: no tools, and turns of user and assistant that alternate strictly, behind instructions at the top.
 
-Source: https://docs.perplexity.ai/api-reference/sonar-post
+Sources: https://docs.perplexity.ai/api-reference/sonar-post, https://docs.perplexity.ai/docs/sonar/features (a schema is the
+only format of JSON) and the types of `perplexityai` 0.46.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -13,6 +15,8 @@ from typing_extensions import override
 from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
 from headgate.dialects import Gaps
 from headgate_compatible.provider import Compatible
+
+Json = dict[str, Any]
 
 
 class Perplexity(Compatible):
@@ -23,6 +27,10 @@ class Perplexity(Compatible):
         request = super().adapt(request, gaps)
         spoken = [_without_calls(message, at, gaps) for at, message in enumerate(request.messages)]
         return replace(request, messages=tuple(alternating(spoken, gaps)))
+
+    @override
+    def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
+        body.pop("stream_options", None)  # not documented; every chunk tells the usage so far
 
 
 def alternating(messages: Iterable[Message], gaps: Gaps) -> list[Message]:
