@@ -27,6 +27,9 @@ from headgate.version import VERSION
 
 _JSON = b"application/json"
 _USER_AGENT = f"headgate/{VERSION}".encode()
+_EVERYWHERE = frozenset({"anthropic"})
+"""Origins whose signatures count on every platform and so in every account: Claude's
+(https://platform.claude.com/docs/en/build-with-claude/extended-thinking)."""
 
 
 class DeploymentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -168,8 +171,9 @@ class Provider:
         return True
 
     def understands(self, opaque: Opaque) -> bool:
-        """Whether an opaque item may go to this vendor: its own origin, and no other account."""
-        return opaque.origin in self.origins_of_thought and opaque.account in {"", self.account}
+        """Whether an opaque item may go to this vendor: its own origin, and no other account unless it counts in all."""
+        is_bound = opaque.origin not in _EVERYWHERE and opaque.account not in {"", self.account}
+        return opaque.origin in self.origins_of_thought and not is_bound
 
     def policy(self, ex: Exchange) -> Policy:
         """What happens to what cannot be said: the caller's option `unsupported`, else the deployment's setting."""

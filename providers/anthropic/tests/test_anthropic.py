@@ -356,6 +356,7 @@ def test_whose_thoughts_it_reads() -> None:
     provider = deploy()
     assert provider.understands(Opaque("anthropic", "c2ln"))
     assert provider.understands(Opaque("anthropic", "c2ln", provider.account))
+    assert provider.understands(Opaque("anthropic", "c2ln", "account-of-another-platform"))
     assert not provider.understands(Opaque("google", "c2ln"))
 
 

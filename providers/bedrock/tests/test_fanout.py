@@ -14,9 +14,9 @@ from typing_extensions import override
 from headgate.errors import ProviderFailed
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.running import gateway
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
 from headgate_bedrock import Bedrock
-from headgate_bedrock.fanout import AT_ONCE, WholeResponse, bodies_in, send_each
+from headgate_bedrock.fanout import AT_ONCE, bodies_in, send_each
 
 Json = dict[str, Any]
 TITAN, COHERE, NOVA = "amazon.titan-embed-text-v2:0", "cohere.embed-v4:0", "amazon.nova-2-multimodal-embeddings-v1:0"

@@ -25,14 +25,14 @@ from headgate_compatible.vendors import CODE
 WANTED = {
     "groq", "together", "fireworks", "deepseek", "mistral", "xai", "openrouter", "perplexity", "cerebras", "sambanova",
     "nvidia", "deepinfra", "vllm", "ollama-openai", "lmstudio", "llamacpp", "huggingface", "cloudflare", "databricks",
-    "moonshot", "hyperbolic", "novita", "nebius", "ai21", "replicate", "voyage", "jina",
+    "moonshot", "hyperbolic", "novita", "nebius", "ai21", "voyage", "jina",
 }  # fmt: skip
 PORTKEY = {
     "302ai", "ai21", "aibadgr", "bytez", "cerebras", "cometapi", "cortex", "dashscope", "databricks", "deepbricks",
     "deepinfra", "deepseek", "featherless-ai", "fireworks-ai", "github", "groq", "huggingface", "hyperbolic",
     "inference-net", "iointelligence", "jina", "krutrim", "lemonfox-ai", "lightning", "lingyi", "matterai", "minimax",
     "mistral-ai", "monsterapi", "moonshot", "ncompass", "nebius", "nextbit", "novita-ai", "nscale", "openrouter",
-    "oracle", "ovhcloud", "perplexity-ai", "predibase", "recraft-ai", "reka-ai", "replicate", "sambanova",
+    "oracle", "ovhcloud", "perplexity-ai", "predibase", "recraft-ai", "reka-ai", "sambanova",
     "siliconflow", "together-ai", "upstage", "voyage", "workers-ai", "x-ai", "z-ai", "zhipu",
 }  # fmt: skip
 """The names that Portkey has for vendors whose API is OpenAI's."""

@@ -27,7 +27,7 @@ from providers.vertex.tests.vertex_wire import (
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, Image, Message, Opaque, Reasoning, Sampling, Text, Thinking, ToolCall
-from headgate.dialects import Dialect, Gaps
+from headgate.dialects import Dialect, Gaps, OpenAIChat
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.operations import (
@@ -252,7 +252,32 @@ def test_policies() -> None:
     provider = deploy()
     assert provider.understands(Opaque("anthropic", "s", "other"))
     assert not provider.understands(Opaque("google", "s", "other"))
+    assert provider.understands(Opaque("google", "s", provider.account))
     assert [provider.fetches(Image(url=url)) for url in ("gs://b/a.png", "https://x.example/a.png")] == [True, False]
+
+
+def test_signatures_are_bound_to_the_project() -> None:
+    """What Gemini signed for one project goes to no other, nor to the Gemini API, whatever the place it came from."""
+    mine, theirs = deploy(), deploy(project="another-project")
+    signed = Opaque("google", "c2ln", mine.account)
+    assert mine.account != ""
+    assert "my-project" not in mine.account
+    assert mine.understands(signed)
+    assert deploy(location="europe-west4").understands(signed)
+    assert not theirs.understands(signed)
+    assert theirs.understands(Opaque("anthropic", "c2ln", mine.account))
+    assert theirs.understands(Opaque("google", "c2ln"))
+
+
+async def test_signatures_say_where_they_come_from() -> None:
+    """A client of another dialect gets the account with the signature, and brings it back."""
+    called = gemini({"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}, finish="STOP")
+    upstream = ReplayUpstream({"/token": TOKEN, "*": Recorded.from_json(called)})
+    provider = deploy(upstream)
+    reply = await provider.call(exchange(provider, CHAT, body=b'{"messages":[{"role":"user","content":"hi"}]}'))
+    message = OpenAIChat().decode_reply(reply.body).choices[0].message
+    signatures = [part.opaque for part in message.parts if isinstance(part, ToolCall)]
+    assert signatures == [Opaque("google", "c2ln", provider.account)]
 
 
 async def test_calls_carry_a_token() -> None:

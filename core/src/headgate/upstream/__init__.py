@@ -16,6 +16,7 @@ from headgate.upstream.interface import (
     UpstreamResponse,
     origin_of,
 )
+from headgate.upstream.whole import WholeResponse
 
 __all__ = [
     "Credential",
@@ -26,5 +27,6 @@ __all__ = [
     "Upstream",
     "UpstreamRequest",
     "UpstreamResponse",
+    "WholeResponse",
     "origin_of",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Raw
 
-from headgate.upstream import UpstreamRequest, UpstreamResponse
+from headgate.upstream import UpstreamRequest, UpstreamResponse, WholeResponse
 from headgate.upstream.interface import RawHeaders
 
 AT_ONCE = 8
@@ -17,26 +17,6 @@ _COUNT = b"x-amzn-bedrock-input-token-count"
 _MEMBER = b'"inputTextTokenCount"'
 
 Send = Callable[[UpstreamRequest], Awaitable[UpstreamResponse]]
-
-
-class WholeResponse:
-    """A reply that is here already, as an `UpstreamResponse`."""
-
-    def __init__(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self._body = body
-
-    async def read(self) -> bytes:
-        """The body."""
-        return self._body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body in one piece."""
-        yield self._body
-
-    def close(self) -> None:
-        """There is nothing to give up."""
 
 
 def bodies_in(body: bytes) -> Sequence[bytes]:

@@ -1,0 +1,149 @@
+"""Endpoints of Amazon SageMaker whose containers speak OpenAI's API: one path for all of it, and the container decides.
+
+Sources: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
+.../API_runtime_InvokeEndpointWithResponseStream.html; of containers
+https://docs.djl.ai/docs/serving/serving/docs/lmi/user_guides/chat_input_output_schema.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+from msgspec import Raw, structs
+from typing_extensions import override
+
+from headgate.body import encode_with_model
+from headgate.caller import checked_base_url
+from headgate.chat import ChatRequest, File, Image
+from headgate.dialects import Gaps
+from headgate.errors import InvalidRequest, Problem, StartupError
+from headgate.exchange import Exchange
+from headgate.provider import DeploymentConfig, operation_of
+from headgate.upstream import Upstream, UpstreamRequest
+from headgate_bedrock.aws import Aws, AwsConfig
+from headgate_bedrock.containers import ContainerCall, Containers
+from headgate_compatible import policy
+from headgate_compatible.row import Quirks
+
+_NAME = r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
+_MODEL = re.compile(rf"({_NAME})(?:/({_NAME}))?")
+"""An endpoint, and perhaps an inference component of it; the names are as botocore's model has them."""
+_LONGEST = 63
+_COMPONENT = b"x-amzn-sagemaker-inference-component"
+_TAKEN = Quirks(
+    knows=["top_k", "user"],
+    takes=("image", "audio", "video"),
+    efforts=["none", "low", "medium", "high"],
+)
+"""What a translated request may hold: what vLLM takes, which most of these containers run."""
+
+
+class SageMakerConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A deployment of SageMaker, signed as AwsConfig says.
+
+    `served_models` says by which name a container knows the model of an endpoint (or `endpoint/component`); without one the
+    body names none, since no container knows the endpoint's name.
+    """
+
+    served_models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+
+
+class SageMaker(Aws):
+    """OpenAI's chat, completions and embeddings on SageMaker endpoints, relayed as the container writes them.
+
+    `model` is the endpoint's name, `endpoint/component` an inference component of it.
+    """
+
+    name = "sagemaker"
+    host = "runtime.sagemaker"
+    service = "sagemaker"
+    docs = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Runtime.html"
+    tier = "dialect"
+    auth: ClassVar[tuple[str, ...]] = ("access key", "role", "AWS's chain")
+    evidence = "types"
+    dialects: ClassVar[Mapping[str, str]] = {
+        "chat": "openai.chat",
+        "completions": "openai.completions",
+        "embeddings": "openai.embeddings",
+        "passthrough": "",
+    }
+    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", "completions", "embeddings"), "/invocations")
+    forwarded: ClassVar[tuple[str, ...]] = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-inference-id")
+    Config = SageMakerConfig
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, Containers(upstream))
+        if config.api_key is not None:
+            problem = "`api_key` is not taken, since SageMaker has none: set `access_key_id` or leave it to AWS's chain"
+            raise StartupError([Problem(problem)])
+        self._served = config.served_models if isinstance(config, SageMakerConfig) else {}
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        request = policy.adapt(request, _TAKEN, gaps)
+        return structs.replace(request, thinking=policy.think(request.thinking, _TAKEN.efforts, gaps))
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        """The token limit by the name that every container has for it."""
+        members = msgspec.json.decode(body, type=dict[str, Raw])
+        if "max_completion_tokens" not in members:
+            return body
+        return msgspec.json.encode(
+            {"max_tokens" if name == "max_completion_tokens" else name: value for name, value in members.items()}
+        )
+
+    @override
+    def fetches(self, part: Image | File) -> bool:
+        """Endpoints often stand in networks without a way out."""
+        return False
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        return request if self.is_passed(ex) else ContainerCall(**structs.asdict(request))
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        attempt = ex.attempt
+        path = self.paths.get(operation_of(ex))
+        if path is None or attempt is None:
+            return super().url_for(ex)
+        base = checked_base_url(ex.base_url) if ex.base_url else self.url
+        stream = "-response-stream" if ex.stream else ""
+        return f"{base}/endpoints/{_endpoint_of(attempt.model)[0]}{path}{stream}"
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        attempt = ex.attempt
+        if attempt is None or self.is_passed(ex):
+            return {}
+        component = _endpoint_of(attempt.model)[1]
+        accept = b"application/vnd.amazon.eventstream" if ex.stream else b"application/json"
+        return {b"accept": accept, **({_COMPONENT: component.encode()} if component else {})}
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body, attempt = super().body_for(ex), ex.attempt
+        if attempt is None or self.is_passed(ex):
+            return body
+        served = self._served.get(attempt.model)
+        if served:
+            return encode_with_model(body, served, {})
+        members: dict[str, Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
+        members.pop("model", None)
+        return msgspec.json.encode(members)
+
+
+def _endpoint_of(model: str) -> tuple[str, str]:
+    """The endpoint and the inference component that a model's name stands for. Raises InvalidRequest for any other name."""
+    found = _MODEL.fullmatch(model)
+    if found is None or any(len(name) > _LONGEST for name in model.split("/")):
+        told = (
+            "a model of SageMaker is `endpoint` or `endpoint/component`: letters, digits and hyphens, 63 at most each"
+        )
+        raise InvalidRequest(told, param="model", code="unsupported_model")
+    return found[1], found[2] or ""

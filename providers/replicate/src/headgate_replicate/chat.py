@@ -1,0 +1,223 @@
+"""The dialect `replicate.prediction`: a call that begins a prediction of one model, and what the prediction says.
+
+Source: https://replicate.com/docs/reference/http#models.predictions.create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, cast
+
+import msgspec
+from typing_extensions import override
+
+from headgate.body import decode_object
+from headgate.chat import (
+    ChatReply,
+    ChatRequest,
+    ErrorEvent,
+    Finish,
+    Image,
+    Message,
+    Start,
+    StreamEvent,
+    Text,
+    TextDelta,
+    Usage,
+    UsageEvent,
+)
+from headgate.dialects import ChatDialect, Ending, Gaps, TextPlace
+from headgate.dialects.openai.members import Json, Members, as_object, objects
+from headgate.dialects.words import Headers, words_of
+from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate_replicate.encode import NAME, encode_request
+from headgate_replicate.inputs import Inputs
+from headgate_replicate.replies import OVER, ReplicateDecoder, decode_reply, failure_of, usage_of
+
+_TEXTS = ("system_prompt", "system_instruction", "prompt")
+
+
+class ReplicateChat(ChatDialect):
+    """The `replicate.prediction` dialect, for a model that takes `inputs`. No client speaks it to Headgate."""
+
+    name = NAME
+    operation = "chat"
+
+    def __init__(self, inputs: Inputs | None = None) -> None:
+        self.inputs = inputs or Inputs()
+
+    @override
+    def request_texts(self, body: Json) -> Sequence[TextPlace]:
+        return list(_request_places(body))
+
+    @override
+    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
+        output: Any = body.get("output")
+        if isinstance(output, str):
+            return [TextPlace(("output",), output, "assistant", "0.content")]
+        pieces = cast("list[object]", output) if isinstance(output, list) else []
+        return [
+            TextPlace(("output", at), piece, "assistant", "0.content")
+            for at, piece in enumerate(pieces)
+            if isinstance(piece, str)
+        ]
+
+    @override
+    def event_texts(self, data: Json) -> Sequence[TextPlace]:
+        return ()  # the data of an event is the text itself and no object
+
+    @override
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        decoder = ReplicateDecoder()
+        events = [event for frame in tail for event in decoder.feed(frame)]
+        if any(isinstance(event, ErrorEvent) for event in events):
+            return "error"
+        return "complete" if any(isinstance(event, Finish) for event in events) else "cut"
+
+    @override
+    def error_event(self, error: RequestError) -> bytes:
+        return _frame("error", msgspec.json.encode({"detail": error.message}))
+
+    @override
+    def encode_error(self, words: ErrorWords) -> bytes:
+        return msgspec.json.encode({"detail": words.message, "status": words.status})
+
+    @override
+    def decode_error(self, status: int, body: bytes, headers: Headers = ()) -> ErrorWords:
+        """An error of the API (`detail`), or of a prediction that did not succeed (`error`)."""
+        words = words_of(status, body)
+        try:
+            held = decode_object(body)
+        except InvalidRequest:
+            return words
+        state = str(held.get("status") or "")
+        if state in OVER:
+            return ErrorWords(status, failure_of(held), code=f"prediction_{state}")
+        return words
+
+    @override
+    def reply_usage(self, body: bytes) -> Usage | None:
+        try:
+            return usage_of(decode_object(body))
+        except InvalidRequest as error:
+            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+
+    @override
+    def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
+        decoder = ReplicateDecoder()
+        events = [event for frame in tail for event in decoder.feed(frame)]
+        return next((event.usage for event in events if isinstance(event, UsageEvent)), None)
+
+    @override
+    def decode_request(self, body: bytes) -> ChatRequest:
+        held = Members(decode_object(body))
+        told = held.inner("input")
+        stream, version = held.find("stream", bool), held.find("version", str)
+        messages = [_decode_turn(turn) for turn in told.listed("messages")]
+        if not messages:
+            messages = list(_decode_single(told))
+        return ChatRequest(
+            f":{version}" if version else "",
+            tuple(messages),
+            stream=bool(stream),
+            dialect=self.name,
+            extra=told.rest(),
+        )
+
+    @override
+    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
+        return msgspec.json.encode(encode_request(request, self.inputs, gaps))
+
+    @override
+    def decode_reply(self, body: bytes) -> ChatReply:
+        try:
+            return decode_reply(body)
+        except InvalidRequest as error:
+            raise ProviderFailed(f"the reply is no prediction of text: {error}", code="upstream_bad_reply") from None
+
+    @override
+    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
+        text = reply.choices[0].message.text if reply.choices else ""
+        said: Json = {"id": reply.id, "model": reply.model, "status": "succeeded", "output": [text], "error": None}
+        return msgspec.json.encode(said | _metrics(reply.usage))
+
+    @override
+    def stream_decoder(self) -> ReplicateDecoder:
+        return ReplicateDecoder()
+
+    @override
+    def stream_encoder(self, request: ChatRequest) -> ReplicateEncoder:
+        return ReplicateEncoder()
+
+
+class ReplicateEncoder:
+    """Canonical events to the events of a stream. For tests, and for tools that write recordings."""
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def feed(self, event: StreamEvent) -> bytes:
+        """Encode one event."""
+        match event:
+            case Start():
+                return _frame("prediction", msgspec.json.encode({"id": event.id, "model": event.model}))
+            case TextDelta():
+                return _frame("output", event.text.encode())
+            case Finish():
+                return _frame("done", b"{}")
+            case UsageEvent():
+                self._last = _frame("prediction", msgspec.json.encode(_metrics(event.usage)))
+                return b""
+            case ErrorEvent():
+                return _frame("error", msgspec.json.encode({"detail": event.message}))
+            case _:
+                return b""
+
+    def end(self) -> bytes:
+        """What was used."""
+        return self._last
+
+
+def _frame(kind: str, data: bytes) -> bytes:
+    lines = b"".join(b"data: " + line + b"\n" for line in data.split(b"\n"))
+    return b"event: " + kind.encode() + b"\n" + lines + b"\n"
+
+
+def _metrics(usage: Usage | None) -> Json:
+    if usage is None:
+        return {}
+    return {"metrics": {"input_token_count": usage.prompt, "output_token_count": usage.completion}}
+
+
+def _request_places(body: Json) -> Iterator[TextPlace]:
+    told = as_object(body.get("input")) or {}
+    for name in _TEXTS:
+        if isinstance(told.get(name), str):
+            yield TextPlace(("input", name), told[name], "user" if name == "prompt" else "system", name)
+    for at, turn in enumerate(objects(told.get("messages"))):
+        if isinstance(turn.get("content"), str):
+            yield TextPlace(
+                ("input", "messages", at, "content"), turn["content"], str(turn.get("role", "")), ".content"
+            )
+
+
+def _decode_turn(turn: Members) -> Message:
+    role = turn.need("role", str)
+    text = turn.find("content", str) or ""
+    if role not in {"system", "user", "assistant"}:
+        raise InvalidRequest(f"`{turn.at('role')}` must be system, user or assistant", param=turn.at("role"))
+    return Message(cast('Literal["system", "user", "assistant"]', role), (Text(text),), extra=turn.rest())
+
+
+def _decode_single(told: Members) -> Iterator[Message]:
+    for name in ("system_prompt", "system_instruction"):
+        system = told.find(name, str)
+        if system:
+            yield Message("system", (Text(system),))
+    pictures: list[str] = []
+    for name in ("image_input", "images", "image"):
+        held: Any = told.take(name)
+        pictures += [held] if isinstance(held, str) else held or []
+    prompt = told.find("prompt", str)
+    if prompt is not None or pictures:
+        yield Message("user", (Text(prompt or ""), *(Image(url=url) for url in pictures)))

@@ -1,0 +1,142 @@
+"""Replicate as a provider: chat with language models by the schema each of them publishes, everything else passed through."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.body import decode_object
+from headgate.caller import checked_base_url
+from headgate.dialects import Dialect
+from headgate.errors import InvalidRequest, ProviderError, ProviderFailed
+from headgate.exchange import Exchange, Reply
+from headgate.provider import DeploymentConfig, Provider
+from headgate.relay import passed_headers, scrub
+from headgate.upstream import Upstream, UpstreamResponse, WholeResponse
+from headgate_replicate.chat import ReplicateChat
+from headgate_replicate.inputs import Inputs, read_inputs
+from headgate_replicate.predictions import Predictions
+
+KEPT_S = 600.0
+"""So long the schema of a model is taken as it was read: official models change theirs at times."""
+MOST_KEPT = 256
+_MODEL = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{8,64}))?", re.ASCII)
+_JSON = (b"content-type", b"application/json")
+
+
+class Replicate(Provider):
+    """Language models on Replicate. A model is `owner/name`, or `owner/name:version` where its owner does not keep it running."""
+
+    name = "replicate"
+    base_url = "https://api.replicate.com/v1"
+    key_env = "REPLICATE_API_TOKEN"
+    docs = "https://replicate.com/docs/reference/http"
+    dialects: ClassVar[Mapping[str, str]] = {"chat": ReplicateChat.name, "passthrough": ""}
+    codecs: ClassVar[Mapping[str, Dialect]] = {ReplicateChat.name: ReplicateChat()}
+    paths: ClassVar[Mapping[str, str]] = {"chat": "/predictions"}
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        self._kept: dict[str, tuple[float, Inputs]] = {}
+        self.predictions = Predictions(self.url, upstream)
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        attempt = ex.attempt
+        if attempt is not None and isinstance(attempt.dialect, ReplicateChat):
+            return self._chat(ex)
+        return super().call(ex)
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        attempt = ex.attempt
+        if attempt is None or self.is_passed(ex):
+            return super().url_for(ex)
+        owner, name, version = _model_of(attempt.model)
+        path = "" if version else f"/models/{owner}/{name}"
+        return (checked_base_url(ex.base_url) if ex.base_url else self.url) + path + self.paths["chat"]
+
+    @override
+    async def send(self, ex: Exchange) -> UpstreamResponse:
+        """The answer of a prediction, which takes several calls."""
+        request = self.prepare(ex)
+        predictions = self.predictions.at(checked_base_url(ex.base_url)) if ex.base_url else self.predictions
+        return await (predictions.stream(request) if ex.stream else predictions.answer(request))
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        return {} if self.is_passed(ex) else {b"accept": b"application/json"}
+
+    async def _chat(self, ex: Exchange) -> Reply:
+        """A chat, in the dialect of its model. An error that comes instead of the model's schema is the answer."""
+        attempt = ex.attempt
+        if attempt is None:
+            raise ProviderFailed("a call without an attempt cannot be made")
+        try:
+            found = await self._inputs(ex, attempt.model)
+        except ProviderError as error:
+            error.provider, error.deployment = self.name, self.deployment
+            error.extra = {"provider": self.name}
+            raise
+        if isinstance(found, Inputs):
+            attempt.dialect = ReplicateChat(found)
+            return await super().call(ex)
+        return await self._refused(ex, found)
+
+    async def _inputs(self, ex: Exchange, model: str) -> Inputs | WholeResponse:
+        """What the model takes, as it says itself; or the error that came instead."""
+        owner, name, version = _model_of(model)
+        is_own = ex.base_url == "" and (ex.principal is None or ex.principal.credential is None)
+        kept = self._kept.get(model) if is_own else None
+        if kept is not None and time.monotonic() - kept[0] < KEPT_S:
+            return kept[1]
+        base = checked_base_url(ex.base_url) if ex.base_url else self.url
+        url = f"{base}/models/{owner}/{name}" + (f"/versions/{version}" if version else "")
+        prepared = self.prepare(ex)
+        headers = tuple(pair for pair in prepared.headers if pair[0] != b"content-type")
+        response = await self.upstream.send(replace(prepared, method="GET", url=url, headers=headers, body=b""))
+        try:
+            body = await response.read()
+        finally:
+            response.close()
+        if not 200 <= response.status < 300:
+            return WholeResponse(response.status, response.headers, body)
+        try:
+            described = decode_object(body)
+        except InvalidRequest as error:
+            raise ProviderFailed(f"the model's schema is not JSON: {error}", code="upstream_bad_reply") from None
+        inputs = read_inputs(model, described)
+        if is_own:
+            self._keep(model, inputs)
+        return inputs
+
+    def _keep(self, model: str, inputs: Inputs) -> None:
+        """Keep what was read, and no more than `MOST_KEPT` of them: names of models are the callers' choice."""
+        self._kept.pop(model, None)
+        while len(self._kept) >= MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[model] = (time.monotonic(), inputs)
+
+    async def _refused(self, ex: Exchange, response: WholeResponse) -> Reply:
+        """An error reply in the client's dialect."""
+        secrets, client = self.secrets_of(ex), ex.dialect
+        words = ReplicateChat().decode_error(response.status, body := await response.read())
+        message = words.message or f"the provider answered with status {response.status}"
+        told = replace(words, message=message, type="upstream_error", code=words.code or str(response.status), extra={})
+        said = client.encode_error(told) if client is not None else body
+        kept = tuple(pair for pair in passed_headers(response.headers, secrets) if pair[0] != _JSON[0])
+        return Reply(response.status, (*kept, _JSON), scrub(said, secrets))
+
+
+def _model_of(model: str) -> tuple[str, str, str]:
+    """Owner, name and version (or ""). Raises InvalidRequest for any other name."""
+    found = _MODEL.fullmatch(model)
+    if found is None:
+        told = "a model of Replicate is `owner/name` or `owner/name:version`"
+        raise InvalidRequest(told, param="model", code="unsupported_model")
+    return found[1], found[2], found[3] or ""
