@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import sys
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -25,13 +24,6 @@ DATA = random.Random(11).randbytes(1024 * 1024)
 UPLOAD = [DATA[at : at + 65536] for at in range(0, len(DATA), 65536)] * 8
 SIZE = sum(map(len, UPLOAD))
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge"
-
-
-newer_loop = pytest.mark.xfail(
-    sys.version_info >= (3, 12),
-    strict=False,
-    reason="asyncio's own loop of Python 3.12 and later takes all of a source that never waits before it pauses the engine",
-)
 
 
 class Source:
@@ -217,7 +209,6 @@ async def test_an_error_beside_a_running_reply_ends_it(server: Server, upstream:
     response.close()
 
 
-@newer_loop
 async def test_an_early_refusal_stops_the_source(server: Server, upstream: Upstream) -> None:
     """After an answer that is no success nothing more is taken, the answer is read, and the connection is given up."""
     server.reads_body = False
@@ -284,7 +275,6 @@ async def test_a_success_goes_on_beside_the_body(server: Server, upstream: Upstr
     assert source.taken == len(UPLOAD)
 
 
-@newer_loop
 async def test_a_reply_that_ends_first_ends_the_body(server: Server, upstream: Upstream) -> None:
     """A whole success that did not wait for the body is the reply; what was not taken stays untaken."""
     server.reads_body = False
@@ -341,7 +331,6 @@ async def test_a_server_that_does_not_answer_is_given_up(server: Server, upstrea
     assert isinstance(error, ProviderTimeout)
 
 
-@newer_loop
 async def test_a_server_that_does_not_read_is_given_up(server: Server, upstream: Upstream) -> None:
     """A piece that cannot be written within `first_byte_s` ends the call."""
     server.reads_body = False

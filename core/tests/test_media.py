@@ -9,17 +9,24 @@ import httpx2
 import pytest
 from core.tests.media import FORM, KEY, VOICE, Noting, field, file, form, serving
 
-from headgate.operations import OPERATIONS, TREES, find_tree
+from headgate.operations import FIXED, OPERATIONS, TREES, find_tree
 from headgate.testing import Recorded
 
 
 def test_names_and_paths_are_clear() -> None:
     """Every operation has a name and a path of its own, and no tree stands above another operation's path."""
     names = [each.name for each in OPERATIONS]
-    paths = [each.path for each in OPERATIONS]
+    paths = [path for each in OPERATIONS for path in (each.path, *each.aliases)]
     assert len(set(names)) == len(names)
     assert len(set(paths)) == len(paths)
     assert [path for path in paths if find_tree(path) is not None] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank"])
+def test_both_paths_of_a_ranking(path: str) -> None:
+    """An operation may be known at further paths, which cost no more to find."""
+    assert FIXED[path].name == "rerank"
+    assert FIXED[path].takes("POST")
 
 
 @pytest.mark.parametrize("operation", TREES, ids=lambda each: each.name)

@@ -47,6 +47,14 @@ def test_odd_statuses_are_put_right(status: int, body: Json, expected: int) -> N
         ("please try again in 1m30.5s. Visit", 90.5),
         ("Please try again in 2h0m1s", 7201.0),
         ("Please try again later", None),
+        (
+            "... of your current OpenAI S0 pricing tier. Please retry after 6 seconds. Please go here: https://aka.ms",
+            6.0,
+        ),
+        ("Please retry after 1 second.", 1.0),
+        ("retry after 2 minutes 5 seconds", 125.0),
+        ("retry after 5 servers", None),
+        ("Please retry after some time", None),
     ],
 )
 def test_when_to_come_back(message: str, expected: float | None) -> None:
@@ -60,6 +68,29 @@ def test_the_vendor_behind_a_router_has_its_say() -> None:
     told = words(429, message="Provider returned error", code=429, metadata={"raw": "slow down", "provider_name": "x"})
     assert (told.message, told.code) == ("Provider returned error: slow down", "429")
     assert words(429, message="no", metadata={"reasons": []}).message == "no"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {
+                "success": False, "result": None, "messages": [],
+                "errors": [{"code": 7003, "message": "Could not route to /ai/v1"}, {"code": 7000, "message": "No route"}],
+            },
+            ErrorWords(404, "Could not route to /ai/v1", code="7003"),
+        ),
+        ({"errors": ["no such model"]}, ErrorWords(404, "no such model")),
+        ({"message": "not found", "errors": [{"message": "x"}]}, ErrorWords(404, "not found")),
+        ({"errors": []}, ErrorWords(404, '{"errors":[]}')),
+        ({"errors": [[1]]}, ErrorWords(404, '{"errors":[[1]]}')),
+        ({"errors": {"message": "x"}}, ErrorWords(404, '{"errors":{"message":"x"}}')),
+    ],
+    ids=["cloudflare", "texts", "beside a message", "none", "odd", "no list"],
+)  # fmt: skip
+def test_a_list_of_errors(body: Json, expected: ErrorWords) -> None:
+    """The first of them is the one that is told, where nothing else says what is wrong."""
+    assert CHAT.decode_error(404, encoded(body)) == expected
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"busy", b'{"metadata"', b'{"error": 5, "metadata": 1}', b"[]"])

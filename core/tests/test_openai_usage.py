@@ -90,9 +90,10 @@ def replace_raw(usage: Usage) -> Usage:
             Usage(12, 9, reasoning=8),
         ),
         ({"total_tokens": 5}, Usage()),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 5}, Usage()),
         ({"prompt_tokens": 5, "total_tokens": 7}, Usage(5)),
     ],
-    ids=["xai", "google", "mistral audio", "the rule", "nobody's difference", "voyage", "embeddings"],
+    ids=["xai", "google", "mistral audio", "the rule", "nobody's difference", "only a total", "zeros", "embeddings"],
 )
 def test_a_total_that_is_more_than_its_parts(raw: Json, expected: Usage) -> None:
     """Completion includes thinking: where a vendor leaves it out, its total says so; whole and streamed alike."""

@@ -210,6 +210,22 @@ async def test_an_envelope_passes_byte_for_byte(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"application/octet-stream", b"application/json"),
+        (None, b"application/json"),
+        (b"application/json; charset=utf-8", b"application/json; charset=utf-8"),
+    ],
+)
+async def test_an_envelope_is_json_whatever_it_is_called(given: bytes | None, told: bytes) -> None:
+    """DeepSeek has labelled errors as bytes; clients that go by the label must find JSON."""
+    headers = ((b"x-id", b"1"), *(((b"content-type", given),) if given else ()))
+    body = b'{"error": {"message": "Invalid", "type": "t"}}'
+    reply = await answered(Answer(400, headers, body))
+    assert (reply.body, reply.headers) == (body, ((b"x-id", b"1"), (b"content-type", told)))
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         (b'{"message":"model is loading"}', "model is loading"),

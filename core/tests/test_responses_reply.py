@@ -160,6 +160,8 @@ def test_odd_usage(usage: Json | None, expected: Usage | None) -> None:
             (429, "rate_limit_exceeded", 1.5),
         ),
         (429, {"message": "Please try again in 250ms."}, (429, None, 0.25)),
+        (429, {"message": "Please try again in 1m2s."}, (429, None, 62.0)),
+        (429, {"message": "Please retry after 6 seconds."}, (429, None, 6.0)),
         (500, {"message": "try again in 2s"}, (500, None, None)),
     ],
 )

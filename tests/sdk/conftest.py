@@ -17,11 +17,13 @@ from tests.harness import CANARY, GATEWAY_KEY, Gateway, eventually_idle, merged
 def sdk_config(base_config: Mapping[str, Any], upstream_port: int) -> Mapping[str, Any]:
     """`base_config` with the demo, the alias `fast` for it, and an upstream that is down behind the alias `down`.
 
-    The test's own upstream also stands behind `claude` and `gemini`, where it has to speak Anthropic's and Google's dialects.
+    The test's own upstream also stands behind `claude`, `gemini`, `cohere` and `jina`, where it has to speak their dialects.
     """
     dead = {"provider": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-dead"}
     vendors = {
         "claude": {"provider": "anthropic", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": CANARY},
+        "cohere": {"provider": "cohere", "base_url": f"http://127.0.0.1:{upstream_port}", "api_key": CANARY},
+        "jina": {"provider": "jina", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": CANARY},
         "gemini": {"provider": "google", "base_url": f"http://127.0.0.1:{upstream_port}/v1beta", "api_key": CANARY},
     }
     return merged(

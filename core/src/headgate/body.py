@@ -98,6 +98,18 @@ def encode_with(body: bytes, overrides: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode({**_members.decode(body), **overrides})
 
 
+def leave_out(body: bytes, names: Iterable[str]) -> tuple[bytes, list[str]]:
+    """`body` without top-level members, and the names of those that were there and said something; others keep their bytes."""
+    named = [name for name in names if f'"{name}"'.encode() in body]
+    if not named:
+        return body, []
+    members = _members.decode(body)
+    found = [name for name in named if name in members]
+    kept = {name: value for name, value in members.items() if name not in found}
+    said = [name for name in found if bytes(members[name]) != b"null"]
+    return (msgspec.json.encode(kept) if found else body), said
+
+
 def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]) -> dict[str, Any]:
     """A copy of decoded JSON with the strings at the given paths replaced. Only the way to each path is copied."""
     copied: dict[str, Any] = dict(body)

@@ -19,7 +19,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
-    `is_streamed`: bodies of any kind are sent on as they come.
+    `is_streamed`: bodies of any kind are sent on as they come. `aliases` are further paths at which clients know it.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Operation(msgspec.Struct, frozen=True):
     is_model_optional: bool = False
     is_streamed: bool = False
     is_tree: bool = False
+    aliases: tuple[str, ...] = ()
 
     def takes(self, method: str) -> bool:
         """Whether this is one of its methods."""
@@ -104,7 +105,8 @@ EMBED_CONTENT = msgspec.structs.replace(
 )
 EMBEDS = frozenset({EMBED_CONTENTS, EMBED_CONTENT})
 """Operations that any provider of `embeddings` can carry out, by translation."""
-RERANK = Operation("rerank", "POST", "/v1/rerank", "cohere.rerank", 16 * MIB)
+RERANK = Operation("rerank", "POST", "/v1/rerank", "cohere.rerank", 16 * MIB, aliases=("/v2/rerank",))
+"""Cohere's own clients call version 2: https://docs.cohere.com/reference/rerank"""
 IMAGES_GENERATE = Operation(
     "images.generate",
     "POST",
@@ -162,8 +164,13 @@ OPERATIONS = (
 CHAT_OPERATIONS = frozenset({each.name for each in OPERATIONS if each.is_chat} | {"converse"})
 """Operations whose dialects can be translated into each other; some of them only providers speak."""
 
-FIXED = {each.path: each for each in OPERATIONS if each is not PASSTHROUGH and not each.is_model_in_path}
-"""Operations that stand at one path, or above others, by that path."""
+FIXED = {
+    path: each
+    for each in OPERATIONS
+    if each is not PASSTHROUGH and not each.is_model_in_path
+    for path in (each.path, *each.aliases)
+}
+"""Operations that stand at fixed paths, or above others, by each of these paths."""
 TREES = tuple(each for each in OPERATIONS if each.is_tree)
 _GOOGLE = ("/v1beta/models/", "/v1/models/")
 _METHODS = {

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from headgate.body import leave_out
 from headgate.caller import checked_base_url, lowered, named_headers, passed_path
 from headgate.chat import ChatRequest, File, Image, Opaque
 from headgate.counting import ESTIMATE, estimate
@@ -105,6 +106,8 @@ class Provider:
             Credential(self.key_header, config.api_key, self.origins, self.key_prefix) if config.api_key else None
         )
         self.account = _account_of(config, self.url)
+        self.left_out: Mapping[str, tuple[str, ...]] = {}
+        """Operation to hints of the gateway's callers that this vendor would refuse; they are taken out and named."""
         self._is_authorized = type(self).authorize is not Provider.authorize
         self._forwarded = tuple(name.encode() for name in self.forwarded)
         self._own_headers = {name.lower().encode(): value.reveal().encode() for name, value in config.headers.items()}
@@ -158,12 +161,13 @@ class Provider:
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:  # noqa: ARG002 - for those that lose something
         """The request as this vendor and this model take it, before it is encoded: limits, defaults, names of efforts.
 
-        Called for translated requests only. What cannot be honoured goes to `gaps`.
+        Called for requests that are encoded anew: translated ones, and those in the vendor's own dialect that held another
+        provider's items. `gaps.dialect` is the dialect they will be encoded in; what cannot be honoured goes to `gaps`.
         """
         return request
 
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:  # noqa: ARG002 - see adapt
-        """An encoded request with what only this vendor has; the default changes nothing. Translated requests only."""
+        """An encoded request with what only this vendor has; the default changes nothing. Called as `adapt` is."""
         return body
 
     def fetches(self, part: Image | File) -> bool:  # noqa: ARG002 - see adapt
@@ -218,7 +222,11 @@ class Provider:
             return attempt.body
         if attempt is None or not ex.body or (self.is_passed(ex) and not _names_model(ex.operation)):
             return ex.body
-        return ex.body_for(attempt.model, attempt.target.override_params)
+        body = ex.body_for(attempt.model, attempt.target.override_params)
+        if ex.operation.name in self.left_out and not ex.base_url:
+            body, said = leave_out(body, self.left_out[ex.operation.name])
+            ex.dropped += [name for name in said if name not in ex.dropped]
+        return body
 
     def fields_for(self, ex: Exchange) -> Mapping[str, str]:
         """What a form says instead of what the client wrote: the model, and what the target overrides.

@@ -145,8 +145,11 @@ async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> 
     reply = Reply(response.status, headers, body)
     if is_ok:
         reply.usage = ex.dialect.reply_usage(body) if ex.dialect is not None else None
-    elif not _is_envelope(body):
-        reply.body, reply.headers = _wrap_error(ex.dialect, response.status, body), _without_type(headers)
+    else:
+        if not _is_envelope(body):
+            reply.body = _wrap_error(ex.dialect, response.status, body)
+        if reply.body is not body or not any(name == b"content-type" and _JSON in value for name, value in headers):
+            reply.headers = _without_type(headers)  # an envelope is JSON, even if it is labelled as bytes
     response.close()
     return reply
 

@@ -73,7 +73,7 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
         raise ProviderFailed("an attempt without a dialect cannot be translated")
     asked = ex.chat(attempt.target.override_params)
     client = cast("ChatDialect", ex.dialect)
-    gaps = Gaps(provider.name, provider.policy(ex), client.hints)
+    gaps = Gaps(provider.name, provider.policy(ex), client.hints, attempt.dialect.name)
     request = replace(asked, model=attempt.model)
     request = provider.adapt(without_foreign_thoughts(request, provider, gaps), gaps)
     request = await fetch_media(request, provider)
@@ -309,7 +309,7 @@ async def _translate_whole(ex: Exchange, provider: Provider, client: WholeDialec
         raise ProviderFailed("an attempt without a dialect cannot be translated")
     dialect = cast("WholeDialect[Any, Any]", spoken)
     body = encode_with_model(ex.body, attempt.model, attempt.target.override_params)
-    gaps = Gaps(provider.name, provider.policy(ex))
+    gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
     asked: Any = client.decode_request(body)
     attempt.body = dialect.encode_request(asked, gaps)
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from headgate.chat import Usage
+from headgate.errors import ProviderFailed
 
 Input = str | tuple[int, ...]
 """A text, or the tokens of one."""
@@ -76,6 +78,43 @@ class RerankReply(Struct, frozen=True):
     search_units: int | None = None
     dialect: str = ""
     extra: dict[str, Any] = {}
+
+
+def vectors_for(
+    request: EmbedRequest, vectors: Sequence[tuple[float, ...]], indices: Sequence[int | None] = ()
+) -> tuple[tuple[float, ...], ...]:
+    """The vectors in the order of the texts: by their `indices`, or by their place where none is said.
+
+    Where others say one, no index is 0, which Google's OpenAI API leaves out (https://ai.google.dev/gemini-api/docs/openai).
+    Raises ProviderFailed (code `upstream_bad_reply`) when there is not one vector for each text.
+    """
+    if len(vectors) != len(request.inputs):
+        raise _bad_reply(f"{len(vectors)} vectors came for {len(request.inputs)} texts")
+    if all(index is None for index in indices):
+        return tuple(vectors)
+    found = {index or 0: vector for index, vector in zip(indices, vectors, strict=True)}
+    if found.keys() != set(range(len(vectors))):
+        raise _bad_reply("the indices of the vectors are not those of the texts")
+    return tuple(found[at] for at in range(len(vectors)))
+
+
+def best_of(results: Iterable[Ranked], request: RerankRequest) -> tuple[Ranked, ...]:
+    """The results that were asked for, best first. Raises ProviderFailed (code `upstream_bad_reply`) for one of no document."""
+    ranked = sorted(results, key=lambda one: -one.score)
+    for one in ranked:
+        document_of(request, one)
+    return tuple(ranked[: request.top_n])
+
+
+def document_of(request: RerankRequest, result: Ranked) -> str | dict[str, Any]:
+    """The document of a result. Raises ProviderFailed (code `upstream_bad_reply`) when the request has none at its index."""
+    if not 0 <= result.index < len(request.documents):
+        raise _bad_reply(f"a result has the index {result.index}, but there are {len(request.documents)} documents")
+    return request.documents[result.index]
+
+
+def _bad_reply(words: str) -> ProviderFailed:
+    return ProviderFailed(f"the provider's reply does not fit the request: {words}", code="upstream_bad_reply")
 
 
 def _text_of(document: str | dict[str, Any]) -> str:

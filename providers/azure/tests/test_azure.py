@@ -126,6 +126,14 @@ def test_operations_of_both_apis(operation: str, v1: str, dated: str) -> None:
     assert older.prepare(exchange(older, operation)).url == f"{HOST}/openai{dated}?api-version={DATED}"
 
 
+@pytest.mark.parametrize("changes", [{}, {"api_version": DATED}])
+def test_purposes_are_left_out(changes: dict[str, Any]) -> None:
+    """OpenAI's models know no `input_type` here either; it only hints, so it is taken out and named."""
+    provider = deploy(**changes)
+    ex = exchange(provider, "embeddings", b'{"model":"gpt-4o","input":"a","input_type":"query"}')
+    assert (held(provider.prepare(ex)), ex.dropped) == (b'{"model":"gpt-4o","input":"a"}', ["input_type"])
+
+
 def test_preview_of_v1() -> None:
     """A version without a date belongs to the v1 API, and is said."""
     provider = deploy(api_version="preview")

@@ -24,7 +24,6 @@ from headgate_compatible.vendors.embeddings import (
     NvidiaEmbeddings,
     VoyageEmbeddings,
     WordedEmbeddings,
-    usage_of,
 )
 from headgate_compatible.vendors.ranking import JinaRerank, NvidiaRerank, TogetherRerank
 from headgate_compatible.vendors.rerank import ListedRerank
@@ -129,12 +128,20 @@ def test_replies_that_are_none(data: Any) -> None:
 
 @pytest.mark.parametrize(
     ("used", "tokens"),
-    [(None, None), ({}, None), ({"total_tokens": 0}, 0), ({"prompt_tokens": 3, "total_tokens": 4}, 3)],
+    [
+        (None, None),
+        ({}, None),
+        ({"total_tokens": 0}, 0),
+        ({"total_tokens": 4}, 4),
+        ({"prompt_tokens": 3, "total_tokens": 4}, 3),
+    ],
 )
 def test_usage(used: Json | None, tokens: int | None) -> None:
     """The tokens that were read; None where nothing is said."""
-    usage = usage_of(used)
-    assert (usage.prompt if usage else None) == tokens
+    body = msgspec.json.encode({"data": [{"embedding": [1]}], "usage": used})
+    read = JINA.decode_reply(body, EmbedRequest("m", ("a",))).usage
+    relayed = JINA.reply_usage(body)
+    assert (read.prompt if read else None) == (relayed.prompt if relayed else None) == tokens
 
 
 def ranking(*documents: Any, **fields: Any) -> RerankRequest:

@@ -9,10 +9,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from mistralai.client.models import ChatCompletionRequest
-from providers.compatible.tests.calls import Json, deploy_row, exchange, messages_request, responses_request, send
+from providers.compatible.tests.calls import (
+    Json,
+    body_of,
+    deploy_row,
+    exchange,
+    messages_request,
+    responses_request,
+    send,
+)
 from pydantic import TypeAdapter
 
 from headgate.chat import Message, Role, Text, ToolCall, ToolResult
+from headgate.testing import Recorded, ReplayUpstream
 from headgate_compatible.vendors.mistral import bridged, in_order, with_short_ids
 
 REQUEST = TypeAdapter[Any](ChatCompletionRequest)
@@ -137,6 +146,42 @@ async def test_thinking_is_a_part() -> None:
             {"type": "text", "text": "yes"},
         ],
     }
+
+
+async def test_signed_thinking_goes_back() -> None:
+    """A signature reaches a client of another dialect and Mistral again, whole and streamed; no one else's does."""
+    thought: Json = {
+        "type": "thinking",
+        "thinking": [{"type": "text", "text": "hm"}],
+        "signature": "c2ln",
+        "closed": True,
+    }
+    answer: Json = {"role": "assistant", "content": [thought, {"type": "text", "text": "yes"}]}
+    whole = Recorded.from_json(
+        {"id": "r", "model": "m", "choices": [{"index": 0, "message": answer, "finish_reason": "stop"}]}
+    )
+    pieces: list[Json] = [{"thinking": [{"type": "text", "text": "hm"}]}, {"thinking": [], "signature": "c2ln"}]
+    deltas: list[Json] = [{"content": [{"type": "thinking", **piece}]} for piece in pieces] + [{"content": "yes"}]
+    chunks: list[Json] = [{"id": "r", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    chunks[-1]["choices"][0]["finish_reason"] = "stop"
+    stream = Recorded.from_events(*chunks)
+    for recorded, is_stream in ((whole, False), (stream, True)):
+        provider = deploy_row("mistral", ReplayUpstream({"*": recorded}))
+        asked = exchange(provider, messages_request(USER, stream=is_stream), "messages")
+        told = await body_of(await provider.call(asked))
+        (signature,) = re.findall(rb'"signature":"([^"]+)"', told)
+        content: list[Json] = [
+            {"type": "thinking", "thinking": "hm", "signature": signature.decode()},
+            {"type": "text", "text": "yes"},
+        ]
+        again = messages_request(USER, {"role": "assistant", "content": content}, USER)
+        sent, dropped = await mistral(again)
+        signed = {name: thought[name] for name in ("type", "thinking", "signature")}
+        assert (sent["messages"][1]["content"], dropped) == ([signed, {"type": "text", "text": "yes"}], [])
+        other: Json = {"role": "assistant", "content": [{**content[0], "signature": "claudes"}, content[1]]}
+        sent, dropped = await mistral(messages_request(USER, other, USER))
+        assert "signature" not in sent["messages"][1]["content"][0]
+        assert dropped == ["messages[1].reasoning"]
 
 
 async def test_documents_and_sound() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from providers.compatible.tests.calls import (
+    BY_NAME,
+    DIALECTS,
     OK,
     VENDORS,
     Json,
@@ -419,6 +421,18 @@ async def test_databricks_thinking_in_the_content() -> None:
         assert '"text":"yes"' in told
 
 
+async def test_claude_by_chat_is_asked_as_chat() -> None:
+    """A chat client's request stays one when it is encoded anew: what Messages cannot say is no matter."""
+    upstream = ReplayUpstream({"*": OK})
+    provider = deploy_row("databricks", upstream)
+    turns: list[Json] = [USER, {"role": "system", "content": "be brief"}, USER]
+    ex = exchange(provider, {"model": "databricks-claude-3-7-sonnet", "messages": turns})
+    assert ex.attempt is not None
+    ex.attempt.dialect = DIALECTS["openai.chat"]
+    await provider.call(ex)
+    assert (json.loads(held(upstream.requests[0]))["messages"], ex.dropped) == (turns, [])
+
+
 # rankings
 
 
@@ -448,3 +462,24 @@ async def test_plain_rows_are_asked_plainly() -> None:
     """A vendor without a class gets the encoded request as it is, but for its quirks."""
     sent, _ = await send(deploy_row("fireworks", ReplayUpstream({"*": OK})), messages_request(USER), asked="chat")
     assert sent == {"model": "m", "messages": [USER], "max_completion_tokens": 64}
+
+
+@pytest.mark.parametrize("name", [name for name in VENDORS if {"messages", "responses"} & set(row_of(name).operations)])
+async def test_other_dialects_of_a_vendor_are_not_chat(name: str) -> None:
+    """What a vendor's chat needs is not done to a client's own words in Messages or Responses, encoded anew or not."""
+    bodies = {
+        "messages": messages_request(USER, thinking={"type": "enabled", "budget_tokens": 2048}, max_tokens=4096),
+        "responses": responses_request(USER, reasoning={"effort": "minimal"}, max_output_tokens=64),
+    }
+    for operation, body in bodies.items():
+        upstream = ReplayUpstream({"*": Recorded.from_json({"error": {"message": "no"}}, 503)})
+        provider = deploy_row(name, upstream)
+        body["model"] = "a/claude-sonnet-4-5"  # a name that `only` lets through
+        ex = exchange(provider, body, operation)
+        if operation not in row_of(name).operations or ex.attempt is None or ex.attempt.dialect is not None:
+            continue
+        ex.attempt.dialect = DIALECTS[BY_NAME[operation].dialect]
+        await provider.call(ex)
+        sent = json.loads(held(upstream.requests[-1]))
+        assert {**body, **sent} == sent
+        assert sent.keys() <= {*body, "store", "include"}

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from headgate.dialects import OpenAIChat, OpenAICompletions, OpenAIEmbeddings
+from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Text
+from headgate.dialects import Gaps, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
 from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODELS, PASSTHROUGH, Operation
@@ -374,3 +375,60 @@ def test_config_refuses_unknown_fields() -> None:
     """A misspelt setting is an error."""
     with pytest.raises(msgspec.ValidationError, match="organisation"):
         msgspec.convert({"provider": "openai", "organisation": "x"}, OpenAIConfig)
+
+
+# what OpenAI has no word for
+
+EMBED = b'{"model": "m", "input_type": "query",  "input": ["a"]}'
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_left_out"),
+    [
+        ("", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://api.openai.com.evil.example/v1", False),
+        ("http://127.0.0.1:8000/v1", False),
+    ],
+)
+def test_purposes_are_left_out_at_openai(base_url: str, is_left_out: bool) -> None:
+    """`input_type` is refused by OpenAI and only hints: it is taken out and named. Other servers may need it."""
+    ex = exchange(EMBEDDINGS, body=EMBED, model="m")
+    sent = deploy(base_url=base_url).prepare(ex).body
+    kept = EMBED if not is_left_out else b'{"model":"m","input":["a"]}'
+    assert (sent, ex.dropped) == (kept, ["input_type"] if is_left_out else [])
+
+
+@pytest.mark.parametrize("body", [b'{"model": "m",  "input": ["input_type"]}', b'{"input":"a",  "model":"m"}'])
+def test_other_embeddings_keep_their_bytes(body: bytes) -> None:
+    """Nothing else is touched."""
+    ex = exchange(EMBEDDINGS, body=body, model="m")
+    assert (deploy().prepare(ex).body, ex.dropped) == (body, [])
+
+
+def test_a_purpose_of_null_says_nothing() -> None:
+    """It goes without a word about it."""
+    ex = exchange(EMBEDDINGS, body=b'{"model":"m","input_type":null,"input":"a"}', model="m")
+    assert (deploy().prepare(ex).body, ex.dropped) == (b'{"model":"m","input":"a"}', [])
+
+
+def test_purposes_pass_to_a_host_of_the_callers() -> None:
+    """What is there is the caller's to know."""
+    ex = exchange(EMBEDDINGS, body=EMBED, model="m")
+    ex.base_url = "https://elsewhere.example/v1"
+    ex.principal = Principal("caller", credential=Secret("sk-caller"))
+    assert (deploy().prepare(ex).body, ex.dropped) == (EMBED, [])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "is_kept"), [("openai.chat", False), ("openai.responses", True)], ids=["chat", "responses"]
+)
+@pytest.mark.parametrize("client", ["openai.chat", "openai.responses", "anthropic.messages"])
+def test_thinking_goes_where_it_can_be_said(dialect: str, client: str, is_kept: bool) -> None:
+    """Chat has no place for it, Responses has: that depends on how OpenAI is asked, not on how the client speaks."""
+    thought = Reasoning("hm", Opaque("openai", "enc"))
+    request = ChatRequest("m", (Message("assistant", (thought, Text("yes"))),), dialect=client)
+    gaps = Gaps("openai", dialect=dialect)
+    adapted = deploy().adapt(request, gaps)
+    assert adapted.messages[0].parts == ((thought, Text("yes")) if is_kept else (Text("yes"),))
+    assert gaps.dropped == ([] if is_kept else ["messages[0].reasoning"])

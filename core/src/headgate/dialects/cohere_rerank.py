@@ -1,11 +1,12 @@
 """Cohere rerank, both ways: the shape that most vendors of rerankers have taken over.
 
-Source: https://docs.cohere.com/reference/rerank
+Sources: https://docs.cohere.com/reference/rerank and the types of `cohere` 7.3 (`ApiMeta`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, cast
 
 import msgspec
@@ -17,8 +18,9 @@ from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import TextPlace, WholeDialect
 from headgate.dialects.openai.decode import Members, typed
 from headgate.dialects.openai.text import strings_in
+from headgate.dialects.openai.usage import decode_read
 from headgate.errors import InvalidRequest, ProviderFailed
-from headgate.vectors import Ranked, RerankReply, RerankRequest
+from headgate.vectors import Ranked, RerankReply, RerankRequest, best_of, document_of
 
 Json = dict[str, Any]
 
@@ -77,11 +79,13 @@ class CohereRerank(WholeDialect[RerankRequest, RerankReply]):
                 Ranked(item.need("index", int), item.need("relevance_score", float))
                 for item in members.listed("results")
             ]
-            billed = _object_in(_object_in(members.take("meta"), "billed_units"), "search_units")
+            usage, meta = members.take("usage"), members.take("meta")
+            billed = _object_in(_object_in(meta, "billed_units"), "search_units")
             return RerankReply(
-                tuple(results),
+                best_of(results, request),
                 id=str(members.take("id") or ""),
                 model=request.model,
+                usage=usage_of(usage, meta),
                 search_units=int(billed) if isinstance(billed, int | float) else None,
                 dialect=self.name,
                 extra=members.rest(),
@@ -93,21 +97,40 @@ class CohereRerank(WholeDialect[RerankRequest, RerankReply]):
     def encode_reply(self, reply: RerankReply, request: RerankRequest) -> bytes:
         results: list[Json] = [{"index": one.index, "relevance_score": one.score} for one in reply.results]
         if request.return_documents:
-            for one in results:
-                at: int = one["index"]
-                one["document"] = _as_object(request.documents[at])
+            for said, one in zip(results, reply.results, strict=True):
+                said["document"] = _as_object(document_of(request, one))
         meta: Json = {"api_version": {"version": "2"}}
         if reply.search_units is not None:
             meta["billed_units"] = {"search_units": reply.search_units}
-        if reply.usage is not None:
+        if reply.usage is not None and reply.usage.total:
             meta["tokens"] = {"input_tokens": reply.usage.prompt, "output_tokens": reply.usage.completion}
         return msgspec.json.encode({**reply.extra, "id": reply.id, "results": results, "meta": meta})
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        tokens = _object_in(_object_in(decode_reply_object(body), "meta"), "tokens")
-        read = _object_in(tokens, "input_tokens")
-        return Usage(int(read)) if isinstance(read, int | float) else None
+        reply = decode_reply_object(body)
+        return usage_of(reply.get("usage"), reply.get("meta"))
+
+
+def usage_of(usage: object, meta: object) -> Usage | None:
+    """What a ranking says it used; None when it says nothing.
+
+    Servers with OpenAI's API say it under `usage`, Cohere under `meta`, where what was counted goes before what is billed.
+    """
+    if isinstance(usage, dict) and usage:
+        try:
+            return decode_read(cast("Json", usage))
+        except ValueError:
+            return None
+    counted: object = _object_in(meta, "tokens") or _object_in(meta, "billed_units")
+    if not counted:
+        return None
+    read, written = (_object_in(counted, name) for name in ("input_tokens", "output_tokens"))
+    return Usage(_tokens(read), _tokens(written), raw=cast("Json", meta))
+
+
+def _tokens(value: object) -> int:
+    return max(0, int(value)) if isinstance(value, int | float) and isfinite(value) else 0
 
 
 def _as_object(document: str | Json) -> Json:

@@ -13,17 +13,18 @@ GROUPS = frozenset({"functionCallingConfig", "generationConfig", "toolConfig"})
 
 
 class Gaps:
-    """Collects what one request loses on its way into the dialect `target`.
+    """Collects what one request loses on its way to the provider `target`, which is spoken to in `dialect`.
 
     `policy` is for what changes the meaning of a request. What only hints, such as a cache mark, is left out under either
     policy; `hints` names such fields of the client's dialect. `dropped` names all that was left out, for the reply header
     `x-headgate-dropped`.
     """
 
-    __slots__ = ("_hints", "_policy", "dropped", "target")
+    __slots__ = ("_hints", "_policy", "dialect", "dropped", "target")
 
-    def __init__(self, target: str, policy: Policy = "refuse", hints: Collection[str] = ()) -> None:
+    def __init__(self, target: str, policy: Policy = "refuse", hints: Collection[str] = (), dialect: str = "") -> None:
         self.target = target
+        self.dialect = dialect
         self._policy = policy
         self._hints = hints
         self.dropped: list[str] = []

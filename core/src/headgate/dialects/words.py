@@ -1,7 +1,8 @@
-"""Errors between dialects: reading what any vendor's error body says, and OpenAI's envelope for it."""
+"""Errors between dialects: reading what any vendor's error body says and when to come back, and OpenAI's envelope for it."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -14,6 +15,12 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 _MESSAGES = ("message", "error", "detail", "msg", "Message", "title")
 _MAX_CHARS = 2000
+_WAIT = re.compile(
+    r"(?:try again in|retry after) ((?:\d+(?:\.\d+)? ?(?:ms|h(?:ours?)?|m(?:inutes?)?|s(?:econds?)?)(?![a-z]) ?)+)",
+    re.IGNORECASE,
+)
+_PERIOD = re.compile(r"(\d+(?:\.\d+)?) ?(ms|h|m|s)", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def openai_envelope(words: ErrorWords) -> bytes:
@@ -39,6 +46,8 @@ def words_of(status: int, body: bytes) -> ErrorWords:
     held = cast("Json", data)
     inner = held.get("error")
     fields: Json = cast("Json", inner) if isinstance(inner, dict) else held
+    if fields is held and not any(held.get(name) for name in _MESSAGES):
+        fields = held = _first_of(held.get("errors")) or held
     return ErrorWords(
         status,
         _message(fields),
@@ -47,6 +56,25 @@ def words_of(status: int, body: bytes) -> ErrorWords:
         _word(fields.get("param")),
         extra={name: value for name, value in held.items() if name != "error"} if fields is not held else {},
     )
+
+
+def wait_of(message: str) -> float | None:
+    """How many seconds to wait by an error's words: OpenAI's `try again in 1m30.5s`, Azure's `retry after 6 seconds`.
+
+    Azure: https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/quota
+    """
+    found = _WAIT.search(message)
+    if found is None:
+        return None
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PERIOD.findall(found[1]))
+
+
+def _first_of(errors: object) -> Json | None:
+    """The first of a list of errors, as Cloudflare's envelope has it: https://developers.cloudflare.com/api/"""
+    first: object = cast("list[object]", errors)[0] if isinstance(errors, list) and errors else None
+    if isinstance(first, str):
+        return {"message": first}
+    return cast("Json", first) if isinstance(first, dict) else None
 
 
 def _message(fields: Json) -> str:

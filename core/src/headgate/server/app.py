@@ -84,7 +84,8 @@ def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mo
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         await handler.serve(operation, scope, receive, send)
 
-    return asgi(path, name=f"operation.{operation.name}", is_mount=is_mount, copy_scope=False)(serve)
+    suffix = f".{path}" if path in operation.aliases else ""
+    return asgi(path, name=f"operation.{operation.name}{suffix}", is_mount=is_mount, copy_scope=False)(serve)
 
 
 def _health() -> Any:

@@ -13,13 +13,23 @@ import msgspec
 import pytest
 
 from headgate.builtin import Core
-from headgate.chat import StreamEvent, ToolCall, ToolCallDelta, ToolCallStart
+from headgate.chat import (
+    ChatRequest,
+    Message,
+    Reasoning,
+    Sampling,
+    StreamEvent,
+    Text,
+    ToolCall,
+    ToolCallDelta,
+    ToolCallStart,
+)
 from headgate.config import Document
-from headgate.dialects import ChatDialect, Dialect
+from headgate.dialects import ChatDialect, Dialect, Gaps
 from headgate.dialects.sse import Splitter, events_of
 from headgate.errors import ProviderError, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
-from headgate.operations import CHAT, Operation
+from headgate.operations import CHAT, OPERATIONS, Operation
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import samples
 from headgate.testing.recorded import Recorded
@@ -167,6 +177,25 @@ class ProviderContract:
         with pytest.raises(StartupError) as caught:
             self.deploy(ReplayUpstream(), **{self.key_setting: None})
         assert f"`{self.key_setting}`" in str(caught.value)
+
+    @pytest.mark.asyncio
+    async def test_requests_in_its_own_dialects_are_written_anew(self) -> None:
+        """What a client says in a chat dialect of the vendor's is said, also when it must be decoded and encoded again.
+
+        That is so when it holds items of another provider, which are taken out.
+        """
+        for operation in OPERATIONS:
+            upstream = ReplayUpstream({"*": Recorded.from_json({"error": {"message": "no"}}, 503)})
+            provider, dialect = self.deploy(upstream), dialect_of(operation.dialect)
+            if not operation.is_chat or not isinstance(dialect, ChatDialect):
+                continue
+            ex = self._asking(provider, operation, dialect)
+            if ex.attempt is None or provider.spoken(ex, ex.model) != (operation.name, dialect.name):
+                continue
+            ex.attempt.operation, ex.attempt.dialect = operation.name, dialect
+            assert (await provider.call(ex)).status == 503
+            sent: Any = upstream.requests[0].body
+            assert [message.text for message in dialect.decode_request(sent).messages] == ["hi", "hello", "go on"]
 
     # whole replies
 
@@ -320,6 +349,16 @@ class ProviderContract:
             assert SECRET not in repr(reply.headers)
 
     # helpers
+
+    def _asking(self, provider: Provider, operation: Operation, dialect: ChatDialect) -> Exchange:
+        """A request in a chat dialect whose assistant has thought before."""
+        thought = Message("assistant", (Reasoning("hm"), Text("hello")))
+        turns = (Message("user", (Text("hi"),)), thought, Message("user", (Text("go on"),)))
+        request = ChatRequest(self.exchange(provider).model, turns, Sampling(max_tokens=64), dialect=dialect.name)
+        ex = Exchange(operation, {}, request_id="req_contract", trace_id="0" * 32, dialect=dialect)
+        ex.body, ex.model = dialect.encode_request(request, Gaps("contract", "drop")), request.model
+        ex.attempt = Attempt(Target(deployment="contract"), provider, ex.model, time.monotonic())
+        return ex
 
     async def _sent(self) -> UpstreamRequest:
         upstream = ReplayUpstream({"*": self.reply})

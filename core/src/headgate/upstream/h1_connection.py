@@ -130,16 +130,17 @@ class Connection(asyncio.Protocol):
                 self.end()
 
     async def _write(self, reply: H1Response, data: bytes, *, is_chunked: bool = False) -> bool:
-        """Write as fast as the socket takes it; False when it is no longer wanted."""
+        """Write as fast as the socket takes it; False when it is no longer wanted.
+
+        Not with `writelines`, which asyncio's transport of Python 3.12.0-3.12.8 and 3.13.0-3.13.1 does not pause
+        (CVE-2024-12254, https://github.com/python/cpython/issues/127655): everything would be taken into memory.
+        """
         view = memoryview(data)
         for at in range(0, len(data), PIECE_BYTES):
             if not await self._is_wanted(reply):
                 return False
             part = view[at : at + PIECE_BYTES]
-            if is_chunked:
-                self.transport.writelines((b"%x\r\n" % len(part), part, b"\r\n"))
-            else:
-                self.transport.write(part)
+            self.transport.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
         return True
 
     def _end_body(self, reply: H1Response, *, is_chunked: bool) -> None:

@@ -19,7 +19,7 @@ from headgate.dialects.openai.members import Json, Members, given, typed
 from headgate.dialects.openai.text import strings_in
 from headgate.dialects.words import Headers
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.vectors import EmbedReply, EmbedRequest, InputType
+from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 from headgate_cohere.chat import error_words
 from headgate_cohere.replies import usage_of
 
@@ -89,14 +89,11 @@ class CohereEmbed(WholeDialect[EmbedRequest, EmbedReply]):
             vectors = held.inner("embeddings").need("float", tuple[tuple[float, ...], ...])
         except InvalidRequest as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
-        if len(vectors) != len(request.inputs):
-            told = f"{len(vectors)} vectors came for {len(request.inputs)} texts"
-            raise ProviderFailed(f"the reply is not complete: {told}", code="upstream_bad_reply")
         for echo in ("texts", "response_type"):
             held.take(echo)
         return EmbedReply(
             request.model,
-            vectors,
+            vectors_for(request, vectors),
             usage_of(held.peek("meta")),
             str(held.take("id") or ""),
             self.name,

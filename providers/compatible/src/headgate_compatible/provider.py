@@ -30,6 +30,8 @@ _SCHEME = re.compile(r"https?://")
 _SHAPED = frozenset({"chat", "completions", "embeddings"})
 """Operations whose bodies are OpenAI's but for the quirks; those of others are the dialect's, or opaque."""
 _ANTHROPIC = frozenset({"messages", "count_tokens"})
+AS_IT_IS = frozenset({"anthropic.messages", "openai.responses"})
+"""Dialects in which a vendor's differences from OpenAI's chat mean nothing: such a request is encoded as the client said it."""
 _VERSION = b"2023-06-01"
 """The version of the Messages API for callers that name none: https://platform.claude.com/docs/en/api/versioning"""
 
@@ -157,6 +159,8 @@ class Compatible(OpenAI):
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        if gaps.dialect in AS_IT_IS:
+            return request
         return self.think(policy.adapt(request, self.quirks, gaps), gaps)
 
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -167,6 +171,8 @@ class Compatible(OpenAI):
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        if gaps.dialect in AS_IT_IS:
+            return body
         thoughts = self.quirks.thoughts
         is_renamed = thoughts not in {"", "reasoning_content"} and b'"reasoning_content"' in body
         if request.thinking is None and not is_renamed and type(self).finish is Compatible.finish:

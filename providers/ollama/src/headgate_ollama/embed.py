@@ -16,7 +16,7 @@ from headgate.dialects import Gaps, TextPlace, WholeDialect
 from headgate.dialects.openai.members import Json, Members, given, typed
 from headgate.dialects.openai.text import strings_in
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.vectors import EmbedReply, EmbedRequest
+from headgate.vectors import EmbedReply, EmbedRequest, vectors_for
 from headgate_ollama.replies import usage_of
 
 
@@ -63,11 +63,9 @@ class OllamaEmbed(WholeDialect[EmbedRequest, EmbedReply]):
             vectors = held.need("embeddings", tuple[tuple[float, ...], ...])
         except InvalidRequest as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
-        if len(vectors) != len(request.inputs):
-            told = f"{len(vectors)} vectors came for {len(request.inputs)} texts"
-            raise ProviderFailed(f"the reply is not complete: {told}", code="upstream_bad_reply")
         model, usage = held.take("model"), usage_of(held.rest())
         held.take("prompt_eval_count")
+        vectors = vectors_for(request, vectors)
         return EmbedReply(str(model or request.model), vectors, usage, dialect=self.name, extra=held.rest())
 
     @override

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -15,6 +16,8 @@ from headgate.provider import DeploymentConfig, Provider
 from headgate.upstream import Upstream
 
 MAX_STOPS = 4
+_HOSTS = (".openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
+"""Where OpenAI's models are behind a closed schema; a server elsewhere may know more than OpenAI does."""
 _NO_ACCOUNT: Mapping[bytes, bytes] = {}
 _ACCOUNT = {"openai-organization": b"openai-organization", "openai-project": b"openai-project"}
 
@@ -29,7 +32,8 @@ class OpenAIConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
 class OpenAI(Provider):
     """OpenAI, and whoever speaks its dialect.
 
-    The body is never changed beyond `model` and the target's `override_params`: what OpenAI refuses, it says itself.
+    The body is never changed beyond `model` and the target's `override_params`: what OpenAI refuses, it says itself. Only
+    `input_type` is left out of embeddings at OpenAI's own hosts: it is for vendors whose models know purposes, and only hints.
     """
 
     name = "openai"
@@ -75,6 +79,8 @@ class OpenAI(Provider):
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
         super().__init__(deployment, config, upstream)
         self._payer = _payer_of(config)
+        if (urlsplit(self.url).hostname or "").endswith(_HOSTS):
+            self.left_out = {"embeddings": ("input_type",)}
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -86,7 +92,7 @@ class OpenAI(Provider):
         if len(sampling.stop) > MAX_STOPS:
             gaps.refuse("stop", f"there are at most {MAX_STOPS} sequences there")
             sampling = replace(sampling, stop=sampling.stop[:MAX_STOPS])
-        is_chat = request.dialect != "openai.responses"  # a call of Responses' own clients stays there
+        is_chat = gaps.dialect != "openai.responses"
         messages = tuple(_as_taken(message, at, gaps, is_chat=is_chat) for at, message in enumerate(request.messages))
         return replace(request, sampling=sampling, messages=messages)
 

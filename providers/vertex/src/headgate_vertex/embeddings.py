@@ -19,7 +19,7 @@ from headgate.dialects import Gaps, GoogleGenerate, TextPlace, WholeDialect
 from headgate.dialects.openai.members import Json, Members, given, objects
 from headgate.dialects.words import Headers
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.vectors import EmbedReply, EmbedRequest, InputType
+from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 
 _TASKS: dict[InputType, str] = {
     "query": "RETRIEVAL_QUERY",
@@ -99,9 +99,7 @@ class VertexEmbed(WholeDialect[EmbedRequest, EmbedReply]):
         try:
             held = Members(decode_object(body))
             found = _embeddings_in(held)
-            vectors = tuple(one.need("values", tuple[float, ...]) for one in found)
-            if len(vectors) != len(request.inputs):
-                raise InvalidRequest(f"{len(vectors)} vectors came for {len(request.inputs)} texts")
+            vectors = vectors_for(request, [one.need("values", tuple[float, ...]) for one in found])
             used = held.find("usageMetadata", dict[str, Any])
             usage = _usage_of(used, [one.find("statistics", dict[str, Any]) for one in found])
             return EmbedReply(request.model, vectors, usage, dialect=self.name, extra=held.rest())

@@ -19,7 +19,7 @@ from headgate.dialects.interface import TextPlace, WholeDialect
 from headgate.dialects.openai.members import Json, Members, as_object, given, objects
 from headgate.dialects.words import Headers
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.vectors import EmbedReply, EmbedRequest, InputType
+from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 
 TASKS: dict[InputType, str] = {
     "query": "RETRIEVAL_QUERY",
@@ -72,9 +72,8 @@ class GoogleEmbed(WholeDialect[EmbedRequest, EmbedReply]):
             held = Members(decode_object(body))
             vectors = tuple(one.need("values", tuple[float, ...]) for one in held.listed("embeddings"))
             used = held.find("usageMetadata", dict[str, Any])
-            if len(vectors) != len(request.inputs):
-                raise InvalidRequest(f"{len(vectors)} vectors came for {len(request.inputs)} texts")
-            return EmbedReply(request.model, vectors, _usage_of(used), dialect=self.name, extra=held.rest())
+            ordered = vectors_for(request, vectors)
+            return EmbedReply(request.model, ordered, _usage_of(used), dialect=self.name, extra=held.rest())
         except InvalidRequest as error:
             raise _unreadable(error) from None
 

@@ -15,13 +15,14 @@ import msgspec
 from typing_extensions import override
 
 from headgate.body import decode_object
+from headgate.chat import Usage
 from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import TextPlace, WholeDialect
 from headgate.dialects.openai.decode import Members, typed
 from headgate.dialects.openai.text import strings_in
-from headgate.dialects.openai.usage import decode_usage
+from headgate.dialects.openai.usage import body_usage, decode_read
 from headgate.errors import InvalidRequest, ProviderFailed
-from headgate.vectors import EmbedReply, EmbedRequest, Input, InputType
+from headgate.vectors import EmbedReply, EmbedRequest, Input, InputType, vectors_for
 
 Json = dict[str, Any]
 
@@ -92,10 +93,11 @@ class OpenAIEmbeddings(WholeDialect[EmbedRequest, EmbedReply]):
             members = Members(decode_object(body))
             usage, items = members.find("usage", Json), members.listed("data")
             members.take("object")
+            vectors = [vector_of(item.take("embedding")) for item in items]
             return EmbedReply(
                 model=str(members.take("model") or ""),
-                vectors=tuple(vector_of(item.take("embedding")) for item in items),
-                usage=decode_usage(usage) if usage else None,
+                vectors=vectors_for(request, vectors, [item.find("index", int) for item in items]),
+                usage=decode_read(usage) if usage else None,
                 id=str(members.take("id") or ""),
                 dialect=self.name,
                 extra=members.rest(),
@@ -119,6 +121,10 @@ class OpenAIEmbeddings(WholeDialect[EmbedRequest, EmbedReply]):
             },
         }
         return msgspec.json.encode({**reply.extra, **body})
+
+    @override
+    def reply_usage(self, body: bytes) -> Usage | None:
+        return body_usage(body, decode_read)
 
 
 def vector_of(value: object) -> tuple[float, ...]:

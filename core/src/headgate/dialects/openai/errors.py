@@ -14,14 +14,11 @@ from msgspec.structs import replace
 from headgate.body import decode_object
 from headgate.chat import ErrorEvent
 from headgate.dialects.openai.members import Json, Members
-from headgate.dialects.words import words_of
+from headgate.dialects.words import wait_of, words_of
 from headgate.errors import ErrorWords, InvalidRequest
 
 _NAMED = re.compile(rb"^event:[ ]?error[ ]*\r?$", re.MULTILINE)
 _BAD_KEY = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
-_WAIT = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|h|m|s))+)", re.IGNORECASE)
-_PERIOD = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _STATUSES = {498: 503, 529: 503}
 """Groq's word for a tier without capacity, and what several vendors say when overloaded."""
 _KINDS = {
@@ -45,7 +42,7 @@ def decode_error(status: int, body: bytes) -> ErrorWords:
     status = _STATUSES.get(words.status, words.status)
     if status == 400 and _BAD_KEY.search(words.message):
         status = 401
-    wait_s = _wait_of(words.message) if status == 429 else None
+    wait_s = wait_of(words.message) if status == 429 else None
     message = _whole_message(words.message, body)
     return replace(words, status=status, message=message, retry_after_s=words.retry_after_s or wait_s)
 
@@ -92,11 +89,3 @@ def _message_of(error: Json) -> str:
     message, metadata = str(error.get("message") or ""), error.get("metadata")
     behind: object = cast("Json", metadata).get("raw") if isinstance(metadata, dict) else None
     return f"{message}: {behind}" if behind else message
-
-
-def _wait_of(message: str) -> float | None:
-    """How long to wait by words such as `Please try again in 1m30.5s.`"""
-    found = _WAIT.search(message)
-    if found is None:
-        return None
-    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PERIOD.findall(found[1]))

@@ -18,6 +18,7 @@ from headgate.chat import (
     Image,
     Item,
     Message,
+    Opaque,
     Part,
     Reasoning,
     Refusal,
@@ -221,7 +222,10 @@ def _file_at(url: str, name: str | None = None) -> File:
 
 
 def _decode_thinking(part: Members) -> Part:
-    """Mistral's thinking part: a text or a list of texts. https://docs.mistral.ai/capabilities/reasoning/"""
+    """Mistral's thinking part: a text or a list of texts, and the signature that goes back with it.
+
+    https://docs.mistral.ai/capabilities/reasoning/ and, for the signature, `ThinkChunk` of `mistralai` 3.7.
+    """
     value = part.peek("thinking")
     if isinstance(value, str):
         value = [{"type": "text", "text": value}]
@@ -229,7 +233,9 @@ def _decode_thinking(part: Members) -> Part:
     texts = [piece["text"] for piece in pieces if isinstance(piece.get("text"), str)]
     if len(texts) == len(pieces):
         part.take("thinking")
-    return Reasoning("".join(texts), extra=part.rest())
+    signature = part.find_if("signature", str)
+    opaque = Opaque("mistral", signature) if signature else None
+    return Reasoning("".join(texts), opaque, extra=part.rest())
 
 
 def _decode_result(fields: Members, content: list[Part], name: str | None) -> ToolResult:

@@ -20,6 +20,7 @@ from headgate.chat import (
     PartDelta,
     Reasoning,
     ReasoningDelta,
+    ReasoningEnd,
     Refusal,
     RefusalDelta,
     Start,
@@ -208,7 +209,7 @@ class _Choice:
         refusal = delta.find("refusal", str)
         parts: list[Part] = [*take_items(delta), *decode_content(delta.take("content"), place), *take_images(delta)]
         parts += [Refusal(refusal)] if refusal else []
-        said = [event for part in parts if (event := self._event(part, place)) is not None]
+        said = [event for part in parts for event in self._events(part, place)]
         opaque = take_signature(delta)
         said += [TextDelta("", self._index, opaque)] if opaque is not None else []
         said += [CitationDelta(citation, self._index) for citation in take_citations(delta)]
@@ -225,6 +226,13 @@ class _Choice:
             if not isinstance(event, ReasoningDelta):
                 yield from self._thoughts.end()
             yield event
+
+    def _events(self, part: Part, place: str) -> Iterator[StreamEvent]:
+        event = self._event(part, place)
+        if event is not None:
+            yield event
+        if isinstance(part, Reasoning) and part.opaque is not None:
+            yield ReasoningEnd(part.opaque, self._index)
 
     def _event(self, part: Part, place: str) -> StreamEvent | None:
         match part:

@@ -6,7 +6,7 @@ Sources: https://platform.openai.com/docs/api-reference/chat/object, https://api
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Annotated, Any, cast
 
@@ -19,6 +19,7 @@ from headgate.dialects.sse import data_of
 from headgate.errors import ProviderFailed
 
 _Tokens = Annotated[int, Meta(ge=0)]
+Reader = Callable[[Mapping[str, Any]], Usage]
 
 
 class _PromptDetails(Struct, frozen=True):
@@ -57,7 +58,8 @@ class _Stated(Struct, frozen=True):
             raw,
         )
         more = self.total_tokens - self.prompt_tokens - self.completion_tokens
-        return usage if more <= 0 else _with_more(usage, more, raw)
+        # of a total alone nobody knows what was read and what was written
+        return _with_more(usage, more, raw) if more > 0 and (self.prompt_tokens or self.completion_tokens) else usage
 
 
 _NO_PROMPT_DETAILS = _PromptDetails()
@@ -86,15 +88,15 @@ class _ReplyProbe(Struct):
 _probe = msgspec.json.Decoder(_ReplyProbe)
 
 
-def body_usage(body: bytes) -> Usage | None:
-    """Check that a whole reply is JSON, and read its usage."""
+def body_usage(body: bytes, read: Reader | None = None) -> Usage | None:
+    """Check that a whole reply is JSON, and read its usage: by `decode_usage`, unless another way is given."""
     try:
         if not body.isascii():
             body.decode()
         found = _stated_in(_probe.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
-    return _decode(found)
+    return _decode(found, read or decode_usage)
 
 
 def events_usage(events: Sequence[bytes]) -> Usage | None:
@@ -102,7 +104,7 @@ def events_usage(events: Sequence[bytes]) -> Usage | None:
     for event in reversed(events):
         if b'"usage"' in event:
             try:
-                found = _decode(_stated_in(_probe.decode(data_of(event))))
+                found = _decode(_stated_in(_probe.decode(data_of(event))), decode_usage)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if found is not None:
@@ -118,9 +120,9 @@ def _stated_in(probe: _ReplyProbe) -> Any:
     return probe.usage
 
 
-def _decode(found: Any) -> Usage | None:
+def _decode(found: Any, read: Reader) -> Usage | None:
     try:
-        return decode_usage(cast("dict[str, Any]", found)) if isinstance(found, dict) and found else None
+        return read(cast("dict[str, Any]", found)) if isinstance(found, dict) and found else None
     except (TypeError, ValueError, AttributeError):
         return None
 
@@ -134,6 +136,14 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage:
         return msgspec.convert(raw, _Stated).usage(dict(raw))
     except msgspec.ValidationError:  # null, or a float: rarer than a plain count
         return _lenient_usage(raw)
+
+
+def decode_read(raw: Mapping[str, Any]) -> Usage:
+    """The usage of an operation that writes nothing, such as embeddings: a total that stands alone is what was read.
+
+    Raises ValueError as `decode_usage` does. Sources: https://docs.voyageai.com/reference/embeddings-api, https://api.jina.ai/redoc
+    """
+    return Usage(_count(raw, "prompt_tokens") or _count(raw, "total_tokens"), raw=dict(raw))
 
 
 def _lenient_usage(raw: Mapping[str, Any]) -> Usage:

@@ -5,7 +5,6 @@ Source: https://platform.openai.com/docs/api-reference/responses and the types o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -30,14 +29,12 @@ from headgate.dialects.responses.stream import OpenAIResponsesDecoder
 from headgate.dialects.responses.texts import event_texts, reply_texts, request_texts, without_logprobs
 from headgate.dialects.responses.usage import body_usage, events_usage
 from headgate.dialects.sse import Ending, data_of
-from headgate.dialects.words import Headers, words_of
+from headgate.dialects.words import Headers, wait_of, words_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
-_WAIT = re.compile(r"try again in (\d+(?:\.\d+)?)(ms|s|m)\b")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _ENDINGS: dict[str, Ending] = {
     "response.completed": "complete",
     "response.incomplete": "complete",
@@ -202,6 +199,5 @@ def _corrected(words: ErrorWords) -> ErrorWords:
         status = 404
     elif status == 400 and "incorrect api key" in words.message.lower():
         status = 401
-    wait = _WAIT.search(words.message) if status == 429 else None
-    seconds = float(wait[1]) * _SECONDS[wait[2]] if wait else words.retry_after_s
-    return replace(words, status=status, retry_after_s=seconds)
+    wait_s = wait_of(words.message) if status == 429 else None
+    return replace(words, status=status, retry_after_s=words.retry_after_s or wait_s)

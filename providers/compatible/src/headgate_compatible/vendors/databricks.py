@@ -85,17 +85,22 @@ class Databricks(Compatible):
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
-        return anthropic_policy.adapt(request, gaps) if is_claude(request.model) else super().adapt(request, gaps)
+        return anthropic_policy.adapt(request, gaps) if _is_messages(request, gaps) else super().adapt(request, gaps)
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
-        if is_claude(request.model):
+        if _is_messages(request, gaps):
             return anthropic_policy.finish_body(body, request)
         return super().finish_body(body, request, gaps)
 
     @override
     def fetches(self, part: Image | File) -> bool:
         return False
+
+
+def _is_messages(request: ChatRequest, gaps: Gaps) -> bool:
+    """Whether Claude is asked in Anthropic's words; a chat client's own request stays chat."""
+    return gaps.dialect == "anthropic.messages" and is_claude(request.model)
 
 
 def is_claude(model: str) -> bool:

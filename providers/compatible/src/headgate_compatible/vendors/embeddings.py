@@ -13,11 +13,11 @@ import msgspec
 from typing_extensions import override
 
 from headgate.body import decode_object
-from headgate.chat import Usage
 from headgate.dialects import Gaps, OpenAIEmbeddings
 from headgate.dialects.openai.embeddings import vector_of
+from headgate.dialects.openai.usage import decode_read
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.vectors import EmbedReply, EmbedRequest, InputType
+from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 
 Json = dict[str, Any]
 
@@ -72,13 +72,12 @@ class WordedEmbeddings(OpenAIEmbeddings):
         try:
             decode_object(body)
             held = msgspec.json.decode(body, type=_Reply)
-            vectors = [vector_of(one.embedding) for one in _in_order(held.data)]
-            if len(vectors) != len(request.inputs):
-                raise InvalidRequest(f"{len(vectors)} vectors came for {len(request.inputs)} texts")
+            vectors = [vector_of(one.embedding) for one in held.data]
+            usage = decode_read(held.usage) if held.usage else None
         except (InvalidRequest, ValueError) as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
-        usage, model = usage_of(held.usage), held.model or request.model
-        return EmbedReply(model, tuple(vectors), usage, held.id or "", self.name)
+        ordered = vectors_for(request, vectors, [one.index for one in held.data])
+        return EmbedReply(held.model or request.model, ordered, usage, held.id or "", self.name)
 
 
 class VoyageEmbeddings(WordedEmbeddings):
@@ -112,22 +111,3 @@ class NvidiaEmbeddings(WordedEmbeddings):
     kinds: ClassVar[Mapping[InputType, str]] = {"query": "query", "document": "passage"}
     default: ClassVar[InputType | None] = "document"
     known = frozenset({"truncate", "modality"})
-
-
-def usage_of(used: Json | None) -> Usage | None:
-    """The tokens read; some vendors state the total alone."""
-    read = [(used or {}).get(name) for name in ("prompt_tokens", "total_tokens")]
-    count = next((one for one in read if isinstance(one, int) and one > 0), None)
-    if count is None:
-        return Usage(raw=used) if any(isinstance(one, int) for one in read) else None
-    return Usage(count, raw=used)
-
-
-def _in_order(vectors: list[_Vector]) -> list[_Vector]:
-    """The vectors in the order of the texts. Raises InvalidRequest when their indices are not those of a list."""
-    if all(one.index is None for one in vectors):
-        return vectors
-    found = {one.index: one for one in vectors}
-    if set(found) != set(range(len(vectors))):
-        raise InvalidRequest("the indices of the vectors are not those of the texts")
-    return [found[at] for at in range(len(vectors))]

@@ -9,25 +9,30 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
+from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from headgate.dialects import Gaps
+from headgate.dialects.openai.members import Members
+from headgate.dialects.openai.reasoning import take_reasoning
 from headgate_compatible.provider import Compatible
 
 Json = dict[str, Any]
 
 _LEGAL = re.compile(r"[A-Za-z0-9]{9}")
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_THINKING = ("reasoning", "reasoning_content", "reasoning_details")
 _BRIDGE: Json = {"role": "assistant", "content": "OK."}
 """What stands between the result of a tool and another turn than the assistant's, which Mistral does not take."""
 
 
 class Mistral(Compatible):
     """Mistral's La Plateforme."""
+
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset({"mistral"})
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -127,15 +132,21 @@ def _spoken(instructions: Iterable[Message]) -> Message:
 
 def _finish_message(message: Json) -> None:
     """Members and parts as Mistral has them."""
-    thought, refusal = message.pop("reasoning_content", None), message.pop("refusal", None)
+    thinking = take_reasoning(Members({name: message.pop(name, None) for name in _THINKING}))
+    refusal = message.pop("refusal", None)
     content: Any = message.get("content")
     if isinstance(content, list):
         content = [_finish_part(part) for part in cast("list[Json]", content)]
-    if thought or (refusal and content):
+    if thinking or (refusal and content):
         content = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
-        thoughts = [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}] if thought else []
-        content = [*thoughts, *content, *([{"type": "text", "text": refusal}] if refusal else [])]
+        content = [*map(_thought, thinking), *content, *([{"type": "text", "text": refusal}] if refusal else [])]
     message["content"] = content or refusal or content
+
+
+def _thought(part: Reasoning) -> Json:
+    """Thinking as a part, with the signature that came with it."""
+    signed = {"signature": part.opaque.data} if part.opaque is not None else {}
+    return {"type": "thinking", "thinking": [{"type": "text", "text": part.text}], **signed}
 
 
 def _finish_part(part: Json) -> Json:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
 from headgate.dialects import Gaps
-from headgate_compatible.provider import Compatible
+from headgate_compatible.provider import AS_IT_IS, Compatible
 
 Json = dict[str, Any]
 
@@ -25,6 +25,8 @@ class Perplexity(Compatible):
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         request = super().adapt(request, gaps)
+        if gaps.dialect in AS_IT_IS:
+            return request
         spoken = [_without_calls(message, at, gaps) for at, message in enumerate(request.messages)]
         return replace(request, messages=tuple(alternating(spoken, gaps)))
 

@@ -13,10 +13,10 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
+from headgate.dialects.cohere_rerank import usage_of
 from headgate.errors import InvalidRequest, ProviderFailed
-from headgate.vectors import Ranked, RerankReply, RerankRequest
-from headgate_compatible.vendors.embeddings import usage_of
-from headgate_compatible.vendors.rerank import ListedRerank, best_of
+from headgate.vectors import Ranked, RerankReply, RerankRequest, best_of
+from headgate_compatible.vendors.rerank import ListedRerank
 
 Json = dict[str, Any]
 
@@ -56,7 +56,9 @@ class JinaRerank(ListedRerank):
             ranked = best_of((Ranked(one.index, one.relevance_score) for one in held.results), request)
         except (InvalidRequest, msgspec.ValidationError) as error:
             raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
-        return RerankReply(ranked, held.id or "", held.model or request.model, usage_of(held.usage), dialect=self.name)
+        return RerankReply(
+            ranked, held.id or "", held.model or request.model, usage_of(held.usage, None), dialect=self.name
+        )
 
 
 class TogetherRerank(JinaRerank):
@@ -99,4 +101,4 @@ class NvidiaRerank(ListedRerank):
             ranked = best_of((Ranked(one.index, one.logit) for one in held.rankings), request)
         except (InvalidRequest, msgspec.ValidationError) as error:
             raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
-        return RerankReply(ranked, model=request.model, usage=usage_of(held.usage), dialect=self.name)
+        return RerankReply(ranked, model=request.model, usage=usage_of(held.usage, None), dialect=self.name)

@@ -5,7 +5,6 @@ Sources: https://docs.voyageai.com/reference/reranker-api, https://docs.firework
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,7 +15,7 @@ from headgate.chat import Usage
 from headgate.dialects import Gaps
 from headgate.dialects.cohere_rerank import CohereRerank
 from headgate.errors import InvalidRequest, ProviderFailed
-from headgate.vectors import Ranked, RerankReply, RerankRequest
+from headgate.vectors import Ranked, RerankReply, RerankRequest, best_of
 
 Json = dict[str, Any]
 
@@ -74,11 +73,3 @@ class VoyageRerank(ListedRerank):
     name = "voyage.rerank"
     limit = "top_k"
     known = frozenset({"truncation"})
-
-
-def best_of(results: Iterable[Ranked], request: RerankRequest) -> tuple[Ranked, ...]:
-    """The results that were asked for, best first. Raises InvalidRequest for one that is of no document."""
-    ranked = sorted(results, key=lambda one: -one.score)
-    if any(not 0 <= one.index < len(request.documents) for one in ranked):
-        raise InvalidRequest("a result is of no document")
-    return tuple(ranked[: request.top_n])
