@@ -41,7 +41,8 @@ bench-gate: sync ## fail when a request, a chunk or a stage costs more than test
 bench-scale: sync ## what grows with workers, bodies, plugins, keys, deployments and streams, and what does not
 	@.venv/bin/python tests/bench/scale.py $(ARGS)
 
-docs: sync ## write the generated documentation
+docs: sync ## write the generated documentation, and what passes of every provider
+	@.venv/bin/python -m tests.replay.matrix
 	@.venv/bin/python core/docs/generate.py
 
 e2e-llama: sync ## the gateway in front of llama.cpp's server (builds it once, about 7 minutes)

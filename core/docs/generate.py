@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+from matrix import matrix_tables
 from proof import evidence_of, proof_table
 
 from headgate.cli import main as headgate
@@ -117,6 +118,7 @@ def providers_page() -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |\n")
     lines.append(proof_table())
+    lines.append(matrix_tables())
     return "".join(lines)
 
 

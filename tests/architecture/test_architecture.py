@@ -27,7 +27,7 @@ TOP = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 }
-DIALECT_PROVIDERS = {"headgate-openai"}
+DIALECT_PROVIDERS = {"headgate-compatible", "headgate-openai"}
 LOCAL_PROVIDERS = {"demo"}
 """Providers that send nothing over a network, so that the contract suite has nothing to replay."""
 GROUPS = {

@@ -483,3 +483,26 @@ async def test_other_dialects_of_a_vendor_are_not_chat(name: str) -> None:
         sent = json.loads(held(upstream.requests[-1]))
         assert {**body, **sent} == sent
         assert sent.keys() <= {*body, "store", "include"}
+
+
+# Fireworks
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "origin"),
+    [
+        ("whisper-v3", {}, "https://audio-prod.api.fireworks.ai"),
+        ("whisper-v3-turbo", {}, "https://audio-turbo.api.fireworks.ai"),
+        ("whisper-v3", {"base_url": "https://own.example/v1"}, "https://own.example"),
+    ],
+)
+def test_where_fireworks_hears(model: str, config: Json, origin: str) -> None:
+    """Sound goes to the host of its model, which gets the key for that alone; a deployment of one's own has one host."""
+    provider = deploy_row("fireworks", **config)
+    request = provider.prepare(exchange(provider, {"model": model}, "audio.transcriptions"))
+    assert request.url == f"{origin}/v1/audio/transcriptions"
+    assert request.credential is not None
+    assert request.credential.origins == frozenset({f"{origin}:443"})
+    chat = provider.prepare(exchange(provider, {"model": model, "messages": []}))
+    assert chat.credential is not None
+    assert chat.credential.origins == provider.origins

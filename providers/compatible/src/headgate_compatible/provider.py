@@ -37,14 +37,10 @@ _VERSION = b"2023-06-01"
 
 
 DIALECTS: Mapping[str, str] = {
-    "chat": "openai.chat",
-    "responses": "openai.responses",
+    **OpenAI.dialects,
     "messages": "anthropic.messages",
-    "completions": "openai.completions",
-    "embeddings": "openai.embeddings",
     "rerank": "cohere.rerank",
     "count_tokens": "",
-    "passthrough": "",
 }
 """Every operation a row may list, and its dialect."""
 _USUAL: tuple[Operation, ...] = ("chat", "completions", "embeddings", "passthrough")

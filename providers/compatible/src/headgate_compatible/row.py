@@ -15,7 +15,25 @@ from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
 
 Operation = Literal[
-    "chat", "responses", "messages", "completions", "embeddings", "rerank", "count_tokens", "passthrough"
+    "chat",
+    "responses",
+    "messages",
+    "completions",
+    "embeddings",
+    "rerank",
+    "count_tokens",
+    "images.generate",
+    "images.edit",
+    "images.variations",
+    "audio.speech",
+    "audio.transcriptions",
+    "audio.translations",
+    "moderations",
+    "files",
+    "uploads",
+    "batches",
+    "fine_tuning.jobs",
+    "passthrough",
 ]
 Evidence = Literal["recorded", "types", "documents"]
 Media = Literal["image", "audio", "file", "video"]

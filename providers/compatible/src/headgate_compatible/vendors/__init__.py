@@ -27,6 +27,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "groq": Groq,
     "jina": Jina,
     "mistral": Mistral,
+    "novita": JinaShaped,
     "nvidia": Nvidia,
     "openrouter": OpenRouter,
     "perplexity": Perplexity,

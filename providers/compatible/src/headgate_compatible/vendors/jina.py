@@ -19,7 +19,7 @@ class Jina(Compatible):
 
 
 class JinaShaped(Compatible):
-    """A server of which only the rankings are in Jina's shape, such as vLLM."""
+    """A server of which only the rankings are in Jina's shape, such as vLLM or Novita."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"rerank": JinaRerank.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {JinaRerank.name: JinaRerank()}

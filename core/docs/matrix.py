@@ -1,0 +1,109 @@
+# ruff: noqa: INP001 - a tool of the repository, not a package
+"""The tables of providers, operations and features, from what passes in tests: tests/replay/matrix.json and others.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MATRIX = Path("tests/replay/matrix.json")
+OTHERS = Path("tests/replay/others.json")
+Json = dict[str, Any]
+
+FEATURES = ("whole", "stream", "tools", "parallel", "images", "structured", "reasoning")
+_OTHERS = (
+    "completions",
+    "embeddings",
+    "rerank",
+    "images.generate",
+    "images.edit",
+    "images.variations",
+    "audio.speech",
+    "audio.transcriptions",
+    "audio.translations",
+    "moderations",
+    "files",
+    "uploads",
+    "batches",
+    "fine_tuning.jobs",
+    "count_tokens",
+    "generate.count_tokens",
+    "generate.embed",
+    "generate.embed_one",
+)
+_PROVIDERS = {"azure": "azure-openai"}
+"""Providers of the matrix that the recordings call otherwise."""
+CHAT_LEGEND = """
+## Chat, feature by feature
+
+For every provider and every chat operation it declares, tests send one request for each feature through a gateway, as the clients
+of OpenAI's, Anthropic's and Google's APIs write it, and answer in the vendor's shape. **yes**: what was asked for reached the
+vendor, and the answer with it reached the client, from every client that is translated into this operation and from the
+vendor's own. **refused**: a client of another API gets a 400 that names the field. **left out**: the rest is sent, and
+`x-headgate-dropped` names what was not. **own**: only clients of this very API come here, and pass as they are; others are
+translated into the operation above it. What the models behind a vendor's API can do is the vendor's matter. *parallel* is two
+calls in one answer, and both results back. Replicate and SageMaker are not here: what a model takes is told by its own schema
+there, or by its container, and tested model by model in their packages.
+
+"""
+OTHER_LEGEND = """
+## Other operations
+
+**yes**: a request for the operation reached the address that the vendor documents, with the credential and the model where they
+belong, and the client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts
+recorded exchanges with the vendor that arrive as well. An empty cell is an operation that the provider does not declare: none was
+found in the vendor's documents, or one in another shape than its clients know (Mistral's batches and speech, xAI's edits of
+pictures, Together's fine-tuning). Such are reached through `passthrough`, which every provider has. `compatible` takes any of
+these operations from its configuration.
+
+"""
+
+
+def matrix_tables() -> str:
+    """Both tables, one row for each provider and chat operation, and one for each provider with others."""
+    rows: Mapping[str, Json] = json.loads(MATRIX.read_text("utf-8"))
+    return "".join([CHAT_LEGEND, *_chat_rows(rows), OTHER_LEGEND, *_other_rows(rows)])
+
+
+def _chat_rows(rows: Mapping[str, Json]) -> list[str]:
+    lines = [f"| provider | operation | {' | '.join(FEATURES)} |\n", "|---" * (len(FEATURES) + 2) + "|\n"]
+    for name, row in rows.items():
+        for operation, held in row.items():
+            if "cell" not in held:
+                cells = [f"`{name}`", operation, *(_cell(held, feature) for feature in FEATURES)]
+                lines.append(f"| {' | '.join(cells)} |\n")
+    return lines
+
+
+def _cell(held: Json, feature: str) -> str:
+    """What the operation does with a feature: the worse of what it does for its own clients and for those of others."""
+    own, translated = held.get("own", {}).get(feature), held.get("translated", {}).get(feature)
+    if translated is None:
+        return "own" if own == "yes" else str(own)
+    return translated if own in {None, "yes"} else own
+
+
+def _other_rows(rows: Mapping[str, Json]) -> list[str]:
+    recorded = _recorded()
+    there = [each for each in _OTHERS if any(each in row for row in rows.values())]
+    lines = [f"| provider | {' | '.join(there)} |\n", "|---" * (len(there) + 1) + "|\n"]
+    for name, row in rows.items():
+        if any(each in row for each in there):
+            cells = [_told(row.get(each), recorded.get((name, each), 0)) for each in there]
+            lines.append(f"| `{name}` | {' | '.join(cells)} |\n")
+    return lines
+
+
+def _told(held: Json | None, count: int) -> str:
+    if held is None:
+        return ""
+    return f"{held['cell']}, {count}" if count else str(held["cell"])
+
+
+def _recorded() -> dict[tuple[str, str], int]:
+    """How many recorded exchanges arrive, by provider and operation."""
+    data: Mapping[str, Mapping[str, int]] = json.loads(OTHERS.read_text("utf-8"))
+    held = {group.partition("/")[::2]: sum(counts.values()) for group, counts in data.items()}
+    return {(_PROVIDERS.get(vendor, vendor), operation): count for (vendor, operation), count in held.items()}

@@ -1,0 +1,275 @@
+"""What vendors answer, in the dialect that a provider speaks: words, thoughts and calls; vectors, rankings, media and jobs.
+
+Shapes are those of the pages that the `read_*` modules name, of https://docs.voyageai.com/reference/embeddings-api,
+https://docs.cohere.com/reference/embed, https://api.jina.ai/redoc and the other pages that the providers' dialects name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.replay.reading import Json
+
+from headgate.testing import Recorded
+
+VECTORS = [[0.25, -1.5, 3.0], [1e-05, 0.125, -2.0]]
+SCORES = [(1, 0.875), (0, 0.125)]
+TEXTS = ["Grüße", "two"]
+SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
+TOKENS = 5
+
+
+@dataclass(frozen=True)
+class Said:
+    """A whole answer. `calls` are (name, arguments)."""
+
+    text: str = "I look."
+    thought: str = ""
+    calls: tuple[tuple[str, Json], ...] = ()
+
+
+def chat_answer(dialect: str, said: Said, thoughts: str = "reasoning_content") -> Recorded:
+    """The answer in a vendor's words; `thoughts` is the member that an OpenAI-shaped vendor thinks in."""
+    return Recorded.from_json(_CHATS[dialect](said, thoughts))
+
+
+def _chat(said: Said, thoughts: str) -> Json:
+    message: Json = {"role": "assistant", "content": said.text}
+    if said.thought and thoughts == "parts":
+        thinking = {"type": "thinking", "thinking": [{"type": "text", "text": said.thought}]}
+        message["content"] = [thinking, {"type": "text", "text": said.text}]
+    elif said.thought and thoughts:
+        message["reasoning" if thoughts == "reasoning_details" else thoughts] = said.thought
+    if said.calls:
+        message["tool_calls"] = [_function_call(at, *call) for at, call in enumerate(said.calls)]
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if said.calls else "stop"}
+    usage: Json = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
+    if said.thought:
+        usage["completion_tokens_details"] = {"reasoning_tokens": 3}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
+
+
+def _function_call(at: int, name: str, given: Json) -> Json:
+    return {"id": f"callnr00{at}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+
+
+def _responses(said: Said, _: str) -> Json:
+    thought: Json = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": said.thought}]}
+    text: Json = {"type": "output_text", "text": said.text, "annotations": []}
+    items: list[Json] = [
+        *([thought] if said.thought else []),
+        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [text]},
+        *(
+            {
+                "type": "function_call",
+                "id": f"fc_{at}",
+                "call_id": f"call_{at}",
+                "name": name,
+                "arguments": json.dumps(given),
+                "status": "completed",
+            }
+            for at, (name, given) in enumerate(said.calls)
+        ),
+    ]
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "m",
+        "output": items,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 9,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 7,
+            "output_tokens_details": {"reasoning_tokens": 3 if said.thought else 0},
+            "total_tokens": 16,
+        },
+    }
+
+
+def _messages(said: Said, _: str) -> Json:
+    thought = [{"type": "thinking", "thinking": said.thought, "signature": "c2lnbmVk"}] if said.thought else []
+    calls = [
+        {"type": "tool_use", "id": f"toolu_{at}", "name": name, "input": given}
+        for at, (name, given) in enumerate(said.calls)
+    ]
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [*thought, {"type": "text", "text": said.text}, *calls],
+        "stop_reason": "tool_use" if said.calls else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 9, "output_tokens": 7},
+    }
+
+
+def _generate(said: Said, _: str) -> Json:
+    parts: list[Json] = [{"text": said.thought, "thought": True}] if said.thought else []
+    parts.append({"text": said.text})
+    parts += [{"functionCall": {"name": name, "args": given}} for name, given in said.calls]
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 4, "totalTokenCount": 16, "thoughtsTokenCount": 3}
+    return {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": usage,
+        "modelVersion": "m",
+        "responseId": "r1",
+    }
+
+
+def _converse(said: Said, _: str) -> Json:
+    thought = {"reasoningContent": {"reasoningText": {"text": said.thought, "signature": "c2lnbmVk"}}}
+    calls = [
+        {"toolUse": {"toolUseId": f"tooluse_{at}", "name": name, "input": given}}
+        for at, (name, given) in enumerate(said.calls)
+    ]
+    content = [*([thought] if said.thought else []), {"text": said.text}, *calls]
+    return {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": "tool_use" if said.calls else "end_turn",
+        "usage": {"inputTokens": 9, "outputTokens": 7, "totalTokens": 16},
+        "metrics": {"latencyMs": 1},
+    }
+
+
+def _cohere(said: Said, _: str) -> Json:
+    content = [{"type": "thinking", "thinking": said.thought}] if said.thought else []
+    message: Json = {"role": "assistant", "content": [*content, {"type": "text", "text": said.text}]}
+    if said.calls:
+        message["tool_calls"] = [_function_call(at, *call) for at, call in enumerate(said.calls)]
+    return {
+        "id": "c1",
+        "finish_reason": "TOOL_CALL" if said.calls else "COMPLETE",
+        "message": message,
+        "usage": {"tokens": {"input_tokens": 9, "output_tokens": 7}},
+    }
+
+
+def _ollama(said: Said, _: str) -> Json:
+    message: Json = {"role": "assistant", "content": said.text}
+    if said.thought:
+        message["thinking"] = said.thought
+    if said.calls:
+        message["tool_calls"] = [{"function": {"name": name, "arguments": given}} for name, given in said.calls]
+    return {
+        "model": "m",
+        "created_at": "2026-01-01T00:00:00Z",
+        "message": message,
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 9,
+        "eval_count": 7,
+    }
+
+
+_CHATS: Mapping[str, Callable[[Said, str], Json]] = {
+    "openai.chat": _chat,
+    "openai.responses": _responses,
+    "anthropic.messages": _messages,
+    "google.generate": _generate,
+    "bedrock.converse": _converse,
+    "cohere.chat": _cohere,
+    "ollama.chat": _ollama,
+}
+
+
+# other operations
+
+
+def _vectors() -> Json:
+    data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(VECTORS)]
+    return {
+        "object": "list",
+        "data": data,
+        "model": "m",
+        "usage": {"prompt_tokens": TOKENS, "total_tokens": TOKENS},
+    }
+
+
+def _ranked() -> Json:
+    results = [{"index": index, "relevance_score": score} for index, score in SCORES]
+    return {
+        "id": "r1",
+        "results": results,
+        "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+    }
+
+
+_JINA: Json = {"model": "m", "results": _ranked()["results"], "usage": {"total_tokens": TOKENS}}
+_LISTED: Json = {"object": "list", "data": _ranked()["results"], "model": "m", "usage": {"total_tokens": TOKENS}}
+_BY_DIALECT: Mapping[str, Any] = {
+    "openai.completions": {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "text": " there", "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
+    },
+    "openai.embeddings": _vectors(),
+    "voyage.embeddings": _vectors(),
+    "jina.embeddings": _vectors(),
+    "nvidia.embeddings": _vectors(),
+    "cohere.embed": {
+        "id": "e1",
+        "embeddings": {"float": VECTORS},
+        "texts": TEXTS,
+        "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": TOKENS}},
+        "response_type": "embeddings_by_type",
+    },
+    "google.embed": {"embeddings": [{"values": vector} for vector in VECTORS]},
+    "google.embed_one": {"embedding": {"values": VECTORS[0]}},
+    "vertex.embed": {
+        "predictions": [
+            {"embeddings": {"values": vector, "statistics": {"truncated": False, "token_count": 2 + at}}}
+            for at, vector in enumerate(VECTORS)
+        ]
+    },
+    "bedrock.embeddings": {"embeddings": VECTORS, "id": "e1", "response_type": "embeddings_floats", "texts": TEXTS},
+    "ollama.embed": {"model": "m", "embeddings": VECTORS, "prompt_eval_count": TOKENS},
+    "cohere.rerank": _ranked(),
+    "bedrock.rerank": {"results": _ranked()["results"]},
+    "jina.rerank": _JINA,
+    "together.rerank": _JINA,
+    "listed.rerank": _LISTED,
+    "voyage.rerank": _LISTED,
+    "nvidia.rerank": {"rankings": [{"index": index, "logit": score} for index, score in SCORES]},
+    "openai.images": {"created": 1, "data": [{"b64_json": "aGVsbG8="}]},
+    "openai.transcription": {"text": "heard"},
+    "openai.moderations": {
+        "id": "modr-1",
+        "model": "m",
+        "results": [{"flagged": False, "categories": {"violence": False}, "category_scores": {"violence": 0.01}}],
+    },
+}
+_BY_OPERATION: Mapping[str, Any] = {
+    "count_tokens": {"input_tokens": 7},
+    "generate.count_tokens": {"totalTokens": 7},
+    "files": {"id": "file-1", "object": "file", "bytes": 2, "created_at": 1, "filename": "a.jsonl", "purpose": "batch"},
+    "uploads": {"id": "upload_1", "object": "upload", "status": "pending"},
+    "batches": {"id": "batch_1", "object": "batch", "status": "validating"},
+    "fine_tuning.jobs": {"id": "ftjob-1", "object": "fine_tuning.job", "status": "queued"},
+    "passthrough": {"anything": [1, 2.5, None]},
+}
+
+
+def other_answer(operation: str, dialect: str) -> Recorded:
+    """What a vendor answers to an operation that is no chat. KeyError for a dialect of which nobody has said it."""
+    if operation == "audio.speech":
+        return Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND)
+    return Recorded.from_json(_BY_DIALECT[dialect] if dialect else _BY_OPERATION[operation])

@@ -1,0 +1,112 @@
+"""Every provider that is installed, as one deployment of a gateway, and the model to ask for each of its operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from tests.replay.clients import DIALECTS
+from tests.replay.vendors import KEY
+
+from headgate.config import Installed
+from headgate.operations import CHAT_OPERATIONS
+from headgate.provider import Provider
+
+LEFT_OUT = frozenset({"demo", "replicate", "sagemaker"})
+"""The demo calls nobody. What a model of Replicate takes is told by its own schema, and what an endpoint of SageMaker takes by
+the container in it: the cells of one would say nothing of the next. Their packages' tests have them model by model."""
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "azure-foundry": {"resource": "matrix"},
+    "azure-openai": {"resource": "matrix"},
+    "bedrock": {"region": "us-east-1"},
+    "compatible": {"base_url": "https://compatible.example/v1"},
+    "vertex": {"project": "matrix", "location": "global"},
+}
+"""What a deployment must say beside its key; rows say which placeholders they have."""
+_PLAIN = "some-model"
+_MODELS: Mapping[str, Mapping[str, str]] = {
+    "anthropic": {"": "claude-sonnet-4-5"},
+    "azure-foundry": {"": "gpt-5.1", "messages": "claude-sonnet-4-5", "count_tokens": "claude-sonnet-4-5"},
+    "azure-openai": {"": "gpt-5.1"},
+    "bedrock": {
+        "converse": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "embeddings": "cohere.embed-english-v3",
+        "rerank": "cohere.rerank-v3-5:0",
+    },
+    "cohere": {"chat": "command-a-reasoning-08-2025"},
+    "databricks": {"messages": "databricks-claude-sonnet-4-5", "responses": "databricks-gpt-5"},
+    "deepseek": {"": "deepseek-reasoner"},
+    "google": {"": "gemini-2.5-flash"},
+    "groq": {"": "openai/gpt-oss-120b"},
+    "openai": {"": "gpt-5.1"},
+    "perplexity": {"chat": "sonar-pro", "responses": "openai/gpt-5.1"},
+    "vertex": {
+        "": "gemini-2.5-flash",
+        "messages": "claude-sonnet-4-5@20250929",
+        "count_tokens": "claude-sonnet-4-5@20250929",
+        "chat": "meta/llama-4-scout-maas",
+        "embeddings": "text-embedding-005",
+    },
+    "xai": {"": "grok-4.3"},
+}
+"""Models where one decides what is spoken or can be asked, by operation; the empty name is any other operation."""
+_BY_MODEL = frozenset({("vertex", "messages"), ("vertex", "chat"), ("databricks", "messages")})
+"""Operations behind the first that clients of other dialects are translated into all the same, because of the model."""
+
+
+@cache
+def providers() -> Mapping[str, type[Provider]]:
+    """Every provider class with a vendor, by its own name; a new one is among them by itself."""
+    installed = Installed()
+    kinds = {name: kind for name in installed.providers() if (kind := installed.provider(name)) is not None}
+    return {name: kind for name, kind in kinds.items() if kind.name == name and name not in LEFT_OUT}
+
+
+def deployment_of(kind: type[Provider]) -> dict[str, Any]:
+    """The configuration of a deployment of this provider."""
+    key = {"api_key": KEY} if kind.auth else {}
+    placeholders: Mapping[str, str] = getattr(_row(kind), "vars_env", {})
+    filled = {"vars": {each: f"{each.replace('_', '-')}.example" for each in placeholders}} if placeholders else {}
+    return {"provider": kind.name, **key, **filled, **_SETTINGS.get(kind.name, {})}
+
+
+def model_of(kind: type[Provider], operation: str) -> str:
+    """The vendor's model to ask for this operation."""
+    known, words = _MODELS.get(kind.name, {}), _only(kind)
+    usual = f"some-{words[operation][0]}-model" if operation in words else _PLAIN
+    return known.get(operation) or known.get("") or usual
+
+
+def chat_operations(kind: type[Provider]) -> list[str]:
+    """The provider's chat operations, that first which others are translated into."""
+    return [each for each, dialect in kind.dialects.items() if each in CHAT_OPERATIONS and dialect]
+
+
+def foreign_dialects(kind: type[Provider], operation: str) -> list[str]:
+    """The clients that are translated into this operation of a provider; none where another operation takes them."""
+    chats = chat_operations(kind)
+    if kind.name == "vertex" or (kind.name, operation) in _BY_MODEL:
+        own = {kind.dialects[operation], *(["openai.chat"] if kind.name == "databricks" else [])}
+        return [each for each in DIALECTS if each not in own]
+    if operation != chats[0]:
+        return []
+    words, model = _only(kind), model_of(kind, operation)
+    native = {
+        kind.dialects[each] for each in chats if not words.get(each) or any(word in model for word in words[each])
+    }
+    return [each for each in DIALECTS if each not in native]
+
+
+def thoughts_of(kind: type[Provider]) -> str:
+    """The member that a vendor of OpenAI's shape thinks in; `parts` are parts of the content."""
+    return "parts" if kind.name == "mistral" else getattr(_row(kind), "thoughts", "reasoning_content")
+
+
+def _row(kind: type[Provider]) -> Any:
+    return getattr(kind, "row", None)
+
+
+def _only(kind: type[Provider]) -> Mapping[str, list[str]]:
+    """The words that a model's name must hold, by operation."""
+    return getattr(_row(kind), "only", {})
