@@ -95,8 +95,15 @@ def test_aliases_are_the_newest() -> None:
     ],
 )
 def test_thinking(model: str, asked: Thinking | None, made: Thinking | None) -> None:
-    """Efforts are levels from Gemini 3 on and budgets before; who asks for thinking is shown it."""
-    assert thinking(model, asked) == (made, [])
+    """Efforts are levels from Gemini 3 on and budgets before, and named where nearest; who asks for thinking is shown it."""
+    effort, level = (None if held is None else held.effort for held in (asked, made))
+    is_named = effort is not None and level is not None and effort != level
+    assert thinking(model, asked) == (made, ["reasoning_effort"] if is_named else [])
+
+
+def test_a_summary_of_a_certain_length_is_named() -> None:
+    """Thoughts are shown, but nobody can say how long they are."""
+    assert thinking(THREE, Thinking("low", summary="detailed"))[1] == ["reasoning.summary"]
 
 
 @pytest.mark.parametrize(

@@ -303,10 +303,10 @@ def test_tool_choice_of_an_unknown_tool() -> None:
     ("thinking", "wanted", "dropped"),
     [
         (Thinking("none"), False, []),
-        (Thinking("minimal"), "low", []),
+        (Thinking("minimal"), "low", ["reasoning_effort"]),
         (Thinking("low"), "low", []),
         (Thinking("medium"), "medium", []),
-        (Thinking("xhigh"), "high", []),
+        (Thinking("xhigh"), "high", ["reasoning_effort"]),
         (Thinking(budget_tokens=500), "low", ["thinking.budget_tokens"]),
         (Thinking(budget_tokens=50_000, mode="enabled"), "high", ["thinking.budget_tokens"]),
         (Thinking(budget_tokens=0), False, []),

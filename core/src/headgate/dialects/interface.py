@@ -192,6 +192,10 @@ class ChatDialect(Dialect):
 
     hints: ClassVar[frozenset[str]] = frozenset()
     """Fields of this dialect's requests that only hint: another dialect may leave them out, and says so."""
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """Canonical fields, as `Struct.field`, that a request may hold and this dialect never writes. A test holds the list."""
+    ignored_in_replies: ClassVar[frozenset[str]] = frozenset()
+    """The same of replies and of the events of streams, for dialects that clients speak."""
 
     def names_back(self, request: ChatRequest) -> Mapping[str, str]:  # noqa: ARG002 - for those that rename
         """What encoding `request` called its tools, to their own names, where a name was not legal in this dialect."""

@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-infere
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,13 +16,14 @@ from headgate.chat import ChatReply, ChatRequest, Usage
 from headgate.dialects import ChatDialect, Ending, EventView, Gaps, TextPlace
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
 from headgate_bedrock.decode import decode_reply
-from headgate_bedrock.encode import encode_request
+from headgate_bedrock.encode import IGNORED, encode_request
 from headgate_bedrock.errors import error_words
 from headgate_bedrock.frames import FrameFramer, Message, decode_frame
 from headgate_bedrock.replies import ConverseEncoder, encode_reply, exception_frame
 from headgate_bedrock.requests import decode_request
 from headgate_bedrock.stream import ConverseDecoder
 from headgate_bedrock.texts import event_places, reply_places, request_places
+from headgate_bedrock.tools import own_names
 from headgate_bedrock.turns import NAME
 from headgate_bedrock.usage import usage_of
 
@@ -39,6 +40,11 @@ class BedrockConverse(ChatDialect):
 
     name = NAME
     operation = "converse"
+    ignored = IGNORED
+
+    @override
+    def names_back(self, request: ChatRequest) -> Mapping[str, str]:
+        return own_names(request)
 
     @override
     def framer(self) -> FrameFramer:

@@ -32,6 +32,8 @@ def settle_thinking(request: ChatRequest, model: Model, gaps: Gaps) -> ChatReque
     if asked is None:
         return request
     is_off = asked.effort == "none" or asked.mode == "disabled" or asked.budget_tokens == 0
+    if asked.summary not in {None, "auto"}:
+        gaps.skip("reasoning.summary")
     match model.thinking:
         case "":
             return _unthinking(request, asked, model, gaps, is_off=is_off)
@@ -73,7 +75,7 @@ def _adaptive(request: ChatRequest, asked: Thinking, model: Model, gaps: Gaps, *
         return _with_budget(request, asked, gaps)
     if asked.budget_tokens is not None:
         gaps.skip("thinking.budget_tokens")
-    effort = _nearest(asked.effort, model) if asked.effort else None
+    effort = _nearest(asked.effort, model, gaps) if asked.effort else None
     return replace(request, thinking=Thinking(effort, mode="adaptive", is_shown=asked.is_shown))
 
 
@@ -87,13 +89,14 @@ def _with_effort(asked: Thinking, model: Model, gaps: Gaps, *, is_off: bool) -> 
         return None
     if asked.budget_tokens is not None:
         gaps.skip("thinking.budget_tokens")
-    return Thinking(_nearest(asked.effort or "medium", model))
+    return Thinking(_nearest(asked.effort or "medium", model, gaps))
 
 
-def _nearest(effort: str, model: Model) -> str:
-    """The level of the model that is nearest to `effort`, the higher one of two; a word nobody knows passes."""
+def _nearest(effort: str, model: Model, gaps: Gaps) -> str:
+    """The level of the model that is nearest to `effort`, the higher one of two, and is named; a word nobody knows passes."""
     if effort in model.efforts or effort not in _LEVELS:
         return effort
+    gaps.skip("reasoning_effort")
     wanted = _LEVELS.index(effort)
     levels = [level for level in model.efforts if level != "none"] or [effort]
     return min(levels, key=lambda level: (abs(_LEVELS.index(level) - wanted), -_LEVELS.index(level)))

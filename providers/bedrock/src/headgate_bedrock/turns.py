@@ -246,6 +246,8 @@ class Turns:
         return {"toolResult": result}
 
     def _result_block(self, part: Text | Image | File, place: str) -> Json | None:
+        if part.cache is not None:
+            self._gaps.skip(f"{place}.cache_control")
         if isinstance(part, Text) and self._is_own and "block" in part.extra:
             return part.extra["block"]
         if isinstance(part, Text) and self._is_own and "json" in part.extra:

@@ -20,7 +20,7 @@ from headgate.dialects.sse import data_of
 from headgate.dialects.words import Headers
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
 from headgate_cohere.answers import CohereEncoder, encode_reply
-from headgate_cohere.encode import encode_request
+from headgate_cohere.encode import IGNORED, encode_request
 from headgate_cohere.replies import NAME, decode_reply, usage_of
 from headgate_cohere.requests import decode_request
 from headgate_cohere.stream import CohereDecoder
@@ -36,6 +36,7 @@ class CohereChat(ChatDialect):
 
     name = NAME
     operation = "chat"
+    ignored = IGNORED
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:

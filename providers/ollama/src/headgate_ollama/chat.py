@@ -17,7 +17,7 @@ from headgate.dialects.lines import LineFramer
 from headgate.dialects.openai.members import Json
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
 from headgate_ollama.answers import OllamaEncoder, encode_reply
-from headgate_ollama.encode import encode_request
+from headgate_ollama.encode import IGNORED, encode_request
 from headgate_ollama.replies import NAME, OllamaDecoder, decode_reply, usage_of
 from headgate_ollama.requests import decode_request
 from headgate_ollama.texts import reply_texts, request_texts
@@ -28,6 +28,7 @@ class OllamaChat(ChatDialect):
 
     name = NAME
     operation = "chat"
+    ignored = IGNORED
 
     @override
     def framer(self) -> LineFramer:

@@ -115,7 +115,10 @@ def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> bool | str | None
         gaps.skip("thinking.budget_tokens")
         effort = next((word for limit, word in EFFORTS if budget <= limit), "high")
     if effort is not None:
-        return _LEVELS.get(effort, "high")
+        level = _LEVELS.get(effort, "high")
+        if level != thinking.effort and thinking.effort is not None:
+            gaps.skip("reasoning_effort")
+        return level
     return True if thinking.mode is not None else None
 
 

@@ -42,7 +42,6 @@ IGNORED = frozenset(
         "ToolCall.index",
         "ToolResult.name",
         # only a label of what is sent
-        "ResponseFormat.description",
         "ResponseFormat.name",
         "ResponseFormat.strict",
         "Thinking.summary",
@@ -85,6 +84,8 @@ def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
     user = request.safety_identifier or request.user
     if user is not None:
         body["metadata"] = {"user_id": user}
+    if request.user not in {None, user}:
+        gaps.skip("user")
     if request.stream:
         body["stream"] = True
     tier = _encode_tier(request.service_tier, gaps)
@@ -219,7 +220,8 @@ def _encode_output(request: ChatRequest, gaps: Gaps) -> Json:
     elif thinking is not None and thinking.effort == "minimal":
         config["effort"] = "low"
     if held is not None and held.kind == "json_schema" and held.schema is not None:
-        config["format"] = {"type": "json_schema", "schema": held.schema}
+        about = {"description": held.description} if held.description else {}
+        config["format"] = {"type": "json_schema", "schema": {**about, **held.schema}}
     elif held is not None and held.kind != "text":
         gaps.refuse("response_format", "there is no JSON mode without a schema")
     return given(thinking=_encode_thinking(thinking), output_config=config or None)

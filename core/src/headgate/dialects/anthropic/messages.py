@@ -16,11 +16,12 @@ from headgate.body import decode_object
 from headgate.chat import ChatReply, ChatRequest, Usage
 from headgate.dialects.anthropic import texts as anthropic_texts
 from headgate.dialects.anthropic.decode import HINTS, decode_reply, decode_request
-from headgate.dialects.anthropic.encode import encode_request
+from headgate.dialects.anthropic.encode import IGNORED, encode_request
 from headgate.dialects.anthropic.errors import decode_error, encode_error
 from headgate.dialects.anthropic.events import AnthropicEncoder
 from headgate.dialects.anthropic.names import NAME, ToolNames
 from headgate.dialects.anthropic.opaque import is_sealed_in
+from headgate.dialects.anthropic.reply import IGNORED as IGNORED_IN_REPLIES
 from headgate.dialects.anthropic.reply import encode_reply
 from headgate.dialects.anthropic.stream import AnthropicDecoder
 from headgate.dialects.anthropic.usage import body_usage, events_usage
@@ -62,6 +63,8 @@ class AnthropicMessages(ChatDialect):
     name = NAME
     operation = "messages"
     hints = HINTS
+    ignored = IGNORED
+    ignored_in_replies = IGNORED_IN_REPLIES
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:

@@ -94,6 +94,8 @@ def _thinking(request: ChatRequest, facts: Claude, gaps: Gaps) -> Thinking | Non
     asked = request.thinking
     if asked is None or asked == Thinking():
         return None
+    if asked.summary not in {None, "auto"}:
+        gaps.skip("reasoning.summary")
     shown = True if asked.is_shown is None and asked.summary is not None else asked.is_shown
     asked = replace(asked, is_shown=shown, summary=None)
     if facts.thinking == "none":

@@ -49,6 +49,21 @@ IGNORED = frozenset(
         "ToolCall.item_id",
         "Usage.audio_in",
         "Usage.audio_out",
+        "Message.role",  # it is the assistant's
+        "Start.role",
+        "Start.created",
+        "Finish.index",
+        "Audio.extra",  # a model of Anthropic's makes neither sounds nor pictures nor refusals
+        "Image.cache",
+        "Image.detail",
+        "Image.extra",
+        "Refusal.extra",
+        "ReasoningDelta.is_summary",
+        "ToolCallStart.call",  # the order says it
+        "ToolCallStart.custom",  # its input is an object like any other's
+        "ToolCallStart.item_id",
+        "ErrorEvent.code",  # an error has a type and a message
+        "ErrorEvent.raw",
     }
 )
 """Canonical fields of a reply that a message has no place for; `raw` of Usage and Citation is written where it is Anthropic's."""

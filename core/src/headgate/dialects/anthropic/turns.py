@@ -185,7 +185,8 @@ class Turns:
                 self._bare(part.opaque, message, "signature")
                 return self._text(part, place)
             case Refusal():
-                return {"type": "text", "text": part.text} if part.text.strip() else None
+                extra = self._extra(part.extra, place)
+                return merged({"type": "text", "text": part.text}, extra) if part.text.strip() else None
             case Image():
                 return self._image(part, place)
             case File():
@@ -214,6 +215,8 @@ class Turns:
         block: Any = extra.pop("_block", None)
         if isinstance(block, dict):
             return dict(cast("Json", block))
+        if part.citations and not self._is_own:
+            self._gaps.skip(f"{place.partition('.')[0]}.annotations")
         if not part.text.strip():
             return None
         citations = [citation.raw for citation in part.citations if "type" in citation.raw] if self._is_own else None

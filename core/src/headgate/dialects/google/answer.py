@@ -35,6 +35,39 @@ NOTED = ("namespace",)
 """Members of other vendors' calls that must come back with them: metadata of the part, which Google's clients send back."""
 _GROUNDED = ("groundingSupports", "groundingChunks")
 
+IGNORED = frozenset(
+    {
+        "Message.role",  # it is the model's
+        "Message.name",
+        "Start.role",
+        "Text.cache",  # marks of requests
+        "Image.cache",
+        "ToolCall.cache",
+        "Image.detail",  # how to look at a picture that is sent
+        "Image.file_id",  # a picture that a model made comes with its bytes or its URL
+        "Audio.id",  # a sound is its bytes
+        "Audio.transcript",
+        "Citation.end",  # a source stands for its whole text
+        "Reasoning.is_redacted",  # the text is empty then
+        "Reasoning.is_summary",
+        "ReasoningDelta.is_summary",
+        "ReasoningEnd.is_redacted",
+        "ToolCall.custom",  # its input is an object like any other's
+        "ToolCall.index",  # the order says it
+        "ToolCall.item_id",  # a name of another API's
+        "ToolCallStart.call",
+        "ToolCallStart.custom",
+        "ToolCallStart.extra",
+        "ToolCallStart.item_id",
+        "Choice.stop",  # which of the stop sequences it was is not told
+        "Finish.stop",
+        "Start.usage",  # usage comes last
+        "Usage.cache_write",  # it is counted with the prompt
+        "ErrorEvent.raw",  # an error has a code, a status and a message
+    }
+)
+"""Canonical fields of an answer, and of the events of a stream, that have no place in Google's."""
+
 
 def encode_reply(reply: ChatReply) -> Json:
     """A whole answer. Members of other vendors' replies stand beside Google's own, which nothing overwrites."""

@@ -52,6 +52,7 @@ IGNORED = frozenset(
         "ChatRequest.parallel_tool_calls",
         "Sampling.logit_bias",
         # say nothing a model could use: places in lists, ids of another API's items, names of a schema
+        "ToolCall.id",
         "ToolCall.index",
         "ToolCall.item_id",
         "ToolCall.custom",

@@ -15,10 +15,11 @@ from typing_extensions import override
 from headgate.body import decode_object
 from headgate.chat import ChatReply, ChatRequest, Usage, collect
 from headgate.dialects.gaps import Gaps
+from headgate.dialects.google.answer import IGNORED as IGNORED_IN_REPLIES
 from headgate.dialects.google.answer import encode_reply
 from headgate.dialects.google.chunks import GoogleEncoder
 from headgate.dialects.google.decode import HINTS, decode_request
-from headgate.dialects.google.encode import encode_request, names_back
+from headgate.dialects.google.encode import IGNORED, encode_request, names_back
 from headgate.dialects.google.facts import NAME, STATUS_WORDS
 from headgate.dialects.google.frames import GoogleFramer, chunk_of
 from headgate.dialects.google.parts import Fields, with_exact_calls
@@ -44,6 +45,8 @@ class GoogleGenerate(ChatDialect):
     name = NAME
     operation = "generate"
     hints = HINTS
+    ignored = IGNORED
+    ignored_in_replies = IGNORED_IN_REPLIES
 
     @override
     def framer(self) -> GoogleFramer:

@@ -64,10 +64,12 @@ def _thinking(request: ChatRequest, gaps: Gaps) -> Thinking | None:
     asked = request.thinking
     if asked is None or asked == Thinking():
         return None
+    if asked.summary not in {None, "auto"}:
+        gaps.skip("reasoning.summary")
     if not is_at_least(request.model, 2, 5):
         if generation(request.model) is not None:
             return _unable(asked, gaps)
-        return replace(asked, effort=_nearest(asked.effort, _USUAL_LEVELS), summary=None)
+        return replace(asked, effort=_nearest(asked.effort, _USUAL_LEVELS, gaps), summary=None)
     is_off = asked.mode == "disabled" or asked.effort == "none" or asked.budget_tokens == 0
     shown = False if is_off else asked.is_shown is not False
     if not is_at_least(request.model, 3):
@@ -80,7 +82,7 @@ def _thinking(request: ChatRequest, gaps: Gaps) -> Thinking | None:
     if budget is not None and budget > 0 and not is_at_least(request.model, 4):
         return Thinking(budget_tokens=budget, is_shown=shown or None)
     effort = asked.effort or (_effort_of(budget) if budget else None)
-    return Thinking(_nearest(effort, levels), is_shown=shown or None)
+    return Thinking(_nearest(effort, levels, gaps), is_shown=shown or None)
 
 
 def _unable(asked: Thinking, gaps: Gaps) -> None:
@@ -113,10 +115,11 @@ def _effort_of(budget: int) -> str:
     return next((effort for effort in ("low", "medium") if budget <= BUDGETS[effort]), "high")
 
 
-def _nearest(effort: str | None, levels: tuple[str, ...]) -> str | None:
-    """The level that comes closest to an effort, the higher one of two; an unknown word stays as it is."""
-    if effort is None or effort not in _EFFORTS:
+def _nearest(effort: str | None, levels: tuple[str, ...], gaps: Gaps) -> str | None:
+    """The level that comes closest to an effort, the higher one of two, and is named; an unknown word stays as it is."""
+    if effort is None or effort in levels or effort not in _EFFORTS:
         return effort
+    gaps.skip(_FIELD)
     wanted = _EFFORTS.index(effort)
     return next((level for level in levels if _EFFORTS.index(level) >= wanted), levels[-1])
 

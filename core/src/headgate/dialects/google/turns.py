@@ -129,6 +129,11 @@ class Turns:
         given = sent_id(result.call_id, is_own=self._is_own)
         if given is not None and given != name:
             answer["id"] = given
+        for part in result.content:
+            if isinstance(part, Text) and not self._is_own:
+                self._gaps.extra(part.extra, place, hints=PART_HINTS)
+            if isinstance(part, Text) and part.cache:
+                self._gaps.skip(f"{place}.cache_control")
         media = [part for part in result.content if not isinstance(part, Text)]
         held = [encoded for part in media for encoded in self._part(part, place)]
         is_inside = is_at_least(self._request.model, 3)
@@ -210,6 +215,8 @@ class Turns:
                 return
             uri = part.file_id
         title = part.filename if isinstance(part, File) else None
+        if title and not self._is_own:
+            self._gaps.skip(f"{place}.filename")
         named = {"displayName": title} if title and self._is_own else {}
         media_type = part.media_type or (type_of_url(uri or title or "") if uri or title else None)
         typed = {"mimeType": media_type} if media_type else {}

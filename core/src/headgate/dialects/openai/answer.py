@@ -45,6 +45,15 @@ IGNORED = frozenset(
         "Message.name",
         "Audio.format",  # the caller asked for it
         "ChatReply.dialect",  # decides how `extra` is written
+        "Choice.index",  # answers are numbered anew
+        "Text.extra",  # a message has one text
+        "ToolCall.item_id",  # a name of another API's
+        "ToolCallStart.item_id",
+        "ToolCallStart.call",  # the order says it
+        "ReasoningDelta.is_summary",  # the end of the thought says it
+        "Start.role",
+        "Start.usage",  # usage comes last
+        "ErrorEvent.status",  # the reply has begun with 200
     }
 )
 """Canonical fields of an answer that have no place in a chat completion."""

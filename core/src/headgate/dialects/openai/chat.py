@@ -16,10 +16,11 @@ from headgate.body import decode_object
 from headgate.chat import ChatReply, ChatRequest
 from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import ChatDialect, EventView, TextPlace
+from headgate.dialects.openai.answer import IGNORED as IGNORED_IN_REPLIES
 from headgate.dialects.openai.answer import encode_reply
 from headgate.dialects.openai.chunks import OpenAIChatEncoder
 from headgate.dialects.openai.decode import HINTS, decode_request
-from headgate.dialects.openai.encode import encode_request
+from headgate.dialects.openai.encode import IGNORED, encode_request
 from headgate.dialects.openai.errors import decode_error
 from headgate.dialects.openai.foreign import has_foreign
 from headgate.dialects.openai.names import names_back
@@ -86,6 +87,8 @@ class OpenAIChat(ChatDialect):
     name = "openai.chat"
     operation = "chat"
     hints = HINTS
+    ignored = IGNORED
+    ignored_in_replies = IGNORED_IN_REPLIES
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:

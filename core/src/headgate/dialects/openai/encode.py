@@ -23,9 +23,9 @@ IGNORED = frozenset(
         "ToolCall.index",  # the order says it
         "ToolResult.is_error",  # its text says so; a result without one becomes `error`
         "Audio.transcript",  # goes with the sound, and stands in for one that cannot be sent
-        "Tool.kind",  # decides what is written
-        "Reasoning.is_summary",  # decides the type of a detail
-        "Reasoning.is_redacted",
+        "ToolResult.name",  # the call's id says it
+        "ToolCall.item_id",  # a name of another API's
+        "Thinking.is_shown",  # decided on the way back
     }
 )
 """Canonical fields that a request to an OpenAI-shaped provider does not hold as such."""

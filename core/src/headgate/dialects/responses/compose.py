@@ -37,6 +37,33 @@ from headgate.dialects.responses.written import Say, WrittenCall, WrittenMessage
 
 Json = dict[str, Any]
 
+IGNORED = frozenset(
+    {
+        "Choice.index",  # there is one answer
+        "Message.role",  # it is the assistant's
+        "Message.name",
+        "Start.role",
+        "Text.cache",  # marks of requests
+        "Image.cache",
+        "ToolCall.cache",
+        "Image.detail",  # how to look at a picture that is sent
+        "Image.file_id",  # a picture that a model made comes with its bytes or its URL
+        "Text.extra",  # items are made anew, and hold what the model knows
+        "Image.extra",
+        "Audio.extra",
+        "Refusal.extra",
+        "Reasoning.extra",
+        "Reasoning.is_summary",  # all thinking is shown as a summary
+        "ReasoningDelta.is_summary",
+        "ReasoningEnd.item_id",  # an item has its id from its beginning
+        "ToolCall.index",  # the order says it
+        "ToolCallStart.call",
+        "Usage.audio_in",  # there are no such counts
+        "Usage.audio_out",
+        "Usage.raw",
+    }
+)
+"""Canonical fields of an answer, and of the events of a stream, that have no place in a response."""
 _PHASES = {"commentary", "final_answer"}
 
 

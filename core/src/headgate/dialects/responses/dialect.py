@@ -19,9 +19,10 @@ from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import ChatDialect, EventView, TextPlace
 from headgate.dialects.openai.names import names_back
 from headgate.dialects.responses.answer import decode_reply
+from headgate.dialects.responses.compose import IGNORED as IGNORED_IN_REPLIES
 from headgate.dialects.responses.compose import encode_reply
 from headgate.dialects.responses.decode import HINTS, decode_request
-from headgate.dialects.responses.encode import encode_request
+from headgate.dialects.responses.encode import IGNORED, encode_request
 from headgate.dialects.responses.events import OpenAIResponsesEncoder
 from headgate.dialects.responses.ids import has_marks
 from headgate.dialects.responses.items import NAME
@@ -68,6 +69,8 @@ class OpenAIResponses(ChatDialect):
     name = NAME
     operation = "responses"
     hints = HINTS
+    ignored = IGNORED
+    ignored_in_replies = IGNORED_IN_REPLIES
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:

@@ -48,6 +48,7 @@ IGNORED = frozenset(
         # what the order of items, or the call itself, says already
         "ToolCall.index",
         "ToolResult.name",
+        "ToolCall.item_id",
         "Reasoning.is_redacted",
         # usage always comes with a stream
         "ChatRequest.include_usage",

@@ -1,0 +1,110 @@
+"""What the tests of all pairs found lost without a word, one case each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.pairs.dialects import SPOKEN, dropping, model_of, vendor_of
+
+from headgate.chat import (
+    ChatRequest,
+    Citation,
+    File,
+    Message,
+    Part,
+    Refusal,
+    ResponseFormat,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+
+
+def sent(name: str, *messages: Message, **fields: Any) -> tuple[Any, list[str]]:
+    """What a provider that speaks this dialect is sent, and what is told of what it is not."""
+    gaps, provider = dropping(name), vendor_of(name)
+    request = ChatRequest(model_of(name), (*messages, Message("user", (Text("x"),))), **fields)
+    return msgspec.json.decode(SPOKEN[name].encode_request(provider.adapt(request, gaps), gaps)), gaps.dropped
+
+
+def resulting(text: Text) -> list[Message]:
+    return [Message("assistant", (ToolCall("c", "f", "{}"),)), Message("tool", (ToolResult("c", (text,)),))]
+
+
+def test_names_of_tools_come_back_from_bedrock() -> None:
+    """A tool that Bedrock must call otherwise has its own name again in the answer."""
+    request = ChatRequest("m", (), tools=(Tool("a.b"), Tool("f")))
+    (spec, _) = sent("bedrock.converse", tools=request.tools)[0]["toolConfig"]["tools"]
+    assert SPOKEN["bedrock.converse"].names_back(request) == {spec["toolSpec"]["name"]: "a.b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "effort"),
+    [
+        ("google.generate", "minimal"),
+        ("bedrock.converse", "minimal"),
+        ("ollama.chat", "max"),
+        ("anthropic.messages", "minimal"),
+    ],
+)
+def test_another_effort_is_named(name: str, effort: str) -> None:
+    """A level that the model does not have becomes the nearest, and that is told."""
+    assert sent(name, thinking=Thinking(effort))[1] == ["reasoning_effort"]
+
+
+@pytest.mark.parametrize("name", sorted({*SPOKEN} - {"openai.responses"}))
+def test_a_kind_of_summary_is_named(name: str) -> None:
+    """Only OpenAI's Responses can be asked for a detailed summary."""
+    assert "reasoning.summary" in sent(name, thinking=Thinking("high", summary="detailed"))[1]
+
+
+def test_the_name_of_a_file_is_named() -> None:
+    """Google's models do not get to know it."""
+    file = File(data="JVBERi0=", media_type="application/pdf", filename="a.pdf")
+    assert sent("google.generate", Message("user", (file,)))[1] == ["messages[0].content[0].filename"]
+
+
+def test_the_user_is_named_where_only_one_id_fits() -> None:
+    """Anthropic has one id of the user: that for safety goes before."""
+    body, dropped = sent("anthropic.messages", user="u", safety_identifier="s")
+    assert (body["metadata"], dropped) == ({"user_id": "s"}, ["user"])
+    assert sent("anthropic.messages", user="u", safety_identifier="u")[1] == []
+
+
+def test_what_a_schema_is_for_stands_in_it() -> None:
+    """Anthropic has no other place for the description of a format; a schema's own stays."""
+    about = ResponseFormat("json_schema", "n", {"type": "object"}, description="d")
+    gaps = dropping("x")
+    for schema, wanted in (({"type": "object"}, "d"), ({"type": "object", "description": "own"}, "own")):
+        held = msgspec.structs.replace(about, schema=schema)
+        request = ChatRequest("claude-sonnet-4-6", (Message("user", (Text("x"),)),), response_format=held)
+        body = msgspec.json.decode(SPOKEN["anthropic.messages"].encode_request(request, gaps))
+        assert body["output_config"]["format"]["schema"] == {"type": "object", "description": wanted}
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (Text("t", citations=(Citation("https://x.example"),)), "messages[0].annotations"),
+        (Refusal("no", {"new": 1}), "messages[0].content[0].new"),
+    ],
+)
+def test_sources_and_members_of_answers_are_named(part: Part, told: str) -> None:
+    """Of an answer of another dialect in the history of a request to Anthropic."""
+    assert told in sent("anthropic.messages", Message("assistant", (part,)))[1]
+
+
+@pytest.mark.parametrize("name", ["google.generate", "bedrock.converse"])
+def test_marks_inside_of_results_are_named(name: str) -> None:
+    """A cache mark on a text that a tool gave."""
+    told = sent(name, *resulting(Text("r", {"type": "ephemeral"})))[1]
+    assert any(field.endswith(".cache_control") for field in told)
+
+
+def test_members_of_texts_inside_of_results_are_named() -> None:
+    """Google's results hold the text alone."""
+    assert "messages[1].content.new" in sent("google.generate", *resulting(Text("r", extra={"new": 1})))[1]

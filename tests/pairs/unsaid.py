@@ -1,0 +1,278 @@
+"""What dialects cannot say: the one table of what a request or a reply may lose or change on its way, each with its reason.
+
+A slot of the meaning may differ where the gateway said so by one of the names in `TOLD`, or where a row of a table holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from headgate.chat import ChatRequest
+
+Json = dict[str, Any]
+
+_PLACE = r"messages\[\d+\](\.content(\[\d+\])?)*"
+TOLD: dict[str, str] = {
+    "media": rf"{_PLACE}$",
+    "marks": rf"(({_PLACE}|tools\[\d+\])\.)?cache_control(\.ttl)?",
+    "speakers": r"messages\[\d+\]\.name",
+    "details": rf"{_PLACE}(\.image_url\.detail|\.detail|)",
+    "filenames": rf"{_PLACE}(\.filename|\.title|)",
+    "thoughts": r"messages\[\d+\]\.(reasoning|reasoning_content)",
+    "signatures": r"messages\[\d+\]\.(reasoning|reasoning_content|signature)",
+    "turns": r"messages\[\d+\]\.role|response_format",
+    "words": r"response_format",
+    "failed": rf"{_PLACE}\.is_error",
+    "must_call": "tool_choice",
+    "tools": "tool_choice",
+    "strict": r"tools\[\d+\](\.function)?\.strict",
+    "format": "response_format",
+    "schema_description": r"response_format\.json_schema\.description",
+    "logprobs": "logprobs|top_logprobs",
+    "max_tokens": "max_tokens|max_completion_tokens",
+    "thinks": "reasoning_effort|thinking",
+    "effort": r"reasoning_effort|thinking|thinking\.budget_tokens",
+    "budget": r"reasoning_effort|thinking|thinking\.budget_tokens",
+    "shown": "reasoning_effort|thinking",
+    "summary": r"reasoning_effort|thinking|reasoning\.summary",
+    "cache_key": "prompt_cache_key",
+}
+"""By which names in `x-headgate-dropped` a slot is told; every other slot has the name of its own."""
+
+Holds = Callable[[Any, Any], bool]
+
+
+class Row(Struct, frozen=True):
+    """`slot` of a request to `dialect` differs because of `why`, and does so only in the way that `holds`, if it says which.
+
+    `holds` gets the slot before and after, and `is_read` says of the decoded request where it stands instead.
+    """
+
+    dialect: str
+    slot: str
+    why: str
+    holds: Holds = lambda _before, _after: True
+    is_read: Callable[[ChatRequest], bool] = lambda _request: True
+
+
+def lost(before: Any, after: Any) -> bool:
+    """The slot says nothing any more."""
+    return before not in (None, [], False) and after in (None, [], False)
+
+
+def made(before: Any, after: Any) -> bool:
+    """The slot says something that nobody asked for."""
+    return before is None and after is not None
+
+
+def shrunk(before: list[Any], after: list[Any]) -> bool:
+    """Of each answer the slot says no more than before, and nothing else."""
+    return all(not now or set(map(repr, now)) <= set(map(repr, then)) for then, now in zip(before, after, strict=True))
+
+
+def is_switched(request: ChatRequest) -> bool:
+    """Whether Claude's own `tool_choice` stands among the additional fields of a request to Bedrock."""
+    return "tool_choice" in request.extra.get("additionalModelRequestFields", {})
+
+
+ANTHROPIC, BEDROCK, COHERE, GOOGLE = "anthropic.messages", "bedrock.converse", "cohere.chat", "google.generate"
+OLLAMA, CHAT, RESPONSES = "ollama.chat", "openai.chat", "openai.responses"
+_TEXT = "it has no part for a refusal: the words stand as text"
+_LABEL = "a schema has no name there"
+_STRICT = "a schema is always held to"
+_ASKED = "whether thoughts are shown is decided on the way back"
+_ERROR = "its text says so, or is `error` where there is none"
+_URL = "where the call goes says it"
+_SWITCH = "there is a switch alone"
+_VENDOR = "no client speaks it, and the vendor itself has no word for it"
+_HIDING = "only of thoughts that there are can it be said that they are not shown"
+_UNASKED = "the model decides unless it is told"
+
+REQUESTS = (
+    Row(ANTHROPIC, "max_tokens", "the API demands one", made),
+    Row(ANTHROPIC, "refusals", _TEXT, lost),
+    Row(ANTHROPIC, "safety_identifier", "there is one id of the user", lost),
+    Row(ANTHROPIC, "user", "there is one id of the user", made),
+    Row(ANTHROPIC, "schema_description", "it stands in the schema", lost),
+    Row(
+        ANTHROPIC,
+        "schema",
+        "the description stands in it",
+        lambda before, after: after == {**before, "description": "a card"},
+    ),
+    Row(ANTHROPIC, "schema_name", _LABEL, lost),
+    Row(ANTHROPIC, "schema_strict", _STRICT, lost),
+    Row(ANTHROPIC, "thinks", _HIDING, lambda before, after: before is None and after == "adaptive"),
+    Row(BEDROCK, "thinks", _HIDING, lambda before, after: before is None and after == "adaptive"),
+    Row(BEDROCK, "refusals", _TEXT, lost),
+    Row(
+        BEDROCK, "filenames", "a document must have a name of letters, digits and hyphens", lambda _, after: all(after)
+    ),
+    Row(BEDROCK, "max_tokens", "a budget must be below a limit", made),
+    Row(BEDROCK, "must_call", "Claude's own field says it", lost, is_switched),
+    Row(
+        BEDROCK,
+        "parallel_tool_calls",
+        "Claude's own field says it",
+        lambda before, after: after and not before,
+        is_switched,
+    ),
+    Row(
+        BEDROCK, "tools", "Claude's own field says that none may be called", lambda before, after: not before and after
+    ),
+    Row(BEDROCK, "parameters", "as `tools`", lambda before, after: not before and after),
+    Row(BEDROCK, "marks", "as `tools`", lambda before, after: before < after),
+    Row(BEDROCK, "descriptions", "as `tools`", lambda before, after: not before and after),
+    Row(BEDROCK, "strict", "as `tools`", lambda before, after: not before and after),
+    Row(BEDROCK, "schema_strict", _STRICT, lost),
+    Row(BEDROCK, "stream", _URL, lost),
+    Row(COHERE, "refusals", _TEXT, lost),
+    Row(COHERE, "failed", _ERROR, lost),
+    Row(COHERE, "effort", "an effort is a budget there", lost),
+    Row(COHERE, "budget", "an effort is a budget there", made),
+    Row(COHERE, "schema_name", _LABEL, lost),
+    Row(COHERE, "schema_strict", _STRICT, lost),
+    Row(COHERE, "shown", _ASKED, lambda _, after: after is None),
+    Row(COHERE, "top_p", "its highest is 0.99", lambda before, after: before is None and after == 0.99),
+    Row(COHERE, "thinks", _SWITCH, lambda before, after: before == "adaptive"),
+    Row(GOOGLE, "refusals", _TEXT, lost),
+    Row(GOOGLE, "schema_description", "it stands in the schema", lost),
+    Row(
+        GOOGLE,
+        "schema",
+        "the description stands in it",
+        lambda before, after: after == {**before, "description": "a card"},
+    ),
+    Row(GOOGLE, "schema_name", _LABEL, lost),
+    Row(GOOGLE, "schema_strict", _STRICT, lost),
+    Row(GOOGLE, "service_tier", "it is the default", lambda before, after: before == "auto" and after is None),
+    Row(
+        GOOGLE,
+        "shown",
+        "whoever asks for thinking gets to see it",
+        lambda before, after: after is (True if before is None else None),
+    ),
+    Row(GOOGLE, "stream", _URL, lost),
+    Row(GOOGLE, "strict", "a mode of all calls holds them to their schemas", lost),
+    Row(GOOGLE, "thinks", _UNASKED, lambda before, after: before == "adaptive"),
+    Row(OLLAMA, "refusals", _TEXT, lost),
+    Row(OLLAMA, "failed", _ERROR, lost),
+    Row(OLLAMA, "media", "it looks at the bytes", lambda before, after: _bytes(before) == _bytes(after)),
+    Row(OLLAMA, "schema_name", _LABEL, lost),
+    Row(OLLAMA, "schema_strict", _STRICT, lost),
+    Row(OLLAMA, "shown", _ASKED, lambda _, after: after is None),
+    Row(OLLAMA, "thinks", _SWITCH, lambda before, after: before == "adaptive"),
+    Row(CHAT, "budget", "a budget is an effort there", lost),
+    Row(CHAT, "effort", "a budget is an effort there", made),
+    Row(CHAT, "failed", _ERROR, lost),
+    Row(CHAT, "filenames", "bytes must have a name", lambda _, after: all(after)),
+    Row(CHAT, "schema_name", "a schema must have a name", made),
+    Row(CHAT, "shown", _ASKED, lambda _, after: after is None),
+    Row(CHAT, "thinks", _UNASKED, lambda before, after: before == "adaptive"),
+    Row(RESPONSES, "budget", "a budget is an effort there", lost),
+    Row(RESPONSES, "effort", "a budget is an effort there", made),
+    Row(RESPONSES, "filenames", "bytes must have a name", lambda _, after: all(after)),
+    Row(RESPONSES, "schema_name", "a schema must have a name", made),
+    Row(RESPONSES, "shown", "thoughts are shown as a summary, which is asked for or not", lambda _, after: not after),
+    Row(RESPONSES, "thinks", _UNASKED, lambda before, after: before == "adaptive"),
+)
+
+
+_LATE = "a source that comes behind the end of its text stands beside the message"
+_BESIDE = "it stands beside the message, for the client to read and to send back"
+
+REPLIES = (
+    Row(ANTHROPIC, "created", "a message has no time", lost),
+    Row(ANTHROPIC, "finish", "a refusal is a reason to stop", lambda _, after: after == ["content_filter"]),
+    Row(ANTHROPIC, "items", _BESIDE, shrunk),
+    Row(ANTHROPIC, "pictures", _BESIDE, shrunk),
+    Row(ANTHROPIC, "refusal", _TEXT, shrunk),
+    Row(ANTHROPIC, "sources", "a source must have an address", shrunk),
+    Row(BEDROCK, "created", _VENDOR),
+    Row(BEDROCK, "id", _VENDOR),
+    Row(BEDROCK, "items", _VENDOR),
+    Row(BEDROCK, "model", _VENDOR),
+    Row(BEDROCK, "reasoning_tokens", _VENDOR),
+    Row(BEDROCK, "refusal", _TEXT, shrunk),
+    Row(BEDROCK, "signed", _VENDOR),
+    Row(BEDROCK, "signed_calls", _VENDOR),
+    Row(BEDROCK, "sources", _VENDOR),
+    Row(COHERE, "cache_write", _VENDOR),
+    Row(COHERE, "created", _VENDOR),
+    Row(COHERE, "finish", _VENDOR, lambda before, after: before == ["content_filter"] and after == ["error"]),
+    Row(COHERE, "items", _VENDOR),
+    Row(COHERE, "model", _VENDOR),
+    Row(COHERE, "pictures", _VENDOR),
+    Row(COHERE, "reasoning_tokens", _VENDOR),
+    Row(COHERE, "refusal", _TEXT, shrunk),
+    Row(COHERE, "service_tier", _VENDOR),
+    Row(COHERE, "signed", _VENDOR),
+    Row(COHERE, "signed_calls", _VENDOR),
+    Row(COHERE, "sources", _VENDOR),
+    Row(COHERE, "stop", _VENDOR),
+    Row(GOOGLE, "cache_write", "it is counted with the prompt", lambda _, after: after == 0),
+    Row(GOOGLE, "refusal", _TEXT, shrunk),
+    Row(GOOGLE, "stop", "which of the stop sequences it was is not told there", shrunk),
+    Row(OLLAMA, "cache_write", _VENDOR),
+    Row(OLLAMA, "cached", _VENDOR),
+    Row(OLLAMA, "finish", _VENDOR, lambda before, after: before == ["content_filter"] and after == ["stop"]),
+    Row(OLLAMA, "id", _VENDOR),
+    Row(OLLAMA, "items", _VENDOR),
+    Row(OLLAMA, "reasoning_tokens", _VENDOR),
+    Row(OLLAMA, "refusal", _TEXT, shrunk),
+    Row(OLLAMA, "service_tier", _VENDOR),
+    Row(OLLAMA, "signed", _VENDOR),
+    Row(OLLAMA, "signed_calls", _VENDOR),
+    Row(OLLAMA, "sources", _VENDOR),
+    Row(OLLAMA, "stop", _VENDOR),
+    Row(RESPONSES, "id", "ids have a form of their own", lambda before, after: str(before) in after),
+    Row(RESPONSES, "items", _BESIDE, shrunk),
+    Row(RESPONSES, "sources", _BESIDE, shrunk),
+    Row(RESPONSES, "stop", _BESIDE, shrunk),
+)
+"""What replies lose. No client speaks the dialects of one vendor alone: there the encoder only stands in for the vendor."""
+
+STREAMS = (
+    Row(ANTHROPIC, "sources", _LATE, shrunk),
+    Row(RESPONSES, "sources", _LATE, shrunk),
+    Row(BEDROCK, "items", _VENDOR),
+    Row(BEDROCK, "sources", _VENDOR),
+    Row(COHERE, "items", _VENDOR),
+)
+"""What streams lose that whole replies do not."""
+
+
+def differing(
+    rows: tuple[Row, ...], dialect: str, before: Json, after: Json, used: set[tuple[str, str]]
+) -> Iterator[str]:
+    """What differs of a reply without a reason; `used` notes the slots of rows."""
+    for slot, value in before.items():
+        if after.get(slot) == value:
+            continue
+        row = next((row for row in rows if row.dialect == dialect and row.slot == slot), None)
+        if row is not None and row.holds(value, after.get(slot)):
+            used.add((dialect, slot))
+        else:
+            yield f"{slot}: {value!r} became {after.get(slot)!r}"
+
+
+def unexplained(
+    dialect: str, before: Json, after: Json, dropped: Collection[str], request: ChatRequest, used: set[tuple[str, str]]
+) -> Iterator[str]:
+    """What differs without a word and without a reason; `request` is what was read again, `used` notes the slots of rows."""
+    for slot, value in before.items():
+        if after[slot] == value:
+            continue
+        row = next((row for row in REQUESTS if row.dialect == dialect and row.slot == slot), None)
+        if row is not None and row.holds(value, after[slot]) and row.is_read(request):
+            used.add((dialect, slot))
+        elif not any(re.fullmatch(TOLD.get(slot, slot), name) for name in dropped):
+            yield f"{slot}: {value!r} became {after[slot]!r}"
+
+
+def _bytes(media: list[str]) -> list[str]:
+    return sorted(held.rpartition(" ")[2] for held in media)
