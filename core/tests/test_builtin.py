@@ -228,5 +228,6 @@ def test_the_core_registers_its_dialects_and_store() -> None:
     texts = embeds | {"openai.completions", "openai.moderations", "cohere.rerank"}
     others = texts | {"openai.images", "openai.speech", "openai.transcription"}
     assert {dialect.name for dialect in Core().dialects()} == chat | others
-    store: Any = Core().stores()["memory"](cast("Context", None))
+    context: Any = type("Sample", (), {"state_bytes": 1000})()
+    store: Any = Core().stores()["memory"](cast("Context", context))
     assert isinstance(store, MemoryStateStore)

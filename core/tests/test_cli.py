@@ -96,7 +96,7 @@ class Point(EntryPoint):
 
 POINTS = [
     *(Point(name, PLUGINS, Auth) for name in ("auth", "keys")),
-    *(Point(name, PLUGINS, Wrap) for name in ("wrap", "cache-memory", "router-standard")),
+    *(Point(name, PLUGINS, Wrap) for name in ("wrap", "responses", "cache-memory", "router-standard")),
     Point("guard", PLUGINS, Guard),
     Point("demo", PROVIDERS, Demo),
     Point("vendor", PROVIDERS, Vendor),

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 from msgspec import Struct
+from structlog.testing import capture_logs
 from typing_extensions import override
 
 from headgate.config import Installed, Loaded, load_text
@@ -363,6 +364,27 @@ async def test_what_did_not_change_is_kept(source: Source, start: Callable[[str]
     assert gateway.plan.deployments["one"] is deployment
     assert gateway.generation.loaded.config.limits.in_flight == 7
     assert LIVES == ["start a"]
+
+
+async def test_a_stale_plugin_is_made_anew(source: Source, start: Callable[[str], Any]) -> None:
+    """One that says that what it read has changed is started again, and one that then fails leaves the old one at work."""
+    gateway = await start(BASE)
+    old = plugin(gateway, "lively")
+    old.is_stale = lambda: True
+    assert await gateway.reload()
+    assert plugin(gateway, "lively") is not old
+    await eventually(lambda: LIVES == ["start a", "start a", "stop a"], "the old plugin was stopped")
+
+
+async def test_the_bound_of_the_store(source: Source, start: Callable[[str], Any]) -> None:
+    """`limits.state_bytes` bounds the store in memory; a new bound waits for a restart, and that is said."""
+    gateway = await start(BASE + "limits: {state_bytes: 400}\n")
+    await gateway.context.state.set(b"a", b"x" * 500)
+    assert await gateway.context.state.get(b"a") is None
+    source.text = BASE
+    with capture_logs() as logs:
+        assert await gateway.reload()
+    assert [line["settings"] for line in logs if "settings" in line] == [["limits.state_bytes"]]
 
 
 async def test_a_changed_deployment_is_made_anew(source: Source, start: Callable[[str], Any]) -> None:

@@ -44,7 +44,7 @@ from headgate.builtin import ANONYMOUS
 from headgate.config import Loaded
 from headgate.dialects import Dialect, OpenAIChat
 from headgate.folds import failures
-from headgate.hooks import STAGES, StoreFactory
+from headgate.hooks import STAGES, FindFacts, ModelFacts, StoreFactory
 from headgate.state import MemoryStateStore
 from headgate.testing import (
     Canned,
@@ -276,6 +276,54 @@ def test_hook_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("headgate.cli.inspecting.load", find)
     assert (cli.main(["greet", "you"]), seen) == (3, ["you"])
+
+
+async def test_hook_facts() -> None:
+    """What a plugin knows of models stands beside them in the list; the first that knows counts, one that fails does not hurt."""
+
+    class Facts(Hooks):
+        def __init__(self, known: Mapping[str, ModelFacts]) -> None:
+            self.known = known
+
+        @override
+        @hookimpl
+        def facts(self) -> FindFacts:
+            return lambda provider, model: self.known.get(f"{provider.name}/{model}")
+
+    class Failing(Hooks):
+        @override
+        @hookimpl
+        def strategies(self) -> Mapping[str, Any]:
+            return {"mine": None}
+
+        @override
+        @hookimpl
+        def facts(self) -> FindFacts:
+            def fail(provider: Provider, model: str) -> ModelFacts | None:
+                raise KeyError(model)
+
+            return fail
+
+    one = ModelFacts(8192, 1024, {"input": 0.5, "output": 2}, ("tools",))
+    plugins = Failing(), Facts({"demo/echo": one}), Facts({"demo/echo": ModelFacts(), "demo/x": ModelFacts(7)})
+    providers = {"demo": {"provider": "demo", "models": ["echo", "x", "y"]}}
+    models = {"fast": "demo/echo", "some": {"strategy": {"mode": "mine"}, "targets": ["demo/echo"]}, "*": "demo"}
+    async with gateway(*plugins, providers=providers, models=models) as client:
+        listed = (await client.get("/v1/models")).json()["data"]
+    told = {
+        "context_window": 8192,
+        "max_output_tokens": 1024,
+        "usd_per_million_tokens": {"input": 0.5, "output": 2},
+        "capabilities": ["tools"],
+    }
+    plain = {"object", "created", "owned_by", "id"}
+    assert {each["id"]: {name: each[name] for name in each if name not in plain} for each in listed} == {
+        "fast": told,
+        "some": {},
+        "demo/echo": told,
+        "demo/x": {"context_window": 7},
+        "demo/y": {},
+    }
 
 
 async def test_hook_configure() -> None:

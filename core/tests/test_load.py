@@ -113,6 +113,7 @@ class Point(EntryPoint):
 KINDS: dict[str, type[Hooks]] = {
     "keys": Plain,
     "cache-memory": Plain,
+    "responses": Plain,
     "router-standard": Plain,
     "plain": Plain,
     "guard": Guard,
@@ -233,7 +234,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, words
 def test_the_sample_file_loads() -> None:
     """The file that `headgate init` writes is valid as it stands."""
     held = load(files("headgate.config").joinpath("headgate.yaml").read_text("utf-8"))
-    assert [entry.name for entry in held.plugins] == ["keys", "cache-memory", "router-standard"]
+    assert [entry.name for entry in held.plugins] == ["keys", "responses", "cache-memory", "router-standard"]
 
 
 def test_the_sample_file_loads_with_its_examples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +506,7 @@ class Other(Provider):
 def test_without_a_file_there_is_the_demo(environment: pytest.MonkeyPatch) -> None:
     """Nothing configured and no variables: plugins, the demo provider and the model `fast`."""
     held = load_zero(FOLDER, Zero())
-    assert [entry.name for entry in held.plugins] == ["keys", "cache-memory", "router-standard"]
+    assert [entry.name for entry in held.plugins] == ["keys", "responses", "cache-memory", "router-standard"]
     assert list(held.deployments) == ["demo"]
     assert held.config.models == {"fast": "demo/echo"}
     assert held.path is None

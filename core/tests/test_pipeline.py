@@ -260,6 +260,41 @@ async def test_an_unauthenticated_exchange_is_recorded_and_not_settled() -> None
     assert gate.ran == ["authenticate", "record"]
 
 
+@pytest.mark.parametrize(("holder", "called"), [("main", ["main"]), ("other", ["other"]), ("gone", ["main", "other"])])
+async def test_a_pinned_exchange_has_one_target(holder: str, called: list[str]) -> None:
+    """Where a plugin knows who alone can answer, nobody else of the tree is called; a tree without it is as it was."""
+
+    class Pin(Hooks):
+        @override
+        @hookimpl
+        async def admit(self, ex: Exchange) -> None:
+            ex.pinned = lambda provider: provider.deployment == holder
+
+    nothing = Target(path="x", deployment="not there")
+    inner = Target(strategy="turn", targets=(Target(path="y", deployment="other"), nothing))
+    tree = Target(strategy="turn", targets=(Target(deployment="main"), inner.targets[0], inner))
+    failed = Reply(500, JSON, b"{}")
+    ex = exchange()
+    plan = plan_of(Pin(), Gate(tree), main=Vendor(failed), other=Vendor(failed, deployment="other"))
+    if called == ["main", "other"]:
+        with pytest.raises(HookFailed):  # the tree was gone through, to the deployment that is not there
+            await run(plan, ex)
+        called = ["main", "other", "other"]
+    else:
+        assert (await run(plan, ex)).status == 500
+    assert [attempt.target.deployment for attempt in ex.attempts] == called
+
+
+async def test_a_replaced_body_is_what_is_read() -> None:
+    """After `replace_body` everything sees the new request."""
+    ex = exchange()
+    ex.body = BODY
+    assert [place.text for place in ex.texts()] == ["hi"]
+    ex.replace_body(BODY.replace(b"hi", b"ho"))
+    assert [place.text for place in ex.texts()] == ["ho"]
+    assert ex.is_changed
+
+
 async def test_the_time_of_each_stage() -> None:
     """Kept when asked for; the parts are positive and each stands once."""
     ex = exchange()
@@ -591,6 +626,17 @@ async def test_what_is_collected_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(await relayed(ex, streaming(b"x" * 6, b"x" * 6))) == 12
     await pipeline.finish(plan_of(gate), ex)
     assert (gate.stored, ex.reply_body) == ([], None)
+
+
+async def test_the_end_of_a_long_stream_is_kept_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stream past the bound at least `tail_bytes` of the end are kept, in whole chunks, and not taken for all of it."""
+    monkeypatch.setattr(pipeline, "MAX_COLLECTED_BYTES", 10)
+    gate = Gate()
+    ex = exchange()
+    ex.collect, ex.tail_bytes = True, 5
+    assert len(await relayed(ex, streaming(b"a" * 6, b"b" * 6, b"c" * 3, b"d" * 3))) == 18
+    await pipeline.finish(plan_of(gate), ex)
+    assert (gate.stored, ex.reply_body, ex.reply_tail) == ([None], None, b"cccddd")
 
 
 @pytest.mark.parametrize("outcome", ["cut", "error", "client_gone", ""])

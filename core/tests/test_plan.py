@@ -8,13 +8,14 @@ from typing import Any, Literal, cast
 
 import pluggy
 import pytest
+from typing_extensions import override
 
 from headgate.builtin import Core
-from headgate.errors import StartupError
+from headgate.errors import InvalidRequest, StartupError
 from headgate.exchange import Attempt, Exchange, Reply, Target
 from headgate.hooks import PROJECT, STAGES, Call, Hooks, Window, hookimpl
-from headgate.operations import CHAT
-from headgate.plan import Plan, Plugin, call_provider, collect, compile_plan, implements, validate
+from headgate.operations import CHAT, EMBEDDINGS, RESPONSES, Operation
+from headgate.plan import Plan, Plugin, call_provider, collect, compile_plan, implements, narrowed, validate
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import Canned, ReplayUpstream, hostile, request_hooks
 
@@ -380,9 +381,9 @@ def test_hold_chars(plugins: list[tuple[tuple[str, ...], int]], expected: int) -
 
 
 def test_every_hook_is_a_stage() -> None:
-    """Every public method of `Hooks` but `holds` and `clears` is a hook, in the order of the class, and says since when."""
+    """Every public method of `Hooks` but three is a hook, in the order of the class, and says since when."""
     methods = [name for name, held in vars(Hooks).items() if inspect.isfunction(held) and not name.startswith("_")]
-    assert methods == ["holds", "clears", *STAGES]
+    assert methods == ["holds", "clears", "is_stale", *STAGES]
     assert [name for name in methods if "Added in 0." not in (getattr(Hooks, name).__doc__ or "")] == []
 
 
@@ -404,3 +405,70 @@ def _copy(function: Any) -> Any:
     copied.__name__ = function.__name__
     cast("Any", copied).__signature__ = inspect.signature(function)
     return copied
+
+
+# plugins for some operations
+
+
+class Notes(Hooks):
+    """Notes by name when its wrapper is called."""
+
+    def __init__(self, name: str, ran: list[str], *operations: str) -> None:
+        self.name, self.ran, self.operations = name, ran, frozenset(operations)
+
+    @override
+    @hookimpl
+    async def admit(self, ex: Exchange) -> None:
+        self.ran.append(self.name)
+
+    @override
+    @hookimpl
+    def wrap_call(self, call: Call) -> Call:
+        async def noted(ex: Exchange) -> Reply:
+            self.ran.append(self.name)
+            return await call(ex)
+
+        return noted
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"), [(CHAT, ["all", "chat"]), (RESPONSES, ["first", "all", "last"]), (EMBEDDINGS, ["all"])]
+)
+async def test_a_plan_of_one_operation(operation: Operation, expected: list[str]) -> None:
+    """Hooks and wrappers of plugins for other operations are not in it, wherever they stand, and all others are."""
+    ran: list[str] = []
+    plugins = named(
+        first=Notes("first", ran, "responses"),
+        all=Notes("all", ran),
+        chat=Notes("chat", ran, "chat"),
+        last=Notes("last", ran, "responses"),
+    )
+    plan = narrowed(compiled(plugins), operation.name)
+    assert [step.plugin for step in plan.admit] == expected
+    ex = Exchange(operation, {}, request_id="r", trace_id="t")
+    ex.attempt = Attempt(Target(), Canned("canned", DeploymentConfig(provider="canned"), ReplayUpstream({})), "m", 0.0)
+    with pytest.raises(InvalidRequest):  # its body is empty, which the vendor behind all wrappers sees
+        await plan.call(ex)
+    assert ran == expected
+
+
+async def test_a_plan_for_all_operations_stays_as_it_is() -> None:
+    """Where no plugin is for some operations alone there is one plan; an outermost wrapper for others is not even called."""
+    ran: list[str] = []
+    plan = compiled(named(all=Notes("all", ran)))
+    assert narrowed(plan, "chat") is plan
+    first = compiled(named(first=Notes("first", ran, "responses")))
+    assert narrowed(first, "chat").call is call_provider
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        (frozenset({"chats"}), "`operations` names `chats`, which is no operation (did you mean `chat`?)"),
+        ({"chat"}, "`operations` must be a frozenset of names of operations"),
+        (None, "`operations` must be a frozenset of names of operations"),
+    ],
+)
+def test_operations_that_are_none(operations: Any, words: str) -> None:
+    """A plugin that is for something unknown would never run."""
+    assert problems_of(made({}, operations=operations)) == f"plugin `bad`: {words}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from headgate.state import MemoryStateStore
+from headgate.state import OVERHEAD_BYTES, MemoryStateStore
 
 
 class Clock:
@@ -69,6 +70,52 @@ async def test_the_least_recently_used_goes_first() -> None:
     await store.add(b"b", 1)
     await store.set(b"d", b"1")
     assert [await store.get(key) for key in (b"a", b"b", b"c", b"d")] == [b"1", b"2", None, b"1"]
+
+
+def room(*values: int) -> int:
+    """What entries of one-letter keys with values of these sizes take."""
+    return sum(OVERHEAD_BYTES + 1 + size for size in values)
+
+
+async def test_bytes_are_bounded() -> None:
+    """However long values are, all of them together stay within `max_bytes`, replaced, counted and deleted ones too."""
+    store = MemoryStateStore(max_bytes=room(9, 9, 0))
+    for key, size in ((b"a", 9), (b"b", 9), (b"a", 9), (b"c", 9), (b"d", 0)):
+        await store.set(key, b"1" * size)
+    assert [await store.get(key) for key in (b"b", b"a", b"c", b"d")] == [None, b"1" * 9, b"1" * 9, b""]
+    assert (store.bytes_held, store.evicted) == (room(9, 9, 0), 1)
+    await store.delete(b"c")
+    await store.set(b"n", b"9")
+    await store.add(b"n", 1)
+    assert (store.bytes_held, store.evicted) == (room(9, 0, 2), 1)
+
+
+async def test_what_is_larger_than_the_store_pushes_nothing_out() -> None:
+    """It is not kept, an older value of its key is gone, and all others stay."""
+    store = MemoryStateStore(max_bytes=room(1, 1))
+    await store.set(b"a", b"1")
+    await store.set(b"b", b"1")
+    await store.set(b"b", b"1" * 500)
+    assert [await store.get(key) for key in (b"a", b"b")] == [b"1", None]
+    assert (store.bytes_held, store.evicted) == (room(1), 1)
+
+
+async def test_it_says_that_entries_go_early() -> None:
+    """Once a minute and with a count; what had expired anyway is not counted."""
+    clock = Clock()
+    store = MemoryStateStore(max_entries=1, clock=clock)
+    with capture_logs() as logs:
+        await store.set(b"a", b"1", ttl_s=1)
+        clock.now += 1
+        await store.set(b"b", b"1")
+        assert logs == []
+        await store.set(b"c", b"1")
+        clock.now += 59
+        await store.set(b"d", b"1", ttl_s=60)
+        clock.now += 1
+        await store.set(b"e", b"1")
+    assert [(line["evicted"], line["log_level"]) for line in logs] == [(1, "warning"), (3, "warning")]
+    assert "raise `limits.state_bytes`" in logs[0]["event"]
 
 
 @settings(deadline=None)

@@ -192,3 +192,15 @@ async def test_parse_and_other_vendors(async_client: AsyncOpenAI, upstream: Upst
     )
     assert reply.choices[0].message.parsed == Place(city="Bergen")
     assert b'"city"' in (await upstream.call()).body
+
+
+def test_without_the_plugin_its_name_is_said(client: OpenAI) -> None:
+    """Where nothing keeps responses, what needs them is refused by the name of the plugin that would."""
+    with pytest.raises(openai.BadRequestError, match="enable the plugin `responses`") as refused:
+        client.responses.create(model="claude", input="hi", previous_response_id="resp_1")
+    assert refused.value.param == "previous_response_id"
+    for ask in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+        with pytest.raises(openai.BadRequestError, match="enable the plugin `responses`"):
+            ask("resp_1")
+    with pytest.raises(openai.BadRequestError, match="enable the plugin `responses`"):
+        client.responses.input_items.list("resp_1")

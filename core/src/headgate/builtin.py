@@ -28,12 +28,13 @@ from headgate.dialects.interface import Dialect
 from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, RequestError, RouteNotFound, Unauthenticated
 from headgate.exchange import Exchange, Principal, Target
 from headgate.hooks import Hooks, StoreFactory, hookimpl
-from headgate.operations import MESSAGES, named_below
+from headgate.operations import MESSAGES, RESPONSES, named_below
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.state import MemoryStateStore
 from headgate.suggest import MAX_NAME, did_you_mean, shown
 
+_STATE = ", or enable the plugin `responses`, which knows who keeps a response"
 ANONYMOUS = Principal("anonymous", allow_config=True)
 
 FindProvider = Callable[[str], Provider | None]
@@ -65,7 +66,7 @@ class Core(Hooks):
     @override
     @hookimpl
     def stores(self) -> Mapping[str, StoreFactory]:
-        return {"memory": lambda _: MemoryStateStore()}
+        return {"memory": lambda ctx: MemoryStateStore(max_bytes=ctx.state_bytes)}
 
 
 class ModelRoute(Hooks):
@@ -146,7 +147,8 @@ def _within(deployment: str, model: str) -> str:
 
 def _nowhere(ex: Exchange) -> RequestError:
     """What to tell a request that names neither a model nor a deployment. Anthropic's API is told what there is of it."""
-    hint = "name the deployment in the header `x-headgate-provider`"
+    also = _STATE if ex.path.startswith(f"{RESPONSES.path}/") else ""
+    hint = f"name the deployment in the header `x-headgate-provider`{also}"
     if not ex.path.startswith(f"{MESSAGES.path}/"):
         return InvalidRequest(hint, code="missing_provider")
     there = named_below(MESSAGES.path)

@@ -11,6 +11,7 @@ from headgate.exchange import Target
 from headgate.hooks import Check, CheckFactory, StateStore
 from headgate.routing import decode_target
 from headgate.secret import GatewaySecret
+from headgate.state import MAX_BYTES
 from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
 
@@ -22,7 +23,7 @@ class Context:
     """Given to `Hooks.configure` and `Hooks.start`. It outlives reloads and always shows the newest configuration.
 
     `state_dir` is where the gateway keeps small files of its own; `secret` keys its digests; `url` is where it
-    listens, for messages to people; `state` is the store for shared state.
+    listens, for messages to people; `state` is the store for shared state, `state_bytes` what one in memory may hold.
     """
 
     def __init__(self, upstream: Upstream, state_dir: Path, url: str) -> None:
@@ -34,6 +35,7 @@ class Context:
         self.deployments: Collection[str] = ()
         self.strategies: Collection[str] = ()
         self.state: StateStore
+        self.state_bytes = MAX_BYTES
         self.announcements: list[str] = []
         self._http: httpx2.AsyncClient | None = None
 

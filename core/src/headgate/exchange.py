@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,7 +119,9 @@ class Reply(Struct):
     """What goes back to the client: a whole `body`, or `chunks` of a stream that is still running.
 
     `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it, `has_error_event`
-    when its stream ended with an error of the provider's own. `form` says what the chunks are.
+    when its stream ended with an error of the provider's own. `form` says what the chunks are. What of the answer was
+    translated says which `model` and `service_tier` it had at the provider; of a stream that was relayed `events` are the
+    first and the last ones, once it has ended.
     """
 
     status: int
@@ -129,6 +131,9 @@ class Reply(Struct):
     usage: Usage | None = None
     has_error_event: bool = False
     form: Form = "events"
+    model: str = ""
+    service_tier: str = ""
+    events: Sequence[bytes] = ()
 
     @property
     def is_ok(self) -> bool:
@@ -140,9 +145,12 @@ class Exchange:
     """One request and all that happens to it.
 
     Hooks read it and add to it: `data` is theirs, by plugin name. What the request was (`id`, `operation`, `headers`,
-    `body`, `principal`) is set by the core and must not be changed; text is changed with `replace_texts`.
+    `body`, `principal`) is set by the core and must not be changed; text is changed with `replace_texts`, the whole body
+    with `replace_body`. `pinned` says of a provider whether it can answer, where not every one can: the first leaf that can is
+    called then, and no other. `tail_bytes` asks for the end of a stream that is too long to be collected, as `reply_tail`.
     `cost_microusd` is what it cost in millionths of a USD, None where nobody knows (which is not 0), and `cost_source` says
-    who said so; a plugin that knows prices sets both in `settle`, for those that come after it and for `record`.
+    who said so, `unknown` where a model has no price; a plugin that knows prices sets both in `settle`, for those that come
+    after it and for `record`.
     """
 
     __slots__ = (
@@ -172,16 +180,19 @@ class Exchange:
         "operation",
         "outcome",
         "path",
+        "pinned",
         "principal",
         "query",
         "reply",
         "reply_body",
         "reply_bytes",
+        "reply_tail",
         "request_bytes",
         "scope_method",
         "started",
         "started_at",
         "stream",
+        "tail_bytes",
         "target",
         "timings",
         "trace_id",
@@ -225,12 +236,15 @@ class Exchange:
         self.metadata: Mapping[str, str] = {}
         self.principal: Principal | None = None
         self.base_url = ""
+        self.pinned: Callable[[Provider], bool] | None = None
         self.target: Target | None = None
         self.attempt: Attempt | None = None
         self.attempts: list[Attempt] = []
         self.reply: Reply | None = None
         self.reply_body: bytes | None = None
         self.reply_bytes = 0
+        self.reply_tail: bytes | None = None
+        self.tail_bytes = 0
         self.error: RequestError | None = None
         self.outcome: Literal["", "complete", "error", "cut", "client_gone"] = ""
         self.cache_status: CacheStatus = ""
@@ -295,6 +309,10 @@ class Exchange:
         self._json = replace_paths(self.json, listed)
         self.body = msgspec.json.encode(self._json)
         self.is_changed = True
+
+    def replace_body(self, body: bytes) -> None:
+        """Put another request in place of the client's before it is routed: JSON of the same dialect, for the same model."""
+        self.body, self._json, self.is_changed = body, None, True
 
     def chat(self, overrides: Mapping[str, Any] | None = None) -> ChatRequest:
         """The request in the canonical chat model; InvalidRequest when the operation is not chat.

@@ -14,7 +14,7 @@ from msgspec import Struct
 from typing_extensions import override
 
 from headgate.builtin import CallerCredential, Core, ModelRoute, OpenAccess
-from headgate.config import Loaded
+from headgate.config import Config, Loaded
 from headgate.config.document import in_order
 from headgate.context import Context
 from headgate.errors import Problem, StartupError
@@ -23,7 +23,7 @@ from headgate.folds import bounded, failures
 from headgate.garbage import uncollected
 from headgate.hooks import STAGES
 from headgate.operations import OPERATIONS
-from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements
+from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
 from headgate.routing import decode_target
 from headgate.upstream import Upstream
@@ -39,13 +39,14 @@ _FREED_AT_ONCE = 200
 class Generation(Struct):
     """One configuration at work. `in_flight` exchanges still use it; `retired` ones end when the last of them ends.
 
-    `body_limits` are bytes by operation.
+    `plans` are by operation, `body_limits` bytes by operation.
     """
 
     loaded: Loaded
     plan: Plan
     number: int
     body_limits: Mapping[str, int]
+    plans: Mapping[str, Plan]
     in_flight: int = 0
     retired: bool = False
 
@@ -120,7 +121,7 @@ class Gateway:
         problems = error.problems if isinstance(error, StartupError) else (f"{type(error).__name__}: {error}",)
         self.reload_error = tuple(str(problem) for problem in problems)
         log.error("the new configuration is refused, the last good one stays", problems=self.reload_error)
-        _publish(self.context, old.plan.registry, old.plan.deployments, old.loaded.config.state)
+        _publish(self.context, old.plan.registry, old.plan.deployments, old.loaded.config)
         _configure(old.plan.plugins, self.context)
 
     def enter(self) -> Generation:
@@ -184,7 +185,8 @@ class Gateway:
 
 def _generation(loaded: Loaded, plan: Plan, number: int) -> Generation:
     limits = loaded.config.limits
-    return Generation(loaded, plan, number, {each.name: limits.body_limit(each.name) for each in OPERATIONS})
+    sizes = {each.name: limits.body_limit(each.name) for each in OPERATIONS}
+    return Generation(loaded, plan, number, sizes, {each.name: narrowed(plan, each.name) for each in OPERATIONS})
 
 
 def compose(loaded: Loaded, ctx: Context, old: Generation | None = None) -> Plan:
@@ -247,7 +249,7 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
     _raise(problems)
     known = _Deployments(deployments, loaded, ctx.upstream)
     route = ModelRoute(models, known.find)
-    _publish(ctx, registry, known, config.state)
+    _publish(ctx, registry, known, config)
     _raise(_configure(plugins, ctx))
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets)
@@ -363,6 +365,7 @@ def _say_what_waits(old: Loaded, new: Loaded) -> None:
         if getattr(old.config.server, name) != getattr(new.config.server, name)
     ]
     names += [name for name in ("state", "state_dir") if getattr(old.config, name) != getattr(new.config, name)]
+    names += ["limits.state_bytes"] if old.config.limits.state_bytes != new.config.limits.state_bytes else []
     if names:
         log.warning("these settings changed and need a restart", settings=names)
 
@@ -380,21 +383,23 @@ def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:
     return problems
 
 
-def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], state: str) -> None:
+def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], config: Config) -> None:
     """Let plugins see the newest configuration through the context they hold."""
     ctx.checks = registry.checks
     ctx.deployments = deployments
     ctx.strategies = tuple(registry.strategies)
     if not hasattr(ctx, "state"):
-        ctx.state = registry.stores[state](ctx)
+        ctx.state_bytes = config.limits.state_bytes
+        ctx.state = registry.stores[config.state](ctx)
 
 
 def _kept_plugin(old: Generation | None, name: str, kind: type[Any], settings: Struct | None) -> Any:
-    """The instance of the old generation whose class and settings are the same, if any."""
+    """The instance of the old generation whose class and settings are the same, if any, and which is not stale."""
     if old is None:
         return None
     same = any(entry.name == name and entry.kind is kind and entry.settings == settings for entry in old.loaded.plugins)
-    return next((plugin.hooks for plugin in old.plan.plugins if plugin.name == name), None) if same else None
+    held = next((plugin.hooks for plugin in old.plan.plugins if plugin.name == name), None) if same else None
+    return None if held is None or held.is_stale() else held
 
 
 def _has(plan: Plan, plugin: Plugin) -> bool:

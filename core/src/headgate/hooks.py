@@ -153,6 +153,23 @@ class StateStore(Protocol):
 StoreFactory = Callable[["Context"], StateStore]
 
 
+class ModelFacts(Struct, frozen=True, omit_defaults=True):
+    """What is known of a model, as `GET /v1/models` shows it; what is not known is left out. Added in 0.1.
+
+    `usd_per_million_tokens` has `input` and `output`, and where they differ `cached` (read from the provider's cache) and
+    `cache_write`: the standard prices now, without those for long prompts. `capabilities` are words such as `tools`.
+    """
+
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    usd_per_million_tokens: Mapping[str, float] = {}
+    capabilities: tuple[str, ...] = ()
+
+
+FindFacts = Callable[[Provider, str], ModelFacts | None]
+"""What is known of a provider's model, from memory; None when nothing is."""
+
+
 class Command(Struct, frozen=True):
     """A subcommand of `headgate`. `arguments` fills an argparse parser; `run` returns the exit code."""
 
@@ -206,6 +223,17 @@ class Hooks:
 
     inactive: frozenset[str] = frozenset()
     """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
+    operations: frozenset[str] = frozenset()
+    """Names of the operations that the request hooks and `wrap_call` are for, where they are not for all; requests for
+    others do not pay for them."""
+
+    def is_stale(self) -> bool:
+        """Whether what `start` read has changed, so that a reload must start the plugin anew, though its settings are the same.
+
+        Asked at each reload, on the loop: look at the time of a file, no more. Added in 0.1.
+        """
+        return False
+
     budgets: ClassVar[Mapping[str, float]] = {}
     """Time budgets in seconds by hook name, where the plugin needs other ones than the stage's."""
 
@@ -248,6 +276,11 @@ class Hooks:
     def commands(self) -> Iterable[Command]:
         """Subcommands of `headgate`. Added in 0.1."""
         return ()
+
+    @_stage("start-up", "register", "refuse to start")
+    def facts(self) -> FindFacts | None:
+        """A function that tells what is known of a model; of several the first answer counts. It must not wait. Added in 0.1."""
+        return None
 
     @_stage("start-up", "register", "refuse to start")
     def configure(self, ctx: Context) -> None:
@@ -296,7 +329,8 @@ class Hooks:
     async def store(self, ex: Exchange) -> None:
         """After a good, complete reply that was not itself from a cache: `ex.reply_body` holds all of it, streams too.
 
-        Only called when `lookup` set `ex.collect`. Added in 0.1.
+        Only called when `ex.collect` was set. Of a stream over 8 MiB there is at most the end, `ex.reply_tail`, where
+        `ex.tail_bytes` asked for it. Added in 0.1.
         """
 
     # route

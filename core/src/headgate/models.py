@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+import structlog
 from msgspec import Struct
 
 from headgate.errors import ModelNotFound
 from headgate.exchange import Principal, Target
+from headgate.hooks import ModelFacts
 from headgate.operations import CHAT_OPERATIONS
 from headgate.plan import Plan
 from headgate.provider import Provider
 from headgate.suggest import MAX_NAME, did_you_mean, shown
+
+log = structlog.get_logger("headgate")
 
 ANY = "*"
 """How a deployment that names no models is listed: any model name of that vendor can be used."""
@@ -37,7 +42,7 @@ def usable_models(plan: Plan, principal: Principal | None) -> list[Model]:
     models = {alias: _alias(plan, alias, target) for alias, target in plan.models.items() if alias != ANY}
     for name, provider in plan.deployments.items():
         for model in _named(provider):
-            models[f"{name}/{model}"] = _model(f"{name}/{model}", provider)
+            models[f"{name}/{model}"] = _model(plan, f"{name}/{model}", provider)
     return [model for model in models.values() if principal is None or principal.allows(model.id)]
 
 
@@ -47,7 +52,7 @@ def find_model(plan: Plan, principal: Principal | None, name: str) -> Model:
         deployment, _, model = name.partition("/")
         provider = plan.deployments.get(deployment)
         if provider is not None and model and not {model, ANY}.isdisjoint(_named(provider)):
-            return _model(name, provider)
+            return _model(plan, name, provider)
         target = plan.models.get(name)
         if target is not None and name != ANY:
             return _alias(plan, name, target)
@@ -59,19 +64,35 @@ def _named(provider: Provider) -> Sequence[str]:
     return provider.config.models or provider.models or (ANY,)
 
 
-def _model(name: str, provider: Provider) -> Model:
-    return Model(name, provider.name, _can_chat(provider), "embeddings" in provider.dialects)
+def facts_of(plan: Plan, provider: Provider, model: str) -> ModelFacts | None:
+    """What the plugins know of a model; None when none of them knows anything."""
+    for find in plan.registry.facts:
+        try:
+            facts = find(provider, model)
+        except Exception as error:
+            log.error("a plugin failed to tell about a model", model=model, error=f"{type(error).__name__}: {error}")
+            continue
+        if facts is not None:
+            return facts
+    return None
+
+
+def _model(plan: Plan, name: str, provider: Provider) -> Model:
+    can_embed = "embeddings" in provider.dialects
+    return Model(name, provider.name, _can_chat(provider), can_embed, _told(plan, provider, name.partition("/")[2]))
 
 
 def _alias(plan: Plan, alias: str, target: Target) -> Model:
-    """An alias can do what one of its leaves can."""
+    """An alias can do what one of its leaves can; facts are those of a single one."""
     providers = [provider for provider in map(plan.deployments.get, _leaves(target)) if provider is not None]
-    return Model(
-        alias,
-        "headgate",
-        any(map(_can_chat, providers)),
-        any("embeddings" in provider.dialects for provider in providers),
-    )
+    can_embed = any("embeddings" in provider.dialects for provider in providers)
+    facts: Mapping[str, Any] = _told(plan, providers[0], target.model) if providers and not target.targets else {}
+    return Model(alias, "headgate", any(map(_can_chat, providers)), can_embed, facts)
+
+
+def _told(plan: Plan, provider: Provider, model: str) -> Mapping[str, Any]:
+    facts = facts_of(plan, provider, model) if plan.registry.facts and model not in {"", ANY} else None
+    return {} if facts is None else msgspec.to_builtins(facts)
 
 
 def _leaves(target: Target) -> Iterator[str]:

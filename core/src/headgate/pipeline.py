@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
@@ -28,6 +29,7 @@ from headgate.folds import every, first, notify
 from headgate.guarding import StreamGuard
 from headgate.hooks import Outcome
 from headgate.plan import Plan
+from headgate.provider import Provider
 from headgate.relay import OwnedStream
 from headgate.upstream.decoding import MAX_BODY_BYTES
 
@@ -62,6 +64,8 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
     ex.target = await first(plan.route, ex, Target)
     if ex.target is None:
         raise ModelNotFound(f"no route for model `{ex.model}`", param="model")
+    if ex.pinned is not None:
+        ex.target = _pinned(plan, ex.target, ex.pinned) or ex.target
     if ex.timings is not None:
         _mark(ex, "route")
     call = call_target if ex.target.targets else call_leaf
@@ -112,6 +116,14 @@ async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
     if reply is not None:
         return reply
     raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
+
+
+def _pinned(plan: Plan, target: Target, can_answer: Callable[[Provider], bool]) -> Target | None:
+    """The first leaf below `target` whose provider can answer; None when there is none."""
+    if not target.targets:
+        name = target.deployment
+        return target if name in plan.deployments and can_answer(plan.deployments[name]) else None
+    return next((leaf for child in target.targets if (leaf := _pinned(plan, child, can_answer)) is not None), None)
 
 
 def _choose(plan: Plan, ex: Exchange, target: Target, outcomes: Sequence[Outcome]) -> int | None:
@@ -206,25 +218,41 @@ async def relay_stream(
         return
     ex.outcome = "cut" if ex.reply is not None and ex.reply.has_error_event else "complete"
     if sent.kept is not None:
-        ex.reply_body = b"".join(sent.kept)
+        held = b"".join(sent.kept)
+        if ex.reply_bytes <= MAX_COLLECTED_BYTES:
+            ex.reply_body = held
+        else:
+            ex.reply_tail = held
 
 
 class _Sent:
-    """What was sent of a stream: its size, and its bytes where somebody wants to keep them and they are not too many."""
+    """What was sent of a stream: its size, and its bytes where somebody wants to keep them.
 
-    __slots__ = ("ex", "kept", "offer")
+    Of what is too long only the end is kept, and that only where somebody asked for it.
+    """
+
+    __slots__ = ("ex", "held_bytes", "kept", "offer")
 
     def __init__(self, ex: Exchange, offer: Callable[[bytes], bool]) -> None:
         self.ex = ex
         self.offer = offer
-        self.kept: list[bytes] | None = [] if ex.collect else None
+        self.kept: deque[bytes] | None = deque() if ex.collect else None
+        self.held_bytes = 0
 
     def keep(self, chunk: bytes) -> None:
-        """Keep a chunk that has been counted, as long as they are not too many."""
-        if self.kept is not None:
-            self.kept.append(chunk)
-            if self.ex.reply_bytes > MAX_COLLECTED_BYTES:
-                self.kept, self.ex.collect = None, False
+        """Keep a chunk that has been counted; when they are too many, as many of the last as are wanted."""
+        kept, ex = self.kept, self.ex
+        if kept is None:
+            return
+        kept.append(chunk)
+        self.held_bytes += len(chunk)
+        if ex.reply_bytes <= MAX_COLLECTED_BYTES:
+            return
+        if not ex.tail_bytes:
+            self.kept, ex.collect = None, False
+            return
+        while self.held_bytes - len(kept[0]) >= ex.tail_bytes:
+            self.held_bytes -= len(kept.popleft())
 
     def pass_on(self, chunk: bytes) -> bool:
         """A chunk that comes past the task; True while another may."""

@@ -9,13 +9,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 import pluggy
 from msgspec import Struct
 
 from headgate.dialects import Dialect
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange, Target
-from headgate.hooks import PROJECT, STAGES, Call, CheckFactory, Command, Hooks, Stage, StoreFactory, Strategy
+from headgate.hooks import PROJECT, STAGES, Call, CheckFactory, Command, FindFacts, Hooks, Stage, StoreFactory, Strategy
+from headgate.operations import OPERATIONS
 from headgate.provider import Provider
 from headgate.suggest import did_you_mean, shown
 
@@ -50,10 +52,14 @@ class Registry(Struct, frozen=True):
     stores: Mapping[str, StoreFactory] = {}
     routes: Sequence[Any] = ()
     commands: Sequence[Command] = ()
+    facts: Sequence[FindFacts] = ()
 
 
 class Plan(Struct, frozen=True):
-    """What a request runs. Stages hold their steps in the order they run; guards on the way out are already reversed."""
+    """What a request runs. Stages hold their steps in the order they run; guards on the way out are already reversed.
+
+    `inside` are the calls that the wrappers wrap, the outermost first.
+    """
 
     plugins: tuple[Plugin, ...]
     registry: Registry
@@ -71,6 +77,7 @@ class Plan(Struct, frozen=True):
     settle: tuple[Step, ...] = ()
     record: tuple[Step, ...] = ()
     wraps: tuple[str, ...] = ()
+    inside: tuple[tuple[Hooks, Call], ...] = ()
 
     @property
     def hold_chars(self) -> int:
@@ -87,6 +94,7 @@ class Plan(Struct, frozen=True):
 
 
 _REQUEST = tuple(name for name, stage in STAGES.items() if stage.fold in {"first", "every", "notify"})
+_OPERATIONS = frozenset(operation.name for operation in OPERATIONS)
 _OUTWARD = {"guard_chunk", "guard_reply"}
 _MARK = f"{PROJECT}_impl"
 _NOT_PLAIN = ("wrapper", "hookwrapper", "tryfirst", "trylast", "optionalhook", "specname")
@@ -107,6 +115,7 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
     owners: dict[tuple[str, str], str] = {}
     routes: list[Any] = []
     commands: list[Command] = []
+    facts: list[FindFacts] = []
     for plugin in plugins:
         if validate([plugin]):
             continue  # nothing it would register can be relied on
@@ -114,6 +123,8 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
             named = _registered(plugin.hooks)
             routes += list(plugin.hooks.routes())
             commands += list(plugin.hooks.commands())
+            find_facts = plugin.hooks.facts()
+            facts += [find_facts] if find_facts is not None else []
         except Exception as error:
             problems.append(_failed(plugin, "failed to register", error))
             continue
@@ -125,7 +136,7 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
                 found[kind][name] = value
     if problems:
         raise StartupError(problems)
-    return Registry(**found, routes=tuple(routes), commands=tuple(commands))
+    return Registry(**found, routes=tuple(routes), commands=tuple(commands), facts=tuple(facts))
 
 
 def _registered(hooks: Hooks) -> dict[str, dict[str, Any]]:
@@ -161,17 +172,45 @@ def compile_plan(
     known = {f"{step.plugin}.{step.hook}" for steps in stages.values() for step in steps}
     problems = [Problem(f"`budgets.{name}` names no enabled plugin's hook") for name in budgets if name not in known]
     wrappers = [plugin for plugin in plugins if implements(plugin.hooks, "wrap_call")]
-    call = _wrapped(wrappers, problems)
+    call, inside = _wrapped(wrappers, problems)
     if problems:
         raise StartupError(problems)
-    return Plan(
-        tuple(plugins), registry, deployments, models, call, wraps=tuple(plugin.name for plugin in wrappers), **stages
-    )
+    names = tuple(plugin.name for plugin in wrappers)
+    return Plan(tuple(plugins), registry, deployments, models, call, wraps=names, inside=inside, **stages)
 
 
-def _wrapped(wrappers: Sequence[Plugin], problems: list[Problem]) -> Call:
-    """The provider's call inside every plugin's wrapper, the first outermost. What cannot be had goes to `problems`."""
+def narrowed(plan: Plan, operation: str) -> Plan:
+    """The plan of one operation: without the plugins that are for others. The plan itself when there are none of these."""
+    call = plan.call
+    for hooks, inside in plan.inside:
+        if _is_for(hooks, operation):
+            break
+        call = inside
+    stages = {hook: [step for step in getattr(plan, hook) if _is_for(step.hooks, operation)] for hook in _REQUEST}
+    fewer = {hook: tuple(steps) for hook, steps in stages.items() if len(steps) < len(getattr(plan, hook))}
+    return msgspec.structs.replace(plan, call=call, **fewer) if fewer or call is not plan.call else plan
+
+
+def _is_for(hooks: Hooks, operation: str) -> bool:
+    return not hooks.operations or operation in hooks.operations
+
+
+def _only(operations: frozenset[str], call: Call, otherwise: Call) -> Call:
+    """A call for some operations, and what carries out the others."""
+
+    def chosen(ex: Exchange) -> Awaitable[Any]:
+        return (call if ex.operation.name in operations else otherwise)(ex)
+
+    return chosen
+
+
+def _wrapped(wrappers: Sequence[Plugin], problems: list[Problem]) -> tuple[Call, tuple[tuple[Hooks, Call], ...]]:
+    """The provider's call inside every plugin's wrapper, the first outermost, and what each of them wraps.
+
+    What cannot be had goes to `problems`.
+    """
     call: Call = call_provider
+    inside: list[tuple[Hooks, Call]] = []
     for plugin in reversed(wrappers):
         try:
             made: Any = plugin.hooks.wrap_call(call)
@@ -179,11 +218,13 @@ def _wrapped(wrappers: Sequence[Plugin], problems: list[Problem]) -> Call:
             problems.append(_failed(plugin, "failed in `wrap_call`", error))
             continue
         if callable(made):
-            call = cast("Call", made)
+            inside.insert(0, (plugin.hooks, call))
+            wrapped, names = cast("Call", made), plugin.hooks.operations
+            call = _only(names, wrapped, call) if names else wrapped
         else:
             kind = type(made).__name__
             problems.append(Problem(f"plugin `{plugin.name}`: `wrap_call` gave `{kind}`, which cannot be called"))
-    return call
+    return call, tuple(inside)
 
 
 def implements(hooks: Hooks, hook: str) -> bool:
@@ -212,6 +253,12 @@ def _wrong_hooks(hooks: Hooks) -> Iterator[str]:
     for name in dir(type(hooks)):
         if name not in STAGES and hasattr(inspect.getattr_static(hooks, name), _MARK):
             yield f"`{name}` is no hook{did_you_mean(name, STAGES)}; the hooks are {', '.join(STAGES)}"
+    given: Any = hooks.operations
+    if not isinstance(given, frozenset):
+        yield "`operations` must be a frozenset of names of operations"
+    else:
+        for name in sorted(map(str, cast("frozenset[Any]", given) - _OPERATIONS)):
+            yield f"`operations` names `{name}`, which is no operation{did_you_mean(name, _OPERATIONS)}"
     for hook in STAGES:
         if implements(hooks, hook):
             yield from _wrong_hook(hook, getattr(hooks, hook))

@@ -91,6 +91,8 @@ class Provider:
     """How the key is sent."""
     origins_of_thought: ClassVar[frozenset[str]] = frozenset()
     """The origins of opaque items (signatures, encrypted thinking) that this vendor can read."""
+    keeps_responses: ClassVar[bool] = True
+    """Whether what it makes in the dialect `openai.responses` can be asked for and gone on from by its id later."""
     models: ClassVar[tuple[str, ...]] = ()
     """Models to list when the deployment names none; empty where the vendor's list changes by itself."""
     Config: ClassVar[type[DeploymentConfig]] = DeploymentConfig

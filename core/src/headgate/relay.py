@@ -275,7 +275,8 @@ async def _events(
         events = [event for slice_ in tail for event in events_of(slice_)]
         is_torn = bool(rest.strip()) and not is_done(rest) and not rest.startswith(b":")
         ending = dialect.ending(events, is_broken=is_torn or broken is not None)
-        reply.usage = dialect.tail_usage([*events_of(passing.first)[:2], *events])
+        reply.events = [*events_of(passing.first)[:2], *events]
+        reply.usage = dialect.tail_usage(reply.events)
         reply.has_error_event = ending == "error"
         if ending == "cut" or (broken is not None and ending != "complete"):
             raise broken or ProviderFailed("the provider closed the stream before it was complete", code="upstream_cut")

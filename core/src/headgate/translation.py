@@ -138,9 +138,12 @@ class _Answer(Struct, frozen=True):
         if self.ex.stream:
             encoder = self.client.stream_encoder(self.asked)
             said = scrub(b"".join((*map(encoder.feed, replay(decoded)), encoder.end())), self.secrets)
-            return Reply(200, (*headers, *_SSE), chunks=OwnedStream(_once(said), _nothing), usage=decoded.usage)
-        body = scrub(self.client.encode_reply(decoded, self.asked), self.secrets)
-        return Reply(200, (*headers, *_JSON), body, usage=decoded.usage)
+            reply = Reply(200, (*headers, *_SSE), chunks=OwnedStream(_once(said), _nothing), usage=decoded.usage)
+        else:
+            body = scrub(self.client.encode_reply(decoded, self.asked), self.secrets)
+            reply = Reply(200, (*headers, *_JSON), body, usage=decoded.usage)
+        reply.model, reply.service_tier = decoded.model, decoded.service_tier or ""
+        return reply
 
     async def _stream(self, headers: RawHeaders, response: UpstreamResponse) -> Reply:
         events = _Events(response, self.dialect, self.marks)
@@ -151,6 +154,7 @@ class _Answer(Struct, frozen=True):
             status = broken.status if 400 <= broken.status < 600 else 502
             return _error(self.client, ErrorWords(status, broken.message, "", broken.code), headers, self.secrets)
         reply = Reply(200, (*headers, *_SSE))
+        reply.model = next((event.model for event in first if isinstance(event, Start)), "")
         encoded = _encoded(reply, events, first, self.client.stream_encoder(self.asked), self.secrets)
         reply.chunks = OwnedStream(encoded, response.close)
         return reply
@@ -177,6 +181,7 @@ async def _encoded(
             for event in batch:
                 if isinstance(event, UsageEvent):
                     reply.usage = event.usage
+                    reply.service_tier = str(event.extra.get("service_tier") or "")
                 elif isinstance(event, ErrorEvent):
                     reply.has_error_event = True
             if events.has_ended and not reply.has_error_event:

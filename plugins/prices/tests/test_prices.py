@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import genai_prices
-import httpx2
 import pytest
+from openai import AsyncOpenAI
 from structlog.testing import capture_logs
 from typing_extensions import override
 
-from headgate import Blocked, Exchange, Hooks, Reply, StartupError, hookimpl
+from headgate import Blocked, Exchange, Hooks, Provider, Reply, StartupError, hookimpl
 from headgate.chat import Usage
 from headgate.testing import Client, Recorded, ReplayUpstream, chat_request, eventually, gateway
 from headgate_prices import ModelSettings, Prices, PricesConfig
@@ -48,8 +48,8 @@ def completion(usage: Json | None = USAGE, **more: Any) -> Recorded:
     return Recorded(body=json.dumps(body if usage is None else {**body, "usage": usage}).encode())
 
 
-def stream(usage: Json | None = USAGE) -> Recorded:
-    chunk: Json = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+def stream(usage: Json | None = USAGE, **more: Any) -> Recorded:
+    chunk: Json = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", **more}
     said = {**chunk, "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
     pieces: list[Json] = [said] if usage is None else [said, {**chunk, "choices": [], "usage": usage}]
     body = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
@@ -90,7 +90,7 @@ async def test_a_model_without_a_price() -> None:
     plugin = Prices(PricesConfig())
     with capture_logs() as logs:
         found = await costs(completion(), completion(), model="main/no-such-model", prices=plugin)
-    assert found == [(None, ""), (None, "")]
+    assert found == [(None, "unknown"), (None, "unknown")]
     assert plugin.unknown == {"openai/no-such-model": 2}
     warned = [line for line in logs if line["log_level"] == "warning"]
     assert [line["model"] for line in warned] == ["openai/no-such-model"]
@@ -108,9 +108,9 @@ async def test_no_usage(answer: Recorded) -> None:
 @pytest.mark.parametrize(
     ("settings", "cost"),
     [
-        ({}, (None, "")),
+        ({}, (None, "unknown")),
         ({"demo/*": ModelSettings(free=True)}, (0, "settings")),
-        ({"demo/*": ModelSettings(max_output=5)}, (None, "")),
+        ({"demo/*": ModelSettings(max_output=5)}, (None, "unknown")),
     ],
 )
 async def test_free_is_what_the_operator_says(settings: dict[str, ModelSettings], cost: tuple[int | None, str]) -> None:
@@ -160,8 +160,8 @@ async def test_a_stated_cost_goes_first() -> None:
     [
         ("https://eu.api.openai.com/v1", "gpt-4o-mini", (MINI_COST, "genai-prices")),
         ("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile", (1000 * 0.59 + 200 * 0.79, "genai-prices")),
-        ("https://api.groq.com/openai/v1", "gpt-4o-mini", (None, "")),
-        ("https://proxy.test/v1", "gpt-4o-mini", (None, "")),
+        ("https://api.groq.com/openai/v1", "gpt-4o-mini", (None, "unknown")),
+        ("https://proxy.test/v1", "gpt-4o-mini", (None, "unknown")),
     ],
 )
 async def test_another_base_url(url: str, model: str, cost: tuple[int | None, str]) -> None:
@@ -181,18 +181,27 @@ async def test_a_base_url_of_the_callers() -> None:
         await client.post("/v1/chat/completions", json=body, headers=headers)
         await client.post("/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-2"})
         await eventually(lambda: len(seen.recorded) == 2, "both were recorded")
-    assert seen.recorded == [(1000 * 0.59 + 200 * 0.79, "genai-prices"), (None, "")]
+    assert seen.recorded == [(1000 * 0.59 + 200 * 0.79, "genai-prices"), (None, "unknown")]
 
 
 async def test_a_deployment_with_a_name_of_its_own() -> None:
     """An Azure deployment may be named anything; the operator says which model it is."""
     azure = {"provider": "azure-openai", "base_url": "https://x.openai.azure.com/openai/v1"}
     settings = {"azure-openai/mine": ModelSettings(same_as="openai/gpt-4o-mini")}
-    assert await costs(completion(), model="main/mine", deployment=azure) == [(None, "")]
+    assert await costs(completion(), model="main/mine", deployment=azure) == [(None, "unknown")]
     assert await costs(completion(), model="main/mine", deployment=azure, settings=settings) == [
         (MINI_COST, "genai-prices")
     ]
     assert await costs(completion(), deployment=azure) == [(MINI_COST, "genai-prices")]
+
+
+class ChatAlone(Provider):
+    """OpenAI's chat and nothing else, so that other dialects are translated; it is billed by OpenAI's list."""
+
+    name = "chat-alone"
+    base_url = "https://api.openai.com/v1"
+    dialects: ClassVar[Mapping[str, str]] = {"chat": "openai.chat"}
+    paths: ClassVar[Mapping[str, str]] = {"chat": "/chat/completions"}
 
 
 class Tiers:
@@ -214,14 +223,57 @@ class Tiers:
         (completion(service_tier="flex"), None, "flex"),
         (completion(service_tier=7), "flex", "flex"),
         (stream(), "flex", "flex"),
+        (stream(service_tier="flex"), "auto", "flex"),
+        (stream(service_tier="default"), "priority", "default"),
         (stream(), "auto", "default"),
     ],
 )
 async def test_service_tiers(answer: Recorded, asked: str | None, tier: str) -> None:
-    """The tier that a whole reply names was charged; a stream's is the one that was asked for."""
+    """The tier that the answer names was charged, whole or streamed; without one it is the tier that was asked for."""
     request = None if asked is None else {"service_tier": asked}
     assert await costs(answer, model="main/o3", request=request) == [(Tiers.cost(tier), "genai-prices")]
     assert Tiers.cost("flex") < Tiers.cost("default") < Tiers.cost("priority")
+
+
+@pytest.mark.parametrize("made", [completion, stream])
+async def test_the_model_that_answered(made: Callable[..., Recorded]) -> None:
+    """An alias or a deployment's own name may stand for another model by now: the one that answered has the price."""
+    (dated,) = await costs(made(model="gpt-4o-2024-05-13"), model="main/gpt-4o")
+    (alias,) = await costs(made(model="gpt-4o"), model="main/gpt-4o")
+    assert (dated, alias) == (
+        (1000 * 5 + 200 * 15, "genai-prices"),
+        (600 * 2.5 + 400 * 1.25 + 200 * 10, "genai-prices"),
+    )
+    azure = {"provider": "azure-openai", "base_url": "https://x.openai.azure.com/openai/v1"}
+    assert await costs(made(model="gpt-4o-mini"), model="main/mine", deployment=azure) == [(MINI_COST, "genai-prices")]
+    settings = {"main/mine": PRICED}
+    assert await costs(made(model="gpt-4o-mini"), model="main/mine", settings=settings) == [(14_000, "settings")]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_translated_answer_says_its_model_and_tier(is_stream: bool) -> None:
+    """Whatever dialect the client speaks, what the provider said of its answer counts."""
+    seen = Seen()
+    answer = stream if is_stream else completion
+    answers = [answer(model="o3-2025-04-16", service_tier="flex")]
+    providers = {"main": {"provider": "openai", "api_key": "sk-1"}}
+    upstream = ReplayUpstream({"*": answers})
+    async with gateway(
+        Prices(PricesConfig()),
+        seen,
+        ChatAlone,
+        providers={"main": {**providers["main"], "provider": "chat-alone"}},
+        upstream=upstream,
+    ) as client:
+        body = {
+            "model": "main/o1",
+            "max_tokens": 5,
+            "stream": is_stream,
+            "messages": [{"role": "user", "content": "Hi"}],
+        }
+        await client.post("/v1/messages", json=body)
+        await eventually(lambda: bool(seen.recorded), "it was recorded")
+    assert seen.recorded == [(Tiers.cost("flex"), "genai-prices")]
 
 
 async def test_fast_mode() -> None:
@@ -303,7 +355,7 @@ async def test_hook_start(listed: Json, price_file: Callable[[object], Path]) ->
     path = price_file([listed])
     config = PricesConfig(str(path))
     assert await costs(completion(), model="main/plain", prices=Prices(config)) == [(3700, "file")]
-    assert await costs(completion(), prices=Prices(config)) == [(None, "")]
+    assert await costs(completion(), prices=Prices(config)) == [(None, "unknown")]
     wants = PricesConfig(str(path), {"a/b": ModelSettings(same_as="openai/gpt-4o")})
     with pytest.raises(StartupError, match=r"prices\.json.*`same_as` names `openai/gpt-4o`"):
         await costs(completion(), prices=Prices(wants))
@@ -320,32 +372,93 @@ async def test_hook_stop() -> None:
     await Prices(PricesConfig()).stop()
 
 
-async def ask(client: Client) -> httpx2.Response:
-    return await client.post("/v1/chat/completions", json=chat_request("Hello", "main/plain"))
+class Reloaded:
+    """A gateway whose prices come from a file, which tests change under it."""
+
+    def __init__(self, client: Client, seen: Seen, write: Callable[[object], Path]) -> None:
+        self.client = client
+        self.seen = seen
+        self.write = write
+
+    async def cost(self) -> int | None:
+        """What one more exchange costs."""
+        before = len(self.seen.recorded)
+        await self.client.post("/v1/chat/completions", json=chat_request("Hello", "main/plain"))
+        await eventually(lambda: len(self.seen.recorded) > before, "the exchange was recorded")
+        return self.seen.recorded[-1][0]
 
 
-async def test_hook_configure(listed: Json, price_file: Callable[[object], Path]) -> None:
-    """A reload reads the file again. A broken one is logged and changes nothing, and the next good one counts."""
-    plugin, seen = Prices(PricesConfig(str(price_file([listed])))), Seen()
-    providers = {"main": {"provider": "openai", "api_key": "sk-1"}}
-    upstream = ReplayUpstream({"*": completion()})
-    async with gateway(plugin, seen, providers=providers, upstream=upstream) as client:
+@pytest.fixture
+async def reloaded(listed: Json, price_file: Callable[[object], Path]) -> AsyncIterator[Reloaded]:
+    """A gateway that runs on a file of prices."""
+    seen, path = Seen(), price_file([listed])
+    config = {"plugins": [{"prices": {"path": str(path)}}], "auth": {"mode": "open"}}
+    providers = {"main": {"provider": "openai", "api_key": "sk-1", "models": ["plain", "dated", "unheard-of"]}}
+    async with gateway(
+        seen, providers=providers, config=config, upstream=ReplayUpstream({"*": completion()})
+    ) as client:
+        yield Reloaded(client, seen, price_file)
 
-        async def reload(content: object, event: str) -> Mapping[str, Any]:
-            price_file(content)
-            with capture_logs() as logs:
-                assert await client.gateway.reload()
-                await eventually(lambda: any(line["event"] == event for line in logs), event)
-            await ask(client)
-            return next(line for line in logs if line["event"] == event)
 
-        await ask(client)
-        broken = await reload("[", "the new prices cannot be used, the last good ones stay")
-        assert "it is no JSON list" in broken["reason"]
-        listed["models"][0]["prices"]["input_mtok"] = 4
-        told = await reload([listed], "prices read again")
-        assert told["models"] == 5
-        assert await client.gateway.reload()
-        await ask(client)
-        await eventually(lambda: len(seen.recorded) == 4, "every exchange was recorded")
-    assert seen.recorded == [(3700, "file"), (3700, "file"), (5700, "file"), (5700, "file")]
+async def test_a_reload_takes_a_changed_file(reloaded: Reloaded, listed: Json) -> None:
+    """The plugin is kept as long as its file is, and started anew with another one."""
+    held = reloaded.client.gateway.plan.plugins[1].hooks
+    assert await reloaded.cost() == 3700
+    assert await reloaded.client.gateway.reload()
+    assert reloaded.client.gateway.plan.plugins[1].hooks is held
+    listed["models"][0]["prices"]["input_mtok"] = 4
+    reloaded.write([listed])
+    assert await reloaded.cost() == 3700
+    assert await reloaded.client.gateway.reload()
+    assert await reloaded.cost() == 5700
+
+
+async def test_a_bad_file_refuses_the_reload(reloaded: Reloaded, listed: Json) -> None:
+    """As a bad configuration does: the old prices stay, the error names file, place and fix, and a good file ends it."""
+    reloaded.write('[\n  {"id": "openai",\n  }\n]')
+    for _ in range(2):
+        assert not await reloaded.client.gateway.reload()
+        (problem,) = reloaded.client.gateway.reload_error
+        assert "prices.json` cannot be used: line 3: it is no JSON list" in problem
+        assert problem.endswith("; correct it, or take a `data.json` (v2) of genai-prices")
+        assert await reloaded.cost() == 3700
+    broken = {**listed, "models": [*listed["models"][:1], {**listed["models"][1], "prices": {"input_mtok": "two"}}]}
+    reloaded.write([broken])
+    assert not await reloaded.client.gateway.reload()
+    (problem,) = reloaded.client.gateway.reload_error
+    assert "provider 0 (`openai`), model 1 (`tiered`), is not in genai-prices' data format: " in problem
+    assert "input_mtok" in problem
+    listed["models"][0]["prices"]["input_mtok"] = 4
+    reloaded.write([listed])
+    assert await reloaded.client.gateway.reload()
+    assert (await reloaded.cost(), reloaded.client.gateway.reload_error) == (5700, ())
+
+
+async def test_hook_facts(reloaded: Reloaded) -> None:
+    """The model list shows the facts, as the official client reads it; of a model that nobody knows it says nothing."""
+    sdk = AsyncOpenAI(base_url="http://gateway.test/v1", api_key="x", http_client=reloaded.client)
+    found = {
+        model.id: model.model_dump(exclude_unset=True, exclude={"id", "object", "created", "owned_by"})
+        async for model in sdk.models.list()
+    }
+    assert found == {
+        "main/plain": {"usd_per_million_tokens": {"input": 2, "output": 8.5}},
+        "main/dated": {"context_window": 128_000, "usd_per_million_tokens": {"input": 3, "output": 3}},
+        "main/unheard-of": {},
+    }
+
+
+async def test_facts_of_settings() -> None:
+    """What the operator says stands in the list too: free is 0, and capabilities are nobody else's to know."""
+    settings = {
+        "demo/free": ModelSettings(free=True, max_output=5, capabilities=("tools", "images")),
+        "demo/paid": ModelSettings(input=1, output=2, cached=0.5, cache_write=1.25, context=100),
+    }
+    providers = {"demo": {"provider": "demo", "models": ["free", "paid", "other"]}}
+    async with gateway(Prices(PricesConfig(models=settings)), providers=providers) as client:
+        free, paid, other = (await client.get("/v1/models")).json()["data"]
+    assert free["usd_per_million_tokens"] == {"input": 0, "output": 0}
+    assert (free["max_output_tokens"], free["capabilities"]) == (5, ["tools", "images"])
+    assert paid["usd_per_million_tokens"] == {"input": 1, "output": 2, "cached": 0.5, "cache_write": 1.25}
+    assert paid["context_window"] == 100
+    assert set(other) == {"id", "object", "created", "owned_by"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from random import Random
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import pytest
 from openai import AsyncOpenAI
 from typing_extensions import override
 
-from headgate import Exchange, Hooks, Principal, Provider, hookimpl
+from headgate import Exchange, Hooks, Outcome, Principal, Provider, Strategy, Target, hookimpl
 from headgate.builtin import bearer
 from headgate.hooks import StateStore
 from headgate.testing import Client, OpenGateway, Recorded, ReplayUpstream
@@ -27,13 +28,29 @@ Json = dict[str, Any]
 
 
 class Who(Hooks):
-    """The bearer token is the key."""
+    """The bearer token is the key. Brings a strategy too."""
+
+    @override
+    @hookimpl
+    def strategies(self) -> Mapping[str, Strategy]:
+        return {"in-turn": InTurn()}
 
     @override
     @hookimpl
     async def authenticate(self, ex: Exchange) -> Principal | None:
         key = bearer(ex)
         return Principal(key) if key else None
+
+
+class InTurn(Strategy):
+    """Another target for each exchange, and no second one: what a load balancer does."""
+
+    def __init__(self) -> None:
+        self._turn = itertools.count()
+
+    @override
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: Random) -> int | None:
+        return None if outcomes else next(self._turn) % len(target.targets)
 
 
 class ChatOnly(Provider):
@@ -53,6 +70,13 @@ class Native(Provider):
     is_keyless = True
     dialects: ClassVar[Mapping[str, str]] = {"responses": "openai.responses", "passthrough": ""}
     paths: ClassVar[Mapping[str, str]] = {"responses": "/responses"}
+
+
+class Stateless(Native):
+    """A vendor that speaks Responses and keeps nothing."""
+
+    name = "stateless"
+    keeps_responses: ClassVar[bool] = False
 
 
 class Vendors(ReplayUpstream):
@@ -185,8 +209,10 @@ OpenHouse = Callable[..., Awaitable[House]]
 
 DEPLOYMENTS: dict[str, Any] = {
     "chat": {"provider": "chat-only"},
-    "a": {"provider": "native", "base_url": "http://a.test/v1"},
+    "a": {"provider": "native", "base_url": "http://a.test/v1", "api_key": "sk-1"},
+    "none": {"provider": "stateless", "base_url": "http://none.test/v1"},
     "b": {"provider": "native", "base_url": "http://b.test/v1"},
+    "twin": {"provider": "native", "base_url": "http://a.test/v1", "api_key": "sk-1"},
 }
 
 
@@ -199,7 +225,7 @@ def open_house(gateway_client: OpenGateway) -> OpenHouse:
         config = ResponsesConfig(**settings)
         plugin = Responses(config, Shelf(config.ttl_s, sleep=lambda _: asyncio.sleep(0)))
         client = await gateway_client(
-            Who(), plugin, *plugins, ChatOnly, Native,
+            Who(), plugin, *plugins, ChatOnly, Native, Stateless,
             providers=DEPLOYMENTS, models=models or {"m": "chat/m"}, config={"plugins": ["router-standard"]}, upstream=vendors,
         )  # fmt: skip
         house = House(client, vendors)

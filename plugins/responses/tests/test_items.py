@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 from openai.types.responses import ResponseItem
@@ -55,6 +55,7 @@ def test_ids_are_each_items_own() -> None:
     assert all(has_marks(msgspec.json.encode(item)) for item in shown if item["id"] != "rs_1")
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 250), limit=st.integers(1, 100), is_up=st.booleans())
 def test_pages_show_everything_once(count: int, limit: int, *, is_up: bool) -> None:
     """Page after page each item comes once, in order, whatever the size of a page."""

@@ -16,8 +16,13 @@ MODELS = {
     "b": "b/m",
     "a-then-b": {"strategy": {"mode": "fallback"}, "targets": ["a/m", "b/m"]},
     "b-then-a": {"strategy": {"mode": "fallback"}, "targets": ["b/m", "a/m"]},
+    "spread": {"strategy": {"mode": "in-turn"}, "targets": ["b/m", "a/m", "b/m"]},
+    "others": {"strategy": {"mode": "fallback"}, "targets": ["chat/m", "b/m"]},
     "chat-then-a": {"strategy": {"mode": "fallback"}, "targets": ["chat/m", "a/m"]},
 }
+
+
+BOTH = {"strategy": {"mode": "fallback"}, "targets": ["b/m", "twin/m"]}
 
 
 @pytest.fixture
@@ -99,12 +104,13 @@ async def test_a_fallback_finds_the_one_that_keeps_it(house: Any, model: str) ->
 
 
 async def test_a_fallback_does_not_lose_the_conversation(house: Any) -> None:
-    """When the deployment that keeps it fails, no other one answers without it."""
+    """When the deployment that keeps it fails, its error stands, and no other one answers without the conversation."""
     made = await create(house, "a-then-b")
     house.vendors.status["a.test"] = 500
     with pytest.raises(openai.InternalServerError) as failed:
         await create(house, "a-then-b", previous_response_id=made)
-    assert (failed.value.status_code, failed.value.code) == (502, "previous_response_unavailable")
+    assert (failed.value.status_code, failed.value.response.headers["x-headgate-deployment"]) == (500, "a")
+    assert "a.test is down" in failed.value.message
     assert house.vendors.hosts == ["a.test", "a.test"]
     await create(house, "a-then-b")
     assert house.vendors.hosts[-1] == "b.test"
@@ -156,14 +162,55 @@ async def test_a_translated_conversation_goes_on_natively(house: Any) -> None:
 
 
 async def test_a_deployment_that_is_gone(house: Any) -> None:
-    """What a deployment of an earlier configuration keeps is unknown to calls about it, and the provider's to judge else."""
+    """What a deployment of an earlier configuration keeps is refused by that deployment's name, and asked of nobody else."""
     made = await create(house, "a")
     context = house.http.gateway.context
     context.deployments = {"b", "chat"}
-    with pytest.raises(openai.NotFoundError):
+    gone = "`a` made it and keeps it, and is not in the configuration any more"
+    with pytest.raises(openai.NotFoundError, match=gone):
         await house.sdk().responses.retrieve(made)
-    await create(house, "b", previous_response_id=made)
-    assert house.vendors.hosts == ["a.test", "b.test"]
+    for model in ("b", "m", "others"):
+        with pytest.raises(openai.BadRequestError, match=gone) as refused:
+            await create(house, model, previous_response_id=made)
+        assert refused.value.code == "previous_response_not_found"
+    assert house.vendors.hosts == ["a.test"]
+    named = await house.http.get(
+        f"/v1/responses/{made}", headers={"authorization": "Bearer ann", "x-headgate-provider": "b"}
+    )
+    assert named.json()["host"] == "b.test"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_balancer_calls_the_one_that_keeps_it(house: Any, stream: bool) -> None:
+    """Whatever a strategy would choose, the conversation goes on where it is; what the gateway keeps can go on anywhere."""
+    made = await create(house, "a", stream=stream)
+    for _ in range(6):
+        made = await create(house, "spread", previous_response_id=made, stream=stream)
+    assert set(house.vendors.hosts) == {"a.test"}
+    ours = await create(house, "m")
+    hosts = len(house.vendors.hosts)
+    for _ in range(4):
+        await create(house, "spread", previous_response_id=ours, stream=stream)
+    assert set(house.vendors.hosts[hosts:]) == {"a.test", "b.test"}
+
+
+async def test_the_same_account_has_it_too(open_house: OpenHouse) -> None:
+    """Another deployment of the account that made it can go on from it."""
+    house = await open_house(models={**MODELS, "twin": "twin/m", "b-then-twin": BOTH})
+    made = await create(house, "a")
+    await create(house, "twin", previous_response_id=made)
+    await create(house, "b-then-twin", previous_response_id=made)
+    assert house.vendors.hosts == ["a.test"] * 3
+    assert [request.url for request in house.vendors.requests[-2:]] == ["http://a.test/v1/responses"] * 2
+
+
+async def test_an_id_of_the_gateway_is_sent_to_nobody(house: Any) -> None:
+    """One that is not kept any more is refused with the reasons there may be, whoever would be called."""
+    for model in ("a", "m", "spread"):
+        with pytest.raises(openai.BadRequestError, match="it was deleted, has expired or went because") as refused:
+            await create(house, model, previous_response_id="resp_hg_gone")
+        assert (refused.value.code, refused.value.param) == ("previous_response_not_found", "previous_response_id")
+    assert house.vendors.hosts == []
 
 
 async def test_other_paths_are_let_be(house: Any) -> None:
@@ -173,3 +220,17 @@ async def test_other_paths_are_let_be(house: Any) -> None:
             method, f"/v1/{path}", headers={"authorization": "Bearer ann", "x-headgate-provider": "b"}
         )
         assert reply.json()["path"] == f"/v1/{path}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_vendor_that_keeps_nothing(open_house: OpenHouse, stream: bool) -> None:
+    """What a vendor makes in the Responses API without keeping it is kept here, as what is translated is."""
+    house = await open_house(models={**MODELS, "none": "none/m"})
+    house.vendors.says_store = False
+    first = await create(house, "none", "first", stream=stream)
+    assert first.startswith("resp_hg_")
+    assert (await house.sdk().responses.retrieve(first)).output_text == "hello"
+    await create(house, "none", "second", previous_response_id=first)
+    assert [item["role"] for item in house.vendors.bodies[-1]["input"]] == ["user", "assistant", "user"]
+    with pytest.raises(openai.BadRequestError, match="send the whole conversation"):
+        await create(house, "none", previous_response_id="resp_from_elsewhere")

@@ -11,13 +11,24 @@ import pytest
 import structlog
 from typing_extensions import override
 
-from headgate import Exchange, HookFailed, Hooks, Principal, Reply, RequestError, Window, hookimpl
+from headgate import (
+    Exchange,
+    HookFailed,
+    Hooks,
+    InvalidRequest,
+    Principal,
+    Reply,
+    RequestError,
+    Window,
+    hookimpl,
+    pipeline,
+)
 from headgate.dialects import OpenAIResponses
 from headgate.hooks import STAGES
 from headgate.operations import CHAT, PASSTHROUGH, RESPONSES, Operation
 from headgate.plan import Plugin, implements, validate
 from headgate.state import MemoryStateStore
-from headgate_responses import Held, Kept, Responses, ResponsesConfig, Shelf
+from headgate_responses import Held, Kept, Lost, Responses, ResponsesConfig, Shelf
 
 OpenHouse = Callable[..., Awaitable[Any]]
 
@@ -68,6 +79,20 @@ def test_the_hooks_are_hooks() -> None:
     assert {hook for hook in STAGES if implements(plugin, hook)} == hooks
 
 
+async def test_other_operations_do_not_pay(open_house: OpenHouse) -> None:
+    """For chat the plugin is not there at all: no hook of it runs, and no wrapper."""
+    generation = (await open_house()).http.gateway.generation
+    chat, responses = generation.plans["chat"], generation.plans["responses"]
+    assert {step.hook for step in responses.steps() if isinstance(step.hooks, Responses)} == {
+        "admit",
+        "lookup",
+        "store",
+        "route",
+    }
+    assert [step for step in chat.steps() if isinstance(step.hooks, Responses)] == []
+    assert chat.call is not responses.call
+
+
 async def test_hook_configure(stage: Stage) -> None:
     """The store is the one that the configuration names."""
     assert await stage.shelf.find("key:ann", "resp_hg_1") == KEPT
@@ -95,11 +120,17 @@ async def test_hook_admit_leaves_other_requests_alone(stage: Stage, previous: ob
 
 
 async def test_hook_admit_of_another_tenant(stage: Stage) -> None:
-    """An id of another tenant is left alone as any unknown one."""
-    ex = creation("resp_hg_1", key="bob")
+    """An id of another tenant is as one that never was: one of the gateway's is refused, any other is left alone."""
+    ex = creation("resp_a1", key="bob")
     body = ex.body
     await stage.plugin.admit(ex)
-    assert ex.body == body
+    assert (ex.body, ex.pinned) == (body, None)
+    refused: list[str] = []
+    for response_id in ("resp_hg_1", "resp_hg_never"):
+        with pytest.raises(InvalidRequest) as wrong:
+            await stage.plugin.admit(creation(response_id, key="bob"))
+        refused.append(wrong.value.message.replace(response_id, ""))
+    assert refused[0] == refused[1]
     with pytest.raises(RequestError) as caught:
         await stage.plugin.admit(exchange(path="/v1/responses/resp_hg_1", key="bob"))
     assert (caught.value.status, caught.value.message) == (404, "Response with id 'resp_hg_1' not found.")
@@ -155,7 +186,7 @@ async def test_hook_wrap_call(stage: Stage) -> None:
 
 
 async def test_hook_store(stage: Stage) -> None:
-    """Only a reply that was to be kept is stored, and only when it is whole."""
+    """Only a reply that was to be kept is stored, and only when it is whole; of any other the reason is kept."""
     ex = creation()
     await stage.plugin.admit(ex)
     ex.reply = Reply(200, body=b'{"status":"completed"}')
@@ -166,7 +197,7 @@ async def test_hook_store(stage: Stage) -> None:
     for body in (b'{"status":"failed"}', b"no json"):
         ex.reply_body = body
         await stage.plugin.store(ex)
-        assert await stage.shelf.find("key:ann", "resp_hg_9") is None
+        assert await stage.shelf.find("key:ann", "resp_hg_9") == Lost("it failed, or did not come to its end")
     ex.reply_body = b'{"status":"incomplete"}'
     await stage.plugin.store(ex)
     assert await stage.shelf.find("key:ann", "resp_hg_9") == Kept(b'{"status":"incomplete"}', b'[{"n":3}]')
@@ -189,21 +220,41 @@ def events() -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_is_too_large_is_not_kept(open_house: OpenHouse, events: list[Any], stream: bool) -> None:
-    """A response whose conversation is larger than `max_bytes` is answered and not kept, and the log says so."""
+    """A response whose conversation is larger than `max_bytes` is answered and not kept; reply, log and later errors say so."""
     house = await open_house(max_bytes=6000)
     sdk = house.sdk()
 
-    async def create(text: str) -> str:
-        made = await sdk.responses.create(model="m", input=text, stream=stream)
-        return [event async for event in made][-1].response.id if stream else made.id
+    async def create(text: str, **more: Any) -> tuple[str, bool]:
+        made = await sdk.responses.create(model="m", input=text, stream=stream, **more)
+        made = [event async for event in made][-1].response if stream else made
+        return made.id, made.model_dump()["store"]
 
-    small, large = await create("x"), await create("x" * 6000)
+    (small, is_kept), (large, is_large_kept) = await create("x"), await create("x" * 3000)
+    assert (is_kept, is_large_kept) == (True, False)
     assert (await sdk.responses.retrieve(small)).id == small
-    with pytest.raises(openai.NotFoundError):
-        await sdk.responses.retrieve(large)
+    longer, _ = await create("x" * 1500, previous_response_id=small)
+    assert (await create("x" * 1500, previous_response_id=longer))[1] is False
+    for ask in (sdk.responses.retrieve, sdk.responses.delete, sdk.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError, match=r"the gateway did not keep it: .* more than 6000 are not kept"):
+            await ask(large)
+    with pytest.raises(openai.BadRequestError, match="more than 6000 are not kept") as refused:
+        await create("go on", previous_response_id=large)
+    assert refused.value.code == "previous_response_not_found"
     assert [entry["event"] for entry in events if entry.get("plugin") == "responses"] == [
         "a response was not kept: it is larger than `max_bytes`"
     ]
+
+
+async def test_a_long_stream_is_kept(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is too long to be collected is kept all the same, for its last event has the whole response."""
+    monkeypatch.setattr(pipeline, "MAX_COLLECTED_BYTES", 1000)
+    house = await open_house()
+    sdk = house.sdk()
+    text = "many words " * 400
+    made = [event async for event in await sdk.responses.create(model="m", input=text, stream=True)]
+    one = made[-1].response
+    assert len(made) > 400
+    assert (await sdk.responses.retrieve(one.id)).output_text == f"user: {text}"
 
 
 class Redact(Hooks):

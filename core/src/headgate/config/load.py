@@ -23,7 +23,7 @@ from headgate.provider import DeploymentConfig, Provider
 from headgate.suggest import did_you_mean, name_in, shown
 
 ZERO_SOURCE = "defaults"
-_ZERO_PLUGINS = ["keys", "cache-memory", "router-standard"]
+_ZERO_PLUGINS = ["keys", "responses", "cache-memory", "router-standard"]
 
 
 class PluginEntry(Struct, frozen=True):

@@ -46,7 +46,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `reader_stall_s` that a client may leave a reply unread; `keepalive_s` a connection may idle. `in_flight` exchanges
     and `inflight_bytes` of request bodies at one time; more is answered with 503. Memory peaks at about four times
     `inflight_bytes`, when all bodies are whole and are being sent on. Forms are sent on as they come: `form_bytes` is how
-    much of one is held while its field `model` is looked for.
+    much of one is held while its field `model` is looked for. `state_bytes` is what the store `memory` may hold; it changes
+    only with a restart.
     """
 
     body_bytes: dict[str, Count] = {}
@@ -59,6 +60,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     in_flight: Count = 8_192
     inflight_bytes: Count = 256 * MIB
     form_bytes: Count = 32 * MIB
+    state_bytes: Count = 256 * MIB
 
     def body_limit(self, operation: str) -> int:
         """The largest body of an operation, in bytes."""

@@ -11,6 +11,12 @@ Policy = Literal["refuse", "drop"]
 GROUPS = frozenset({"functionCallingConfig", "generationConfig", "toolConfig"})
 """Members that only group fields, each of which is named by itself."""
 
+_NEEDS = {
+    "conversation": "send the whole conversation as `input`",
+    "previous_response_id": "enable the plugin `responses`, or send the whole conversation as `input`",
+}
+"""What to do about fields that callers rely on most."""
+
 
 class Gaps:
     """Collects what one request loses on its way to the provider `target`, which is spoken to in `dialect`.
@@ -32,6 +38,7 @@ class Gaps:
     def refuse(self, field: str, why: str = "") -> None:
         """`field` changes what is asked for and cannot be said. Raises UnsupportedField unless the policy is to drop."""
         if self._policy == "refuse":
+            why = why or _NEEDS.get(field, "")
             reason = f": {why}" if why else ""
             raise UnsupportedField(
                 f"`{field}` cannot be sent to `{self.target}`{reason}; leave it out, or let it be dropped with"

@@ -84,7 +84,7 @@ class Handler:
                 ex.upload.close()
             gateway.body_bytes -= ex.held_bytes
             try:
-                await pipeline.finish(generation.plan, ex)
+                await pipeline.finish(generation.plans[ex.operation.name], ex)
             finally:
                 gateway.leave(generation)
 
@@ -102,7 +102,8 @@ class Handler:
                 await pipeline.authenticate(generation.plan, ex)
                 reply = Reply(200, (JSON,), answer_models(generation.plan, ex))
             else:
-                reply = await pipeline.run(generation.plan, ex, partial(self._body, generation, ex, run, receive))
+                plan = generation.plans[ex.operation.name]
+                reply = await pipeline.run(plan, ex, partial(self._body, generation, ex, run, receive))
             await self._write(ex, run, reply)
         except RequestError as error:
             await self._write_error(ex, run, error)

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 import structlog
-from msgspec import Struct
 from typing_extensions import override
 
-from headgate import Attempt, Command, Context, Exchange, Hooks, Problem, StartupError, hookimpl
-from headgate.chat import Usage
+from headgate import Command, Context, Exchange, Hooks, Problem, Provider, StartupError, hookimpl
+from headgate.hooks import FindFacts, ModelFacts
 from headgate.suggest import MAX_NAME, shown
+from headgate_prices.answers import said_of, terms_of
 from headgate_prices.book import Book, BookError
 from headgate_prices.commands import PricesCommand, add_arguments
-from headgate_prices.settings import ModelSettings, PricesConfig, Settings
+from headgate_prices.settings import KEYS, ModelSettings, PricesConfig, Settings
 from headgate_prices.stated import stated_cost
-from headgate_prices.table import Table
+from headgate_prices.table import SETTINGS, Known, Table, called
 
 __all__ = ["ModelSettings", "Prices", "PricesConfig"]
 
 MAX_UNKNOWN = 1000
-_TIER = b'"service_tier"'
+UNKNOWN = "unknown"
+_NOTHING = ModelFacts()
 
 log = structlog.get_logger("headgate")
-
-
-class _Tiered(Struct):
-    service_tier: str | None = None
-
-
-_tier_probe = msgspec.json.Decoder(_Tiered)
 
 
 class Prices(Hooks):
@@ -50,15 +43,7 @@ class Prices(Hooks):
         self._path = Path(config.path)
         self._stamp: tuple[int, int, int] | None = None
         self._table: Table | None = None
-        self._reading: asyncio.Task[None] | None = None
         self.unknown: dict[str, int] = {}
-
-    @override
-    @hookimpl
-    def configure(self, ctx: Context) -> None:
-        """A reload calls this for a plugin that it keeps: then the file of prices is read again, behind it."""
-        if self._table is not None and self._config.path and (self._reading is None or self._reading.done()):
-            self._reading = asyncio.get_running_loop().create_task(asyncio.to_thread(self.refresh))
 
     @override
     @hookimpl
@@ -66,16 +51,17 @@ class Prices(Hooks):
         self._path = ctx.state_dir / self._config.path
         self._stamp = _stamp(self._path)
         try:
-            self._table = await asyncio.to_thread(self._load)
+            self._table = await asyncio.to_thread(load, self._path if self._config.path else None, self._settings)
         except BookError as error:
             raise StartupError([Problem(str(error))]) from None
 
     @override
+    def is_stale(self) -> bool:
+        return bool(self._config.path) and self._table is not None and _stamp(self._path) != self._stamp
+
+    @override
     @hookimpl
     async def stop(self) -> None:
-        if self._reading is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
         if self.unknown:
             log.info("exchanges without a known price", models=len(self.unknown), exchanges=sum(self.unknown.values()))
 
@@ -87,45 +73,37 @@ class Prices(Hooks):
 
     @override
     @hookimpl
+    def facts(self) -> FindFacts:
+        return self._facts_of
+
+    @override
+    @hookimpl
     async def settle(self, ex: Exchange) -> None:
         if ex.cache_status == "HIT":
             ex.cost_microusd, ex.cost_source = 0, "cache"
             return
         reply, attempt, table = ex.reply, ex.attempt, self._table
-        if reply is None or attempt is None or table is None:
+        if reply is None or attempt is None or table is None or reply.usage is None:
             return
-        usage = reply.usage
-        if usage is None:
-            return
-        provider, model = attempt.provider, attempt.model
+        usage, provider = reply.usage, attempt.provider
         url = ex.base_url or provider.url
-        known = table.find((provider.deployment, provider.name, type(provider).base_url, url, model))
+        known = table.find(called(provider, url, attempt.model))
         stated = stated_cost(known.vendor, usage.raw)
         if stated is not None:
             ex.cost_microusd, ex.cost_source = stated, "stated"
             return
-        terms = _terms_of(known.terms, ex, attempt, usage) if known.terms else {}
+        said = said_of(reply)
+        if said.model and said.model != attempt.model and known.source != SETTINGS:
+            answered = table.find(called(provider, url, said.model))
+            known = answered if answered.source else known
+        terms = terms_of(known.terms, ex, attempt, usage, said) if known.terms else {}
         rates = known.rates_at(ex.started_at, terms)
         cost = rates.cost(usage) if rates is not None else None
         if cost is None:
-            self.count_unknown(f"{provider.name}/{model}")
+            ex.cost_source = UNKNOWN
+            self.count_unknown(f"{provider.name}/{attempt.model}")
             return
         ex.cost_microusd, ex.cost_source = cost, known.source
-
-    def refresh(self) -> None:
-        """Read the file again if it has changed. What is broken is logged, and the last good prices stay."""
-        while (now := _stamp(self._path)) != self._stamp:
-            self._stamp = now
-            try:
-                self._table = self._load()
-            except Exception as error:
-                reason = str(error) if isinstance(error, BookError) else type(error).__name__
-                log.error("the new prices cannot be used, the last good ones stay", reason=reason)
-            else:
-                log.info("prices read again", file=str(self._path), models=len(self._table.book))
-
-    def _load(self) -> Table:
-        return load(self._path if self._config.path else None, self._settings)
 
     def count_unknown(self, name: str) -> None:
         """Count an exchange with a model, `provider/model`, that has no known price; the first one is logged."""
@@ -137,6 +115,14 @@ class Prices(Hooks):
                 log.warning("no price is known, so the cost is null: set one in `models` of `prices`", model=name)
         self.unknown[name] = self.unknown.get(name, 0) + 1
 
+    def _facts_of(self, provider: Provider, model: str) -> ModelFacts | None:
+        """What is known of a model now, at the deployment's own base URL."""
+        if self._table is None:
+            return None
+        known = self._table.find(called(provider, provider.url, model))
+        facts = ModelFacts(known.context, known.max_output, _listed(known), known.capabilities)
+        return None if facts == _NOTHING else facts
+
 
 def load(path: Path | None, settings: Settings) -> Table:
     """The lists of a file, or those that come with genai-prices. BookError with the reason."""
@@ -145,7 +131,10 @@ def load(path: Path | None, settings: Settings) -> Table:
     try:
         return Table(Book.read(path), settings)
     except BookError as error:
-        raise BookError(f"the prices of `{path}` cannot be used: {error}") from None
+        words = (
+            f"the prices of `{path}` cannot be used: {error}; correct it, or take a `data.json` (v2) of genai-prices"
+        )
+        raise BookError(words) from None
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -157,31 +146,11 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return held.st_mtime_ns, held.st_size, held.st_ino
 
 
-def _terms_of(names: frozenset[str], ex: Exchange, attempt: Attempt, usage: Usage) -> dict[str, str]:
-    """Those of the terms that an answer or a request tells: the speed, and the service tier.
-
-    https://developers.openai.com/api/docs/guides/fast-mode and https://platform.claude.com/docs/en/build-with-claude/fast-mode
-    """
-    raw = usage.raw or {}
-    found: dict[str, object] = {}
-    if "speed" in names:
-        found["speed"] = raw.get("speed")
-    if "service_tier" in names:
-        found["service_tier"] = raw.get("serviceTier") or _tier(ex, attempt)
-    return {name: value.lower() for name, value in found.items() if isinstance(value, str)}
-
-
-def _tier(ex: Exchange, attempt: Attempt) -> object:
-    """The tier that a whole reply names, for it may be another one than was asked for; else the one that was."""
-    reply = ex.reply
-    named = _tier_in(reply.body) if reply is not None and reply.chunks is None else None
-    return named or attempt.target.override_params.get("service_tier") or _tier_in(attempt.body or ex.body)
-
-
-def _tier_in(body: bytes) -> str | None:
-    if _TIER not in body:
-        return None
-    try:
-        return _tier_probe.decode(body).service_tier
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def _listed(known: Known) -> dict[str, float]:
+    """The standard prices in USD per million tokens, by the names that settings have for them."""
+    rates = known.rates_at(time.time(), {})
+    if rates is None:
+        return {}
+    if not rates.prices:
+        return {"input": 0.0, "output": 0.0}
+    return {name: float(rates.prices[key].base) for name, key in KEYS.items() if key in rates.prices}

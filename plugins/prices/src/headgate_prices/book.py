@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 _SHOWN = 400
+_BYTE = re.compile(r"\(byte (\d+)\)")
 _BILLED = "billed_units"
 """Where Cohere states what it charges for, which is less than the tokens it counts."""
 
@@ -182,7 +183,8 @@ def _decode(text: bytes) -> list[Provider]:
     try:
         raw = msgspec.json.decode(text, type=list[dict[str, Any]])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BookError(f"it is no JSON list of providers, as `data.json` of genai-prices is: {error}") from None
+        where = _line_of(text, str(error))
+        raise BookError(f"{where}it is no JSON list of providers, as `data.json` of genai-prices is: {error}") from None
     if not raw:
         raise BookError("it holds no provider")
     made: list[Provider] = []
@@ -191,9 +193,42 @@ def _decode(text: bytes) -> list[Provider]:
             _check_units(provider)
             made += _providers_from_raw([provider])
         except Exception as error:  # whatever pydantic and the checks of genai-prices raise
-            raise BookError(f"provider {number} is not in genai-prices' data format: {_words(error)}") from None
+            where = f"provider {number}{_named(provider)}{_wrong_model(provider)}"
+            raise BookError(f"{where} is not in genai-prices' data format: {_words(error)}") from None
         time.sleep(0)
     return made
+
+
+def _line_of(text: bytes, words: str) -> str:
+    """The line at which JSON is broken, from the byte that the decoder names; what is cut off breaks in the last one."""
+    at = _BYTE.search(words)
+    if at is None and "truncated" not in words:
+        return ""
+    lines = text.count(b"\n", 0, int(at[1]) if at is not None else len(text))
+    return f"line {lines + 1}: "
+
+
+def _wrong_model(provider: dict[str, Any]) -> str:
+    """Which model of a provider is the wrong one; empty where it is the provider itself."""
+    from genai_prices.types import _providers_from_raw  # pyright: ignore[reportPrivateUsage] - as above
+
+    models: object = provider.get("models")
+    for number, model in enumerate(cast("list[Any]", models) if isinstance(models, list) else ()):
+        try:
+            _providers_from_raw([{**provider, "models": [model]}])
+        except Exception:
+            try:
+                _providers_from_raw([{**provider, "models": []}])
+            except Exception:
+                return ""
+            return f", model {number}{_named(model)},"
+    return ""
+
+
+def _named(held: Any) -> str:
+    """The id of a provider or a model, where it has one."""
+    found: object = cast("dict[str, Any]", held).get("id") if isinstance(held, dict) else None
+    return f" (`{shown(found, 80)}`)" if isinstance(found, str) else ""
 
 
 def _check_units(provider: dict[str, Any]) -> None:

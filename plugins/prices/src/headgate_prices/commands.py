@@ -81,6 +81,8 @@ def _page(table: Table, name: str, known: Known, now: float) -> Iterator[str]:
         yield _row("listed as", f"{entry.vendor}/{entry.model}{', deprecated' if entry.is_deprecated else ''}")
     yield _row("context", _tokens(known.context))
     yield _row("max output", _tokens(known.max_output))
+    if known.capabilities:
+        yield _row("capabilities", ", ".join(known.capabilities))
     yield from _prices(rates)
     if known.source == SETTINGS or entry is None:
         return

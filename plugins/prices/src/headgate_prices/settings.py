@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import translate
 from math import isfinite
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -15,6 +15,12 @@ from headgate_prices.rates import Price
 
 Usd = Annotated[float, Meta(ge=0)]
 Tokens = Annotated[int, Meta(ge=1)]
+Capability = Literal["audio", "files", "images", "prompt_cache", "reasoning", "structured_output", "tools"]
+"""What a model takes or does beyond text; the price lists do not say, so the operator does."""
+
+
+KEYS = {"input": "input_mtok", "output": "output_mtok", "cached": "cache_read_mtok", "cache_write": "cache_write_mtok"}
+"""Names of prices in settings and in the model list, and the keys that genai-prices has for them."""
 
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +28,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     `input`, `output`, `cached` (read from the cache) and `cache_write` are USD per million tokens and replace every price of
     a list; without `cached` and `cache_write` such tokens cost what other input does. `free` says that a call costs
-    nothing, `same_as` that the model is one that a list knows: `openai/gpt-4o`. `context` and `max_output` are in tokens.
+    nothing, `same_as` that the model is one that a list knows: `openai/gpt-4o`. `context` and `max_output` are in tokens,
+    `capabilities` what the model takes or does beyond text.
     """
 
     input: Usd | None = None
@@ -33,6 +40,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     same_as: str = ""
     context: Tokens | None = None
     max_output: Tokens | None = None
+    capabilities: tuple[Capability, ...] = ()
 
     def __post_init__(self) -> None:
         given = [self.input, self.output, self.cached, self.cache_write]
@@ -50,12 +58,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
             return {}
         if self.input is None:
             return None
-        given = {
-            "input_mtok": self.input,
-            "output_mtok": self.output,
-            "cache_read_mtok": self.cached,
-            "cache_write_mtok": self.cache_write,
-        }
+        given = {key: getattr(self, name) for name, key in KEYS.items()}
         return {key: Price(Decimal(repr(value))) for key, value in given.items() if value is not None}
 
 

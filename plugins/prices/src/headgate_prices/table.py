@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from headgate import Provider
 from headgate_prices.book import Book, BookError, Entry
 from headgate_prices.names import list_of
 from headgate_prices.rates import Rates
@@ -17,6 +18,11 @@ SETTINGS = "settings"
 
 Called = tuple[str, str, str, str, str]
 """Deployment, provider, the vendor's base URL, the one that was called, model."""
+
+
+def called(provider: Provider, url: str, model: str) -> Called:
+    """How a model is called at a base URL."""
+    return provider.deployment, provider.name, type(provider).base_url, url, model
 
 
 class Known(Struct, frozen=True):
@@ -31,6 +37,7 @@ class Known(Struct, frozen=True):
     entry: Entry | None = None
     context: int | None = None
     max_output: int | None = None
+    capabilities: tuple[str, ...] = ()
 
     @property
     def terms(self) -> frozenset[str]:
@@ -77,6 +84,7 @@ class Table:
             entry,
             settings.context or (entry.context if entry is not None else None),
             settings.max_output,
+            settings.capabilities,
         )
 
     def _find(self, deployment: str, provider: str, home: str, url: str, model: str) -> Known:

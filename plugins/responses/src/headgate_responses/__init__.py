@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
@@ -22,19 +23,19 @@ from headgate import (
     Exchange,
     Hooks,
     InvalidRequest,
+    Provider,
     ProviderError,
     Reply,
     RequestError,
     Target,
     hookimpl,
 )
-from headgate.body import decode_object
 from headgate.operations import PASSTHROUGH, RESPONSES
 from headgate_responses.items import NOTHING, continued, items_of, list_page
-from headgate_responses.shelf import MADE, Entry, Held, Kept, Shelf, unavailable
-from headgate_responses.telling import peek, tell, whole_response
+from headgate_responses.shelf import MADE, Held, Kept, Lost, Shelf, unavailable
+from headgate_responses.telling import Bounds, peek, tell, whole_response
 
-__all__ = ["Held", "Kept", "Responses", "ResponsesConfig", "Shelf"]
+__all__ = ["Held", "Kept", "Lost", "Responses", "ResponsesConfig", "Shelf"]
 
 NAME = "responses"
 PREVIOUS = "previous_response_id"
@@ -42,6 +43,14 @@ PREVIOUS = "previous_response_id"
 _JSON = (b"content-type", b"application/json")
 _PATH = re.compile(r"/v1/responses/([A-Za-z0-9_.:~-]{1,256})(/input_items|/cancel)?")
 _ASKS = {("GET", ""): "get", ("DELETE", ""): "delete", ("GET", "/input_items"): "items", ("POST", "/cancel"): "cancel"}
+_EVENT_BYTES = 4096
+"""What an event takes beside the response in it, at most."""
+_UNKNOWN = (
+    "it was deleted, has expired or went because the store was full, its stream was cut,"
+    " or this key's tenant did not make it"
+)
+_GONE = "and is not in the configuration any more"
+_NOT_KEPT = "the gateway did not keep it: {}"
 _ROUTED = ("provider", "virtual-key", "config")
 """Options with which a caller says where a call goes."""
 
@@ -54,12 +63,12 @@ class ResponsesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How long and how much is kept.
 
     `ttl_s` is how long after it was made a response can be asked for; `max_bytes` bounds one response with its whole
-    conversation, and what is larger is not kept. `keep_native` also keeps what a provider that speaks Responses does not
-    say it has stored, though it was not asked to leave that out.
+    conversation, and what is larger is not kept, which its reply and later errors say. `keep_native` also keeps what a
+    provider that speaks Responses does not say it has stored, though it was not asked to leave that out.
     """
 
     ttl_s: Seconds = 30 * 86_400.0
-    max_bytes: Size = 1024 * 1024
+    max_bytes: Size = 8 * 1024 * 1024
     keep_native: bool = False
 
 
@@ -80,14 +89,6 @@ class HeldElsewhere(ProviderError):
     retryable = False
 
 
-class HolderFailed(HeldElsewhere):
-    """The deployment that keeps the response to go on from has failed already, and no other one has it."""
-
-    status = 502
-    type = "upstream_error"
-    code = "previous_response_unavailable"
-
-
 class _Asked(Struct):
     """What of a request matters here."""
 
@@ -100,10 +101,11 @@ class _Turn(Struct):
     """A request for a response: what it goes on from, and under which id the reply is kept.
 
     `previous` is the id it named; `is_continued` says that the conversation was put in its place; otherwise `held` says
-    who keeps it, where that is known.
+    who keeps it, where that is known. `items_bytes` is the size of the conversation.
     """
 
     is_stored: bool
+    items_bytes: int
     previous: str = ""
     is_continued: bool = False
     held: Held | None = None
@@ -131,6 +133,7 @@ class Responses(Hooks):
     """Keeps responses by tenant, in the gateway's StateStore."""
 
     Config = ResponsesConfig
+    operations = frozenset({RESPONSES.name, PASSTHROUGH.name})
     budgets: ClassVar[Mapping[str, float]] = {"admit": 2.0, "lookup": 1.0}
 
     def __init__(self, config: ResponsesConfig, shelf: Shelf | None = None) -> None:
@@ -186,86 +189,82 @@ class Responses(Hooks):
     @override
     @hookimpl
     async def store(self, ex: Exchange) -> None:
-        turn, reply, body = ex.data.get(NAME), ex.reply, ex.reply_body
-        if not isinstance(turn, _Turn) or not turn.response_id or reply is None or body is None:
-            return
-        response = whole_response(body, is_stream=reply.chunks is not None)
-        if response is None:
-            return
-        items = msgspec.json.encode(items_of(_asked.decode(ex.body).input))
-        size = len(response) + len(items)
-        if size > self._config.max_bytes:
-            self._shelf.complain("a response was not kept: it is larger than `max_bytes`", size_bytes=size)
-            return
-        await self._shelf.put(_tenant(ex), turn.response_id, Kept(response, items))
+        turn, reply = ex.data.get(NAME), ex.reply
+        if isinstance(turn, _Turn) and turn.response_id and reply is not None:
+            body = ex.reply_body if ex.reply_body is not None else ex.reply_tail or b""
+            response = whole_response(body, is_stream=reply.chunks is not None)
+            await self._shelf.put(_tenant(ex), turn.response_id, self._entry(ex, response))
 
-    async def _find(self, ex: Exchange, response_id: str) -> Entry | None:
-        """The entry of an id; what a deployment keeps that is no more is as unknown."""
-        entry = await self._shelf.find(_tenant(ex), response_id)
-        return None if isinstance(entry, Held) and entry.deployment not in self._ctx.deployments else entry
+    def _entry(self, ex: Exchange, response: bytes | None) -> Kept | Lost:
+        """What to keep of an exchange: its response, or why there is none."""
+        if response is None:
+            return Lost("it failed, or did not come to its end")
+        items = msgspec.json.encode(items_of(_asked.decode(ex.body).input))
+        size, most = len(response) + len(items), self._config.max_bytes
+        if size <= most:
+            return Kept(response, items)
+        self._shelf.complain("a response was not kept: it is larger than `max_bytes`", size_bytes=size)
+        return Lost(f"with its conversation it has {size} bytes, and more than {most} are not kept (`max_bytes`)")
 
     # requests for a response
 
     async def _continue(self, ex: Exchange) -> None:
         """Put the conversation in the place of an id that is kept here, and find out who keeps any other."""
         asked = _asked.decode(ex.body)
-        turn = ex.data[NAME] = _Turn(is_stored=asked.store is not False)
+        turn = ex.data[NAME] = _Turn(is_stored=asked.store is not False, items_bytes=len(bytes(asked.input)))
         previous: object = asked.previous_response_id
         if not isinstance(previous, str) or not previous:
             return
         turn.previous = previous
-        entry = await self._find(ex, previous)
+        entry = await self._shelf.find(_tenant(ex), previous)
         if isinstance(entry, Kept):
-            ex.body = continued(ex.body, entry)
-            ex.keep_json(decode_object(ex.body))
+            ex.replace_body(continued(ex.body, entry))
+            turn.items_bytes = len(bytes(_asked.decode(ex.body).input))
             turn.is_continued = True
-        else:
-            turn.held = entry
+        elif isinstance(entry, Held):
+            turn.held, ex.pinned = entry, partial(_is_held_by, entry)
+        elif entry is not None or previous.startswith(MADE):
+            raise _no_previous(previous, _UNKNOWN if entry is None else _NOT_KEPT.format(entry.why))
 
     async def _respond(self, call: Call, ex: Exchange, turn: _Turn, attempt: Attempt) -> Reply:
         """Carry out an attempt, and see to it that what it makes can be gone on from."""
         is_forwarded = bool(turn.previous) and not turn.is_continued
         if is_forwarded:
-            self._check(ex, turn, attempt)
+            self._check(turn, attempt)
         reply = await call(ex)
         if not reply.is_ok:
             return reply
         echo: dict[str, Any] = {PREVIOUS: turn.previous} if turn.is_continued else {}
-        if turn.is_stored and attempt.dialect is not None and not is_forwarded:
+        is_kept_there = attempt.dialect is None and attempt.provider.keeps_responses
+        if turn.is_stored and not is_kept_there and not is_forwarded:
             turn.response_id = MADE + secrets.token_hex(24)
             echo |= {"id": turn.response_id, "store": True}
         elif turn.is_stored:
             echo |= {"store": True} if attempt.dialect is not None else {}
             turn.response_id = await self._remember(ex, attempt, reply, is_forwarded=is_forwarded)
+        if turn.response_id:
+            ex.collect, ex.tail_bytes = True, self._config.max_bytes + _EVENT_BYTES
         if echo:
-            tell(reply, echo)
-        ex.collect = ex.collect or bool(turn.response_id)
+            room = self._config.max_bytes - turn.items_bytes if turn.response_id else None
+            tell(reply, echo, None if room is None else Bounds(room, {**echo, "store": False}))
         return reply
 
-    def _check(self, ex: Exchange, turn: _Turn, attempt: Attempt) -> None:
+    def _check(self, turn: _Turn, attempt: Attempt) -> None:
         """Refuse an attempt that could not go on from the response that the request names, rather than lose it silently."""
-        held, named = turn.held, f"Previous response with id '{turn.previous}' not found"
-        speaks = attempt.operation == RESPONSES.name
+        held = turn.held
+        speaks = attempt.operation == RESPONSES.name and attempt.provider.keeps_responses
         if held is None:
             if speaks:
                 return  # the provider may know it
-            raise InvalidRequest(
-                f"{named}: it has expired or was deleted, or this key's tenant did not make it;"
-                " send the whole conversation as `input`",
-                param=PREVIOUS,
-                code=HeldElsewhere.code,
-            )
-        is_same_account = bool(held.account) and held.account == attempt.provider.account
-        if speaks and (held.deployment == attempt.target.deployment or is_same_account):
+            raise _no_previous(turn.previous, _UNKNOWN)
+        if speaks and _is_held_by(held, attempt.provider):
             return
-        kind = (
-            HolderFailed
-            if any(past.target.deployment == held.deployment for past in ex.attempts[:-1])
-            else HeldElsewhere
-        )
-        error = kind(
-            f"{named} by deployment `{attempt.target.deployment}`: `{held.deployment}` made it and keeps it;"
-            f" name a model of `{held.deployment}`, or send the whole conversation as `input`",
+        is_here = held.deployment in self._ctx.deployments
+        what_now = f"name a model of `{held.deployment}`, or send" if is_here else _GONE + "; send"
+        error = HeldElsewhere(
+            f"Previous response with id '{turn.previous}' not found by deployment `{attempt.target.deployment}`:"
+            f" `{held.deployment}` made it and keeps it{'; ' if is_here else ', '}{what_now}"
+            " the whole conversation as `input`",
             provider=attempt.provider.name,
             deployment=attempt.target.deployment,
         )
@@ -295,13 +294,22 @@ class Responses(Hooks):
         if match is None or ask is None:
             return
         response_id = match[1]
-        entry = await self._find(ex, response_id)
-        if isinstance(entry, Kept):
-            ex.data[NAME] = _answer(ask, response_id, entry, ex.query)
-        elif entry is not None:
-            ex.data[NAME] = _Sought(response_id, entry)
-        elif not any(ex.option(name) for name in _ROUTED):
-            raise ResponseNotFound(f"Response with id '{response_id}' not found.")
+        entry = await self._shelf.find(_tenant(ex), response_id)
+        is_routed = any(ex.option(name) for name in _ROUTED)
+        match entry:
+            case Kept():
+                ex.data[NAME] = _answer(ask, response_id, entry, ex.query)
+            case Held() if entry.deployment in self._ctx.deployments:
+                ex.data[NAME] = _Sought(response_id, entry)
+            case Held() if not is_routed:
+                where = f"deployment `{entry.deployment}` made it and keeps it, {_GONE}"
+                raise ResponseNotFound(f"Response with id '{response_id}' not found: {where}.")
+            case Lost():
+                raise ResponseNotFound(f"Response with id '{response_id}' not found: {_NOT_KEPT.format(entry.why)}.")
+            case _ if not is_routed:
+                raise ResponseNotFound(f"Response with id '{response_id}' not found.")
+            case _:
+                pass  # the provider that the caller names may know it
 
     async def _pass_on(self, call: Call, ex: Exchange, sought: _Sought) -> Reply:
         reply = await call(ex)
@@ -326,6 +334,20 @@ def _answer(ask: str, response_id: str, kept: Kept, query: bytes) -> _Answer:
                     "This response cannot be streamed because it was not created with background=true.", param="stream"
                 )
             return _Answer(Reply(200, (_JSON,), kept.response))
+
+
+def _is_held_by(held: Held, provider: Provider) -> bool:
+    """Whether a provider has what was made: it is the deployment that did, or another one of the same account."""
+    return provider.deployment == held.deployment or (bool(held.account) and provider.account == held.account)
+
+
+def _no_previous(response_id: str, why: str) -> InvalidRequest:
+    """There is nothing to go on from. In OpenAI's words, and with the reason."""
+    return InvalidRequest(
+        f"Previous response with id '{response_id}' not found: {why}; send the whole conversation as `input`",
+        param=PREVIOUS,
+        code=HeldElsewhere.code,
+    )
 
 
 def _tenant(ex: Exchange) -> str:

@@ -47,10 +47,16 @@ class Held(Struct, frozen=True, tag="held", gc=False):
     account: str
 
 
-Entry = Kept | Held
+class Lost(Struct, frozen=True, tag="lost", gc=False):
+    """A response that was to be kept and could not be; `why` is for its caller."""
+
+    why: str
+
+
+Entry = Kept | Held | Lost
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Kept | Held)
+_decoder = msgspec.msgpack.Decoder(Kept | Held | Lost)
 
 
 class Shelf:

@@ -36,6 +36,13 @@ class _RawEvent(Struct):
     response: Raw = Raw()
 
 
+class Bounds(Struct, frozen=True):
+    """Of a finished response with more than `most` bytes `members` are said in place of others."""
+
+    most: int
+    members: Mapping[str, Any]
+
+
 _said = msgspec.json.Decoder(Said)
 _event = msgspec.json.Decoder(_Event)
 _raw_event = msgspec.json.Decoder(_RawEvent)
@@ -79,22 +86,28 @@ async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[byt
         yield chunk
 
 
-def tell(reply: Reply, members: Mapping[str, Any]) -> None:
-    """Let a reply say `members` of its response: in its body, or in each event that holds the response."""
+def tell(reply: Reply, members: Mapping[str, Any], bounds: Bounds | None = None) -> None:
+    """Let a reply say `members` of its response: in its body, or in each event that holds the response.
+
+    With `bounds` a response that is too large says others, in its body or in the event that ends it.
+    """
     chunks = reply.chunks
     if chunks is None:
-        reply.body = told(reply.body, members)
+        is_large = bounds is not None and len(reply.body) > bounds.most
+        reply.body = told(reply.body, bounds.members if bounds is not None and is_large else members)
         return
     source = Reply(reply.status, chunks=chunks)
-    reply.chunks = OwnedStream(_telling(chunks, members), lambda: discard(source))
+    reply.chunks = OwnedStream(_telling(chunks, members, bounds), lambda: discard(source))
 
 
-async def _telling(chunks: AsyncIterator[bytes], members: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+async def _telling(
+    chunks: AsyncIterator[bytes], members: Mapping[str, Any], bounds: Bounds | None
+) -> AsyncGenerator[bytes, None]:
     async for chunk in chunks:
         if _HOLDS_RESPONSE.search(chunk) is None:
             yield chunk
         else:
-            yield b"".join(_told_event(event, members) for event in events_of(chunk))
+            yield b"".join(_told_event(event, members, bounds) for event in events_of(chunk))
 
 
 def told(response: bytes, members: Mapping[str, Any]) -> bytes:
@@ -106,14 +119,17 @@ def told(response: bytes, members: Mapping[str, Any]) -> bytes:
     return _encode({**held, **members})
 
 
-def _told_event(event: bytes, members: Mapping[str, Any]) -> bytes:
+def _told_event(event: bytes, members: Mapping[str, Any], bounds: Bounds | None) -> bytes:
     data = data_of(event)
     try:
-        response = _raw_event.decode(data).response
+        decoded = _raw_event.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return event
+    response = decoded.response
     if not bytes(response).startswith(b"{"):
         return event
+    if bounds is not None and decoded.type in _DONE and len(bytes(response)) > bounds.most:
+        members = bounds.members
     head = event[: event.index(b"data:")]
     return head + b"data: " + told(data, {"response": Raw(told(bytes(response), members))}) + b"\n\n"
 

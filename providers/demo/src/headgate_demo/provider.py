@@ -41,6 +41,7 @@ class Demo(Provider):
     name = "demo"
     is_keyless = True
     docs = "https://platform.openai.com/docs/api-reference"
+    keeps_responses: ClassVar[bool] = False
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
         "responses": "openai.responses",
