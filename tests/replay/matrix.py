@@ -43,6 +43,8 @@ _RANKS = ("yes", "left out", "refused", "no")
 """Cells from the best to the worst; a cell of several clients is the worst of theirs."""
 _NO_MODEL = frozenset({"files", "uploads", "batches", "passthrough"})
 """Operations that a model is no part of."""
+SESSIONS = frozenset({"realtime"})
+"""Operations that are sessions over a WebSocket and not requests: `ProviderContract` has them."""
 
 
 def held(name: str) -> Json:
@@ -58,6 +60,8 @@ async def row_of(kind: type[Provider]) -> tuple[Json, list[str]]:
     faults: list[str] = []
     async with gateway(kind, providers={DEPLOYMENT: deployment_of(kind)}, upstream=upstream) as client:
         for operation, dialect in kind.dialects.items():
+            if operation in SESSIONS:
+                continue
             if operation in chat_operations(kind):
                 row[operation] = await _chat(client, upstream, kind, operation, faults)
             else:

@@ -29,7 +29,7 @@ from headgate.errors import (
     Unauthenticated,
     UnsupportedField,
 )
-from headgate.exchange import Attempt, Exchange, Principal, Reply, Retry, Target
+from headgate.exchange import Attempt, Closing, Exchange, Principal, Reply, Retry, Target
 from headgate.hooks import (
     Call,
     Check,
@@ -60,6 +60,7 @@ __all__ = [
     "Call",
     "Check",
     "CheckFactory",
+    "Closing",
     "Command",
     "Context",
     "Credential",

@@ -20,6 +20,7 @@ from headgate.dialects import (
     OpenAIEmbeddings,
     OpenAIImages,
     OpenAIModerations,
+    OpenAIRealtime,
     OpenAIResponses,
     OpenAISpeech,
     OpenAITranscription,
@@ -60,6 +61,7 @@ class Core(Hooks):
             OpenAISpeech(),
             OpenAITranscription(),
             OpenAIModerations(),
+            OpenAIRealtime(),
             CohereRerank(),
         ]
 

@@ -8,7 +8,8 @@
         ├── InvalidRequest        400   the request cannot be understood
         │   ├── BodyTimeout       408   the body did not arrive in time
         │   ├── BodyTooLarge      413   the body is larger than its operation allows
-        │   └── UnsupportedField  400   a field the target's dialect cannot express
+        │   ├── UnsupportedField  400   a field the target's dialect cannot express
+        │   └── UpgradeRequired   426   the path speaks WebSocket
         ├── Unauthenticated       401   no key, or one that is not known
         ├── Forbidden             403   known, but not allowed
         ├── ModelNotFound         404   no alias, deployment or model of that name
@@ -135,6 +136,13 @@ class UnsupportedField(InvalidRequest):
     """The target's dialect cannot express this field and the policy is to refuse."""
 
     code = "unsupported_field"
+
+
+class UpgradeRequired(InvalidRequest):
+    """The path speaks WebSocket (RFC 6455, version 13) and was asked for something else."""
+
+    status = 426
+    code = "upgrade_required"
 
 
 class Unauthenticated(RequestError):

@@ -17,6 +17,7 @@ from headgate.dialects import ChatDialect, Dialect, Form, TextPlace
 from headgate.errors import InvalidRequest, RequestError
 from headgate.operations import Operation
 from headgate.secret import Secret
+from headgate.sockets import Socket
 from headgate.upload import Upload
 
 if TYPE_CHECKING:
@@ -115,13 +116,22 @@ class Attempt(Struct):
     body: bytes | None = None
 
 
+class Closing(Struct, frozen=True):
+    """How a WebSocket session ended: who ended it, and the close code, 1006 for a lost connection (RFC 6455 section 7.4)."""
+
+    by: Literal["client", "provider", "gateway"]
+    code: int
+    reason: str = ""
+
+
 class Reply(Struct):
-    """What goes back to the client: a whole `body`, or `chunks` of a stream that is still running.
+    """What goes back to the client: a whole `body`, `chunks` of a stream that is still running, or an open `socket`.
 
     `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it, `has_error_event`
     when its stream ended with an error of the provider's own. `form` says what the chunks are. What of the answer was
     translated says which `model` and `service_tier` it had at the provider; of a stream that was relayed `events` are the
-    first and the last ones, once it has ended.
+    first and the last ones, once it has ended. `closing` says how the session over
+    the socket ended.
     """
 
     status: int
@@ -134,6 +144,8 @@ class Reply(Struct):
     model: str = ""
     service_tier: str = ""
     events: Sequence[bytes] = ()
+    socket: Socket | None = None
+    closing: Closing | None = None
 
     @property
     def is_ok(self) -> bool:

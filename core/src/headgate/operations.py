@@ -20,6 +20,7 @@ class Operation(msgspec.Struct, frozen=True):
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
     `is_streamed`: bodies of any kind are sent on as they come. `aliases` are further paths at which clients know it.
+    `is_socket`: it is a WebSocket, whose model stands in the query, and `body_bytes` is the size of one message.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Operation(msgspec.Struct, frozen=True):
     is_streamed: bool = False
     is_tree: bool = False
     aliases: tuple[str, ...] = ()
+    is_socket: bool = False
 
     def takes(self, method: str) -> bool:
         """Whether this is one of its methods."""
@@ -128,6 +130,9 @@ FILES = _tree("files", "/v1/files", 520 * MIB, is_streamed=True)
 UPLOADS = _tree("uploads", "/v1/uploads", 80 * MIB, is_streamed=True)
 BATCHES = _tree("batches", "/v1/batches", MIB)
 FINE_TUNING = _tree("fine_tuning.jobs", "/v1/fine_tuning/jobs", MIB, has_model=True)
+REALTIME = Operation(
+    "realtime", "GET", "/v1/realtime", "openai.realtime", 16 * MIB, is_model_optional=True, is_socket=True
+)
 MODELS = Operation("models", "GET, HEAD", "/v1/models", "", 64 * KIB, has_model=False)
 GENERATE_MODELS = msgspec.structs.replace(MODELS, name="generate.models", path="/v1beta/models")
 LISTINGS = (MODELS, GENERATE_MODELS)
@@ -157,6 +162,7 @@ OPERATIONS = (
     UPLOADS,
     BATCHES,
     FINE_TUNING,
+    REALTIME,
     MODELS,
     GENERATE_MODELS,
     PASSTHROUGH,

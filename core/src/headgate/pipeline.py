@@ -16,6 +16,7 @@ import structlog
 
 from headgate.body import examine_body
 from headgate.errors import (
+    Forbidden,
     HookFailed,
     InvalidRequest,
     ModelNotFound,
@@ -54,7 +55,7 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
         await every(plan.admit, ex)
         if ex.timings is not None:
             _mark(ex, "auth")
-    if plan.lookup:
+    if plan.lookup and not ex.operation.is_socket:
         ex.reply = await first(plan.lookup, ex, Reply)
         if ex.timings is not None:
             _mark(ex, "cache")
@@ -277,6 +278,8 @@ async def finish(plan: Plan, ex: Exchange) -> None:
 
 async def discard(reply: Reply) -> None:
     """Give up a reply that nobody will read."""
+    if reply.socket is not None:
+        reply.socket.end()
     close = getattr(reply.chunks, "aclose", None)
     if close is not None:
         await close()
@@ -316,6 +319,10 @@ def _probe(plan: Plan, ex: Exchange) -> None:
     operation = ex.operation
     if not operation.has_model:
         return
+    if operation.is_socket:
+        _refuse_unguarded(plan)
+        _name_model(ex, ex.option("model") or ex.model)
+        return
     named = ex.option("model") if operation.is_model_optional else None
     if ex.upload is not None or (operation.is_tree and not ex.body):
         _name_model(ex, named or (ex.upload.model if ex.upload is not None else ""))
@@ -330,6 +337,15 @@ def _probe(plan: Plan, ex: Exchange) -> None:
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
     ex.max_tokens = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
+
+
+def _refuse_unguarded(plan: Plan) -> None:
+    """No guardrail sees what passes over a WebSocket, so none may believe that it does."""
+    for step in (*plan.guard_request, *plan.guard_chunk, *plan.guard_reply):
+        raise Forbidden(
+            f"this gateway guards what is said (plugin `{step.plugin}`), and a WebSocket cannot be guarded",
+            code="realtime_unguarded",
+        )
 
 
 def _name_model(ex: Exchange, model: str) -> None:

@@ -18,6 +18,7 @@ from headgate.counting import ESTIMATE, estimate
 from headgate.dialects import Dialect, Gaps, Policy
 from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Exchange, Reply
+from headgate.opening import open_session, socket_request
 from headgate.operations import CHAT_OPERATIONS, COUNTS, EMBEDDINGS, EMBEDS, Operation
 from headgate.relay import Origin, Secrets, relay
 from headgate.secret import Secret
@@ -210,6 +211,15 @@ class Provider:
             tls=Tls() if ex.base_url else self.config.tls,
         )
 
+    def prepare_socket(self, ex: Exchange) -> UpstreamRequest:
+        """The handshake to send for the current attempt of an operation that is a WebSocket: `prepare` with its query."""
+        return socket_request(ex, self.prepare(ex), self.socket_query(ex))
+
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        """What the address of a WebSocket says beside the client's own parameters: the model. Added in 0.1."""
+        attempt = ex.attempt
+        return {"model": attempt.model} if attempt is not None and attempt.model else {}
+
     def url_for(self, ex: Exchange) -> str:
         """Where the call goes: the caller's own base URL if there is one, else the deployment's, and the path."""
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
@@ -295,6 +305,8 @@ class Provider:
             return translate(ex, self)
         if attempt is not None and attempt.operation == ESTIMATE:
             return estimate(ex)
+        if ex.operation.is_socket:
+            return open_session(ex, self.upstream, self.prepare_socket(ex), self._origin, self.authorize)
         if self._is_authorized:
             return self._call_authorized(ex)
         return relay(ex, self.upstream, self.prepare(ex), self._origin)

@@ -141,17 +141,26 @@ async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> 
             stating = dialect if kind.startswith((_JSON, _EVENTS)) else None
             reply.chunks = OwnedStream(_opaque(reply, stating, response, secrets), response.close)
             return reply
-    body = scrub(await response.read(), secrets)
-    reply = Reply(response.status, headers, body)
+    body = await response.read()
     if is_ok:
+        body = scrub(body, secrets)
+        reply = Reply(response.status, headers, body)
         reply.usage = ex.dialect.reply_usage(body) if ex.dialect is not None else None
     else:
-        if not _is_envelope(body):
-            reply.body = _wrap_error(ex.dialect, response.status, body)
-        if reply.body is not body or not any(name == b"content-type" and _JSON in value for name, value in headers):
-            reply.headers = _without_type(headers)  # an envelope is JSON, even if it is labelled as bytes
+        reply = relayed_error(ex, response.status, headers, body, secrets)
     response.close()
     return reply
+
+
+def relayed_error(ex: Exchange, status: int, headers: RawHeaders, body: bytes, secrets: Secrets) -> Reply:
+    """A provider's error reply for the client: its own bytes where they are an envelope, else its words in one."""
+    body = scrub(body, secrets)
+    if not _is_envelope(body):
+        return Reply(status, _without_type(headers), _wrap_error(ex.dialect, status, body))
+    is_labelled = any(name == b"content-type" and _JSON in value for name, value in headers)
+    return Reply(
+        status, headers if is_labelled else _without_type(headers), body
+    )  # an envelope is JSON, even labelled as bytes
 
 
 async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, secrets: Secrets) -> Reply:

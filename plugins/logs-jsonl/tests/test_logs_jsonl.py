@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from headgate import (
     Attempt,
+    Closing,
     Context,
     Exchange,
     HookFailed,
@@ -117,6 +118,8 @@ def test_a_whole_exchange() -> None:
         "metadata": {"team": "x"},
         "request": None,
         "reply": None,
+        "closed_by": "",
+        "close_code": None,
     }
 
 
@@ -159,6 +162,15 @@ def test_times_are_to_the_microsecond(seconds: float) -> None:
     found = decoded(ex)["ttft_ms"]
     assert found == round(found, 3)
     assert abs(found - seconds * 1000) <= 0.0005 + seconds * 1e-9
+
+
+def test_the_end_of_a_session() -> None:
+    """Who closed a WebSocket session, and with which code."""
+    ex = exchange()
+    ex.reply = Reply(101, closing=Closing("provider", 1011, "secret words"))
+    line = decoded(ex)
+    assert (line["status"], line["closed_by"], line["close_code"]) == (101, "provider", 1011)
+    assert "secret words" not in str(line)
 
 
 def test_no_header_and_no_query_is_logged() -> None:

@@ -134,6 +134,19 @@ def test_purposes_are_left_out(changes: dict[str, Any]) -> None:
     assert (held(provider.prepare(ex)), ex.dropped) == (b'{"model":"gpt-4o","input":"a"}', ["input_type"])
 
 
+def test_sessions_of_both_apis() -> None:
+    """The v1 API has the deployment of a session as `model`, the older one as `deployment`."""
+    deployments = {"gpt-4o": "prod 4o"}
+    for provider, url in (
+        (deploy(deployments=deployments), f"{HOST}/openai/v1/realtime?model=prod+4o"),
+        (
+            deploy(deployments=deployments, api_version=DATED),
+            f"{HOST}/openai/realtime?deployment=prod+4o&api-version={DATED}",
+        ),
+    ):
+        assert provider.prepare_socket(exchange(provider, "realtime", b"", method="GET")).url == url
+
+
 def test_preview_of_v1() -> None:
     """A version without a date belongs to the v1 API, and is said."""
     provider = deploy(api_version="preview")

@@ -13,7 +13,7 @@ from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Text
 from headgate.dialects import Gaps, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODELS, PASSTHROUGH, Operation
+from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODELS, PASSTHROUGH, REALTIME, Operation
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, Recorded, ReplayUpstream
 from headgate.testing.providers import SECRET
@@ -78,6 +78,21 @@ def test_each_operation_has_its_path(operation: Operation, url: str) -> None:
     """A modelled operation goes to its own path below the base URL, by POST."""
     request = deploy().prepare(exchange(operation))
     assert (request.method, request.url) == ("POST", url)
+
+
+def test_a_session_goes_to_realtime_on_the_account_that_pays() -> None:
+    """The handshake says the model in its address, and the account and the beta in headers; the safety identifier passes on."""
+    asked = {"openai-beta": "realtime=v1", "openai-safety-identifier": "user-1", "content-type": "text/plain"}
+    provider = deploy(organization="o", project="p")
+    ex = exchange(
+        REALTIME, asked, body=b"", provider=provider, model="gpt realtime&x", method="GET", query=b"call_id=c"
+    )
+    request = provider.prepare_socket(ex)
+    assert request.url == "https://api.openai.com/v1/realtime?model=gpt+realtime%26x&call_id=c"
+    headers = dict(request.headers)
+    assert headers[b"openai-organization"] + headers[b"openai-project"] == b"op"
+    assert headers[b"openai-beta"] + headers[b"openai-safety-identifier"] == b"realtime=v1user-1"
+    assert b"content-type" not in headers
 
 
 def test_another_base_url() -> None:

@@ -37,7 +37,7 @@ from headgate.chat.messages import (
     ToolCall,
     ToolResult,
 )
-from headgate.chat.reply import ChatReply, Choice, FinishReason, Usage
+from headgate.chat.reply import ChatReply, Choice, FinishReason, Usage, add_usage
 from headgate.chat.request import ChatRequest, ResponseFormat, Sampling, Thinking, ThinkingMode, Tool, ToolChoice
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "ToolResult",
     "Usage",
     "UsageEvent",
+    "add_usage",
     "collect",
     "replay",
 ]

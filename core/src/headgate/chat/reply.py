@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from msgspec import Struct
 
 from headgate.chat.messages import Message
 
+_COUNTS = ("prompt", "completion", "cached", "cache_write", "reasoning", "audio_in", "audio_out")
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
@@ -30,6 +32,26 @@ class Usage(Struct, frozen=True):
     def total(self) -> int:
         """Prompt and completion together."""
         return self.prompt + self.completion
+
+
+def add_usage(before: Usage | None, more: Usage) -> Usage:
+    """The sum of what two answers used; of `raw` too, number by number."""
+    if before is None:
+        return more
+    numbers = {name: getattr(before, name) + getattr(more, name) for name in _COUNTS}
+    return Usage(**numbers, raw=_add_numbers(before.raw or {}, more.raw or {}))
+
+
+def _add_numbers(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Objects of numbers added member by member; of anything else the newer stands."""
+    added = {**before, **more}
+    for name in before.keys() & more.keys():
+        old, new = before[name], more[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            added[name] = _add_numbers(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", new))
+        elif isinstance(old, int | float) and isinstance(new, int | float) and not isinstance(new, bool):
+            added[name] = old + new
+    return added
 
 
 class Choice(Struct, frozen=True):

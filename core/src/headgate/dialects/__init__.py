@@ -25,6 +25,7 @@ from headgate.dialects.openai.chat import OpenAIChat
 from headgate.dialects.openai.embeddings import OpenAIEmbeddings
 from headgate.dialects.openai.media import OpenAIImages, OpenAISpeech, OpenAITranscription
 from headgate.dialects.openai.moderations import OpenAIModerations
+from headgate.dialects.openai.realtime import OpenAIRealtime
 from headgate.dialects.openai.text import OpenAICompletions
 from headgate.dialects.responses.dialect import OpenAIResponses
 from headgate.dialects.sse import Ending, SseFramer
@@ -48,6 +49,7 @@ __all__ = [
     "OpenAIEmbeddings",
     "OpenAIImages",
     "OpenAIModerations",
+    "OpenAIRealtime",
     "OpenAIResponses",
     "OpenAISpeech",
     "OpenAITranscription",

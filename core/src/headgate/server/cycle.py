@@ -34,13 +34,18 @@ class Connection(Protocol):
         """The reply is complete."""
         ...
 
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Give the connection to another protocol, for good."""
+        ...
+
 
 class Cycle:
     """One request and its reply on a connection: the ASGI side of the door.
 
     The application finds it as `scope["extensions"]["headgate.cycle"]` and may set `on_gone`, called once when the
     client leaves before the reply is complete, and call `abort` to break a reply off so that the client can tell.
-    `linger_bytes` is how much of the body may still come after a reply that did not wait for it.
+    `linger_bytes` is how much of the body may still come after a reply that did not wait for it. `wants_socket`: the head asks
+    for a WebSocket, and nothing came behind it.
     """
 
     __slots__ = (
@@ -61,6 +66,7 @@ class Cycle:
         "size",
         "task",
         "waiter",
+        "wants_socket",
         "was_read",
     )
 
@@ -75,6 +81,7 @@ class Cycle:
         self.more_body = True
         self.linger_bytes = LINGER_BYTES
         self.was_read = False
+        self.wants_socket = False
         self.expects_continue = False
         self.has_started = False
         self.is_done = False
@@ -164,6 +171,14 @@ class Cycle:
             self.head = self._head(status, headers, has_length=True)
             self.has_started = True
             await self.write(body)
+
+    def switch(self, headers: Iterable[tuple[bytes, bytes]], protocol: asyncio.Protocol) -> None:
+        """Answer 101 and give the connection to `protocol`; nothing happens when the client is gone."""
+        if not self.is_lost and not self.is_done:
+            self.keep_alive = self.has_started = self.is_done = True
+            self.on_gone = None
+            self.door.transport.write(self._head(101, headers, has_length=True))
+            self.door.hand_over(protocol)
 
     async def relay(self, piece: bytes) -> None:
         """A piece of a stream: as `write`, and without another coroutine where nothing has to be waited for."""

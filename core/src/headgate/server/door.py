@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from headgate.config import Limits
 from headgate.errors import InvalidRequest, Overloaded, RequestError
+from headgate.operations import REALTIME
 from headgate.server.cycle import LINGER_BYTES, Cycle
 from headgate.server.replies import error_reply
 
@@ -130,8 +131,8 @@ class Door(asyncio.Protocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(InvalidRequest("protocol upgrades are not supported", code="bad_http"))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._meet_upgrade(is_early=upgrade.args[0] < len(data))
         except httptools.HttpParserCallbackError:
             self._refuse(self.refusal or InvalidRequest("the request is not valid HTTP", code="bad_http"))
         except httptools.HttpParserError as error:
@@ -234,6 +235,36 @@ class Door(asyncio.Protocol):
         self.resume_reading()  # a client that leaves is noticed only while its connection is read
         if self.closing:
             self.transport.close()
+
+    # another protocol
+
+    def _meet_upgrade(self, *, is_early: bool) -> None:
+        """The head asks for another protocol: a WebSocket is let in where one is spoken, and anything else is refused.
+
+        So is what comes behind the head before it is answered (`is_early`, RFC 6455 section 4.1), or in the middle of a pipeline.
+        """
+        cycle = self.cycle
+        if cycle is not None:
+            scope = cycle.scope
+            is_spoken = scope["path"] == REALTIME.path and scope["http_version"] == "1.1"
+            cycle.wants_socket = is_spoken and not is_early and not self.waiting and not cycle.wants_socket
+            if cycle.wants_socket:
+                return
+        self._refuse(InvalidRequest("protocol upgrades are not supported", code="bad_http"))
+
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Give the connection to another protocol, for good: this one has no part in it any more."""
+        self._disarm()
+        for timer in (self.timer, self.reader_timer):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self.reader_timer = None
+        self.closing = True
+        self.state.total_requests += 1
+        self.state.connections.discard(self)
+        self.state.connections.add(protocol)
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
 
     # the life of a request
 

@@ -21,6 +21,7 @@ from headgate.errors import (
     Overloaded,
     RequestError,
     RouteNotFound,
+    UpgradeRequired,
 )
 from headgate.exchange import Exchange, Reply
 from headgate.folds import bounded
@@ -39,6 +40,7 @@ from headgate.operations import (
 )
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
+from headgate.server.realtime import Handshake, model_in, read_subprotocols, run_session
 from headgate.server.replies import JSON, error_headers, own_headers
 from headgate.server.uploads import Inflow, is_sent_on, too_large, too_many_bodies
 from headgate.suggest import shown
@@ -98,6 +100,9 @@ class Handler:
         try:
             self._check(ex, scope)
             run.watch()
+            if ex.operation.is_socket:
+                await self._talk(generation, ex, run, scope)
+                return
             if ex.operation is MODELS or ex.operation is GENERATE_MODELS:
                 await pipeline.authenticate(generation.plan, ex)
                 reply = Reply(200, (JSON,), answer_models(generation.plan, ex))
@@ -113,8 +118,25 @@ class Handler:
             log.exception("the gateway failed", request_id=ex.id)
             await self._write_error(ex, run, RequestError("the gateway failed; its log has the reason"))
 
+    async def _talk(self, generation: Generation, ex: Exchange, run: _Run, scope: Any) -> None:
+        """A WebSocket session, or the reply that refuses it."""
+        handshake = Handshake.from_scope(scope, generation.body_limits[ex.operation.name])
+        if self.gateway.is_draining:
+            raise Overloaded("the gateway is shutting down", code="shutting_down", retry_after_s=1)
+        reply = await pipeline.run(generation.plans[ex.operation.name], ex, _no_body)
+        if reply.socket is None:
+            await self._write(ex, run, reply)
+            return
+        run.has_started = True
+        try:
+            await run_session(self.gateway, ex, reply, handshake)
+        finally:
+            await pipeline.discard(reply)
+
     def _exchange(self, operation: Operation, scope: Any, generation: Generation) -> Exchange:
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        if operation.is_socket:
+            read_subprotocols(headers, scope["headers"])
         traceparent, given = headers.get(b"traceparent"), None
         for name in (b"x-headgate-trace-id", b"x-portkey-trace-id"):
             if name in headers:
@@ -135,6 +157,8 @@ class Handler:
         if operation.is_model_in_path:
             named = find_named(scope["path"])
             ex.model, ex.stream = (named.model, named.stream) if named is not None else ("", False)
+        elif operation.is_socket:
+            ex.model = model_in(scope["query_string"])
         if operation.errors:
             ex.error_dialect = generation.plan.registry.dialects.get(operation.errors)
         elif not operation.dialect:
@@ -276,6 +300,8 @@ class Handler:
             (b"content-length", str(len(body)).encode()),
             *error_headers(error),
         ]
+        if isinstance(error, UpgradeRequired):
+            headers += [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]
         if isinstance(error, MethodNotAllowed):
             headers.append((b"allow", ex.operation.method.encode()))
         await run.reply(error.status, headers, body)
@@ -321,6 +347,11 @@ def _there_is(path: str) -> str:
     """What there is of another vendor's API, for those who ask for what there is not."""
     prefix = next((held for held in (MESSAGES.path, "/v1beta") if path.startswith(held)), None)
     return f"; there are {named_below(prefix)}" if prefix is not None else ""
+
+
+async def _no_body() -> bytes:
+    """The body of a handshake."""
+    return b""
 
 
 class _Run:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from urllib.parse import parse_qs
 
 import msgspec
 import pytest
@@ -29,7 +30,7 @@ from headgate.dialects import ChatDialect, Dialect, Gaps
 from headgate.dialects.sse import Splitter, events_of
 from headgate.errors import ProviderError, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
-from headgate.operations import CHAT, OPERATIONS, Operation
+from headgate.operations import CHAT, OPERATIONS, REALTIME, Operation
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import samples
 from headgate.testing.recorded import Recorded
@@ -157,6 +158,30 @@ class ProviderContract:
         assert "//" not in request.url.removeprefix("https://")
         if request.credential is not None:
             assert request.credential.origins == frozenset({"https://elsewhere.example:443"})
+
+    def test_session_goes_where_it_should(self) -> None:
+        """Where the vendor has `realtime`, the handshake goes below the base URL with the model and no body's type, and the key
+        is bound as for any call.
+        """
+        provider = self.deploy(ReplayUpstream())
+        if REALTIME.name not in provider.dialects:
+            return
+        ex = Exchange(
+            REALTIME, {}, request_id="r", trace_id="0" * 32, method="GET", query=b"model=alias&key=k&intent=i"
+        )
+        ex.attempt = Attempt(Target(deployment="contract"), provider, "spoken-model", time.monotonic())
+        assert provider.spoken(ex, "spoken-model") == (REALTIME.name, REALTIME.dialect)
+        request = provider.prepare_socket(ex)
+        where, _, query = request.url.partition("?")
+        said = parse_qs(query)
+        assert where.startswith(self._base_url())
+        assert where.endswith("/realtime")
+        assert ["spoken-model"] in said.values()
+        assert (said["intent"], "key" in said, request.method) == (["i"], False, "GET")
+        assert not {b"content-type", b"connection", b"upgrade"} & dict(request.headers).keys()
+        credential = request.credential
+        assert credential is None or credential.origins == frozenset({origin_of(request.url)})
+        assert SECRET not in repr(request)
 
     @pytest.mark.asyncio
     async def test_limits_of_the_deployment_hold(self) -> None:

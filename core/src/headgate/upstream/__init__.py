@@ -6,7 +6,9 @@ decompresses.
 """
 
 from headgate.upstream.interface import (
+    Connecting,
     Credential,
+    Opening,
     Pieces,
     Pouring,
     Timeouts,
@@ -19,7 +21,9 @@ from headgate.upstream.interface import (
 from headgate.upstream.whole import WholeResponse
 
 __all__ = [
+    "Connecting",
     "Credential",
+    "Opening",
     "Pieces",
     "Pouring",
     "Timeouts",

@@ -18,8 +18,9 @@ from yarl import URL
 
 from headgate.errors import ProviderFailed, ProviderTimeout
 from headgate.upstream.decoding import MAX_BODY_BYTES
+from headgate.upstream.h1_engine import H1Upstream
 from headgate.upstream.h1_request import Route, encode_head
-from headgate.upstream.interface import Pieces, RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.interface import Opening, Pieces, RawHeaders, Timeouts, UpstreamRequest, UpstreamResponse
 from headgate.upstream.pieces import Taking
 from headgate.upstream.rules import (
     DNS_TTL_S,
@@ -45,6 +46,7 @@ class AiohttpUpstream:
 
     def __init__(self) -> None:
         self._sessions: dict[frozenset[str], ClientSession] = {}
+        self._sockets = H1Upstream()
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request; see Upstream. Redirects are not followed: a 3xx is a ProviderFailed."""
@@ -89,8 +91,13 @@ class AiohttpUpstream:
             response.close()
             raise
 
+    async def connect(self, request: UpstreamRequest) -> Opening:
+        """Open a WebSocket; see Connecting. The other engine does it: there is but one implementation."""
+        return await self._sockets.connect(request)
+
     async def close(self) -> None:
         """Close every pool."""
+        await self._sockets.close()
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 
 from headgate.errors import ProviderFailed, ProviderTimeout
+from headgate.sockets import Socket
 from headgate.upstream.h1_connection import Connection
 from headgate.upstream.h1_request import Route, encode_head
 from headgate.upstream.h1_response import H1Response, Unsent
-from headgate.upstream.interface import Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.h1_socket import open_socket
+from headgate.upstream.interface import Opening, Timeouts, UpstreamRequest, UpstreamResponse
 from headgate.upstream.names import Names
 from headgate.upstream.rules import IDLE_S, MAX_URL, DeniedError, check_status, ssl_context, vet_literal, words_of
 
@@ -32,6 +35,23 @@ _eyeballs = cast("Any", aiohappyeyeballs)  # its types are unfinished
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
+class Dialled(Protocol):
+    """A connection that can be made here."""
+
+    is_dead: bool
+
+    def is_open(self) -> bool:
+        """Whether it was made and has not ended."""
+        ...
+
+    def end(self) -> None:
+        """Break it off."""
+        ...
+
+
+D = TypeVar("D", bound=Dialled)
+
+
 class H1Upstream:
     """An Upstream with connections of its own. Create it inside a running loop.
 
@@ -44,7 +64,7 @@ class H1Upstream:
         self._names = Names(self.loop)
         self._routes: dict[object, Route] = {}
         self._idle: dict[object, dict[Connection, None]] = {}
-        self._open: set[Connection] = set()
+        self._open: set[Dialled] = set()
         self._dials: set[asyncio.Timeout] = set()
         self._watched: set[H1Response] = set()
         self._wake_at = math.inf
@@ -60,7 +80,7 @@ class H1Upstream:
         began = self.loop.time()
         connection = self._take(route, began)
         while True:
-            connection = connection or await self._dial(route, request.timeouts, began)
+            connection = connection or await self._dial(route, request.timeouts, began, self._connection)
             reply = H1Response(self, route.host, request.timeouts, began, request.method)
             try:
                 await reply.head(connection, head, request.body, request.pieces)
@@ -74,6 +94,19 @@ class H1Upstream:
             reply.close()
             raise
         return reply
+
+    async def connect(self, request: UpstreamRequest) -> Opening:
+        """Open a WebSocket over a connection of its own; see Connecting."""
+        route = Route.from_request(request)
+        vet_literal(route.host, request.private_hosts)
+        began = self.loop.time()
+
+        async def dial(make: Callable[[Route], Socket]) -> Socket:
+            made = await self._dial(route, request.timeouts, began, make)
+            made.on_lost = self._open.discard
+            return made
+
+        return await open_socket(dial, route, request, began)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -112,7 +145,10 @@ class H1Upstream:
             connection.end()
         return None
 
-    async def _dial(self, route: Route, timeouts: Timeouts, began: float) -> Connection:
+    def _connection(self, route: Route) -> Connection:
+        return Connection(self, route.pool)
+
+    async def _dial(self, route: Route, timeouts: Timeouts, began: float, make: Callable[[Route], D]) -> D:
         """A new connection. Raises ProviderFailed or ProviderTimeout with the reason in words."""
         host = route.host
         if self._is_closed:
@@ -123,7 +159,7 @@ class H1Upstream:
             async with asyncio.timeout(max(0.0, min(timeouts.connect_s, left))) as dial:
                 self._dials.add(dial)
                 try:
-                    return await self._connect(route, timeouts.connect_s)
+                    return await self._connect(route, timeouts.connect_s, make)
                 finally:
                     self._dials.discard(dial)
         except TimeoutError:
@@ -137,17 +173,17 @@ class H1Upstream:
         except (OSError, ValueError, RuntimeError) as error:  # uvloop has RuntimeErrors of its own
             raise ProviderFailed(f"`{host}` could not be reached: {words_of(error)}") from None
 
-    async def _connect(self, route: Route, connect_s: float) -> Connection:
+    async def _connect(self, route: Route, connect_s: float, make: Callable[[Route], D]) -> D:
         context = ssl_context(route.tls) if route.is_tls else None
         addresses = await self._names.resolve(route.host, route.port, allow_private=route.allow_private)
         sock: socket.socket = await _eyeballs.start_connection(
             addresses, happy_eyeballs_delay=_ATTEMPT_DELAY_S, interleave=1, loop=self.loop
         )
         _tune(sock)
-        connection = Connection(self, route.pool)
+        connection = make(route)
         try:
             await self.loop.create_connection(
-                lambda: connection,
+                lambda: cast("asyncio.Protocol", connection),
                 sock=sock,
                 ssl=context,
                 server_hostname=route.name if context else None,

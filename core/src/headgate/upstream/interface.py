@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from headgate.secret import Secret
+from headgate.sockets import Socket
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long to wait for a provider, in seconds. `gap_s` is the silence allowed between two reads of a body."""
+    """How long to wait for a provider, in seconds.
+
+    `gap_s` is the silence allowed between two reads of a body, and of both sides of a WebSocket session.
+    """
 
     connect_s: float = 5.0
     first_byte_s: float = 600.0
@@ -101,6 +105,24 @@ class Pouring(Protocol):
         Returns when `sink` says False (it has taken the piece, but wants no other now), and when only `chunks()` can go
         on: something is left to take, or the body has ended or failed. Raises what `sink` raises.
         """
+        ...
+
+
+class Opening(Struct):
+    """The answer to a handshake: an open `socket`, not started yet, or the `body` of the refusal. Header names are lower case."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes = b""
+    socket: Socket | None = None
+
+
+@runtime_checkable
+class Connecting(Protocol):
+    """An engine that can also open WebSockets."""
+
+    async def connect(self, request: UpstreamRequest) -> Opening:
+        """Open a WebSocket at an http or https URL. Raises as `Upstream.send` does; a refusal with a status is an Opening."""
         ...
 
 

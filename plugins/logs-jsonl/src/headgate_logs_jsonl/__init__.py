@@ -86,7 +86,8 @@ class Record(Struct, frozen=True, gc=False):
     when nobody was asked. `cache` is HIT, MISS, REFRESH, DISABLED or empty. Times are milliseconds, sizes bytes.
     `cost_usd` is null where it is not known, which is not 0; `cost_source` says where it is from, in the words of the
     plugin that knows prices, and is empty without one. `request` and `reply` are bodies, null unless content is logged.
-    Long texts are cut.
+    Long texts are cut. `closed_by` (`client`, `provider`, `gateway`) and `close_code` say how a WebSocket session ended; what was
+    said in one is not logged.
     """
 
     time: datetime
@@ -116,6 +117,8 @@ class Record(Struct, frozen=True, gc=False):
     metadata: dict[str, str]
     request: str | None = None
     reply: str | None = None
+    closed_by: str = ""
+    close_code: int | None = None
 
 
 class LogsJsonl(Hooks):
@@ -207,6 +210,8 @@ def record_of(ex: Exchange, content_bytes: int = 0) -> Record:
         _metadata(ex.metadata) if ex.metadata else {},
         request=_text(ex.body, content_bytes) if content_bytes else None,
         reply=_text(_reply_body(ex), content_bytes) if content_bytes else None,
+        closed_by=reply.closing.by if reply and reply.closing else "",
+        close_code=reply.closing.code if reply and reply.closing else None,
     )
 
 

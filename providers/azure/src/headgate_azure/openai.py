@@ -117,6 +117,15 @@ class AzureOpenAI(OpenAI):
         queries += [f"api-version={version}"] if version else []
         return f"{root}{path}?{'&'.join(queries)}" if queries else root + path
 
+    @override
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        """The v1 API names the deployment as `model`, the older one as `deployment`.
+
+        https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/realtime-audio-websockets
+        """
+        name = self.deployment_of(ex.attempt.model) if ex.attempt is not None else ""
+        return {"model" if self._version_of(ex) in _V1 else "deployment": name} if name else {}
+
     def deployment_of(self, model: str) -> str:
         """The name of the deployment that serves a model: the model's own where the configuration says nothing else."""
         return self._azure.deployments.get(model, model)
@@ -161,7 +170,7 @@ class AzureOpenAI(OpenAI):
     def body_for(self, ex: Exchange) -> bytes:
         """In the v1 API the body names the deployment; in the older one the URL does, and the body stays as it is."""
         body, attempt = super().body_for(ex), ex.attempt
-        if attempt is None or self.is_passed(ex) or self._version_of(ex) not in _V1:
+        if attempt is None or not body or self.is_passed(ex) or self._version_of(ex) not in _V1:
             return body
         name = self.deployment_of(attempt.model)
         return body if name == attempt.model else encode_with_model(body, name, {})

@@ -33,6 +33,7 @@ Operation = Literal[
     "uploads",
     "batches",
     "fine_tuning.jobs",
+    "realtime",
     "passthrough",
 ]
 Evidence = Literal["recorded", "types", "documents"]

@@ -57,6 +57,7 @@ class OpenAI(Provider):
         "uploads": "",
         "batches": "",
         "fine_tuning.jobs": "",
+        "realtime": "openai.realtime",
         "passthrough": "",
     }
     paths: ClassVar[Mapping[str, str]] = {
@@ -71,8 +72,11 @@ class OpenAI(Provider):
         "audio.transcriptions": "/audio/transcriptions",
         "audio.translations": "/audio/translations",
         "moderations": "/moderations",
+        "realtime": "/realtime",
     }
-    forwarded: ClassVar[tuple[str, ...]] = ("openai-beta", "idempotency-key", "x-client-request-id")
+    forwarded: ClassVar[tuple[str, ...]] = (
+        *("openai-beta", "openai-safety-identifier", "idempotency-key", "x-client-request-id"),
+    )
     origins_of_thought = frozenset({"openai"})
     Config = OpenAIConfig
 

@@ -1,6 +1,7 @@
 """xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
 
-Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning
+Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning, for
+`realtime` https://docs.x.ai/docs/guides/voice/agent
 """
 
 from __future__ import annotations

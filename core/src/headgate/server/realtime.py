@@ -1,0 +1,287 @@
+"""WebSocket sessions: the handshake with the client, and the relay between it and the provider.
+
+Frames pass as they come, from one connection's read to the other's write, with no queue and no task between them: a side that
+does not read has the other side's socket left unread. What the gateway itself looks at are the events that state usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from msgspec import Struct
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from headgate.chat import add_usage
+from headgate.errors import InvalidRequest, Overloaded, ProviderFailed, ProviderTimeout, RequestError, UpgradeRequired
+from headgate.exchange import Closing, Exchange, Reply
+from headgate.gateway import Gateway
+from headgate.relay import scrub
+from headgate.server.cycle import Cycle
+from headgate.server.replies import own_headers
+from headgate.sockets import LOST, NO_STATUS, End, Socket
+from headgate.upstream import Timeouts
+
+_SHAKING = frozenset({b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"origin"})
+_OFFERED = b"sec-websocket-protocol"
+_SUBPROTOCOL = b"realtime"
+_SAID = (
+    (b"openai-insecure-api-key.", b"authorization", b"Bearer "),
+    (b"openai-organization.", b"x-headgate-openai-organization", b""),
+    (b"openai-project.", b"x-headgate-openai-project", b""),
+    (b"openai-beta.realtime-v1", b"openai-beta", b"realtime=v1"),
+)
+"""What a browser, which cannot set headers, says in subprotocols: the beginning, the header it stands for, and what that says
+before the rest. https://developers.openai.com/api/docs/guides/realtime-websocket, and the official clients."""
+_USUAL = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, NO_STATUS})
+_STATES_USAGE = b"response.done"
+_TICK_S = 0.001
+"""How early a loop's timer may ring."""
+
+
+def read_subprotocols(headers: dict[bytes, bytes], lines: list[tuple[bytes, bytes]]) -> None:
+    """Put what a client says in subprotocols where others say it in headers, so that hooks find keys in their one place."""
+    headers.pop(_OFFERED, None)
+    for offered in _offered(lines):
+        for beginning, name, prefix in _SAID:
+            if offered.startswith(beginning):
+                headers[name] = headers.get(name) or prefix + offered.removeprefix(beginning)
+
+
+def model_in(query: bytes) -> str:
+    """The model that the query of a handshake names; empty when it names none."""
+    return parse_qs(query.decode("latin-1")).get("model", [""])[0]
+
+
+def _offered(lines: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [item.strip() for name, value in lines if name == _OFFERED for item in value.split(b",")]
+
+
+class Handshake(Struct, frozen=True):
+    """A client's handshake that is as it should be: the protocol that reads its frames, and what answers it."""
+
+    cycle: Cycle
+    ws: ServerProtocol
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def from_scope(cls, scope: Mapping[str, Any], message_bytes: int) -> Handshake:
+        """Raises UpgradeRequired for what is no WebSocket of version 13, InvalidRequest for a broken handshake."""
+        cycle: object = scope["extensions"].get("headgate.cycle") if "extensions" in scope else None
+        path = scope["path"]
+        if not isinstance(cycle, Cycle) or not cycle.wants_socket:
+            raise UpgradeRequired(f"`{path}` speaks WebSocket: ask for it with `upgrade: websocket`")
+        headers = Headers()
+        for name, value in scope["headers"]:
+            if name in _SHAKING:
+                headers[name.decode("latin-1")] = value.decode("latin-1")
+        if headers.get_all("sec-websocket-version") not in (["13"], []):
+            raise UpgradeRequired(f"`{path}` speaks version 13 of WebSocket and no other")
+        if len(parse_qs(scope["query_string"].decode("latin-1")).get("model", ())) > 1:
+            raise InvalidRequest("`model` stands more than once", param="model")
+        ws = ServerProtocol(state=OPEN, max_size=message_bytes)
+        try:
+            accept, _, _ = ws.process_request(Request(path, headers))
+        except InvalidHandshake as error:
+            raise InvalidRequest(f"the WebSocket handshake is wrong: {error}", code="bad_handshake") from None
+        said = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", accept.encode())]
+        if _SUBPROTOCOL in _offered(scope["headers"]):
+            said.append((_OFFERED, _SUBPROTOCOL))
+        return cls(cycle, ws, tuple(said))
+
+
+async def run_session(gateway: Gateway, ex: Exchange, reply: Reply, handshake: Handshake) -> None:
+    """Let the client in and relay until both connections have ended. `ex` and `reply` tell how it went."""
+    provider, attempt, cycle = reply.socket, ex.attempt, handshake.cycle
+    if provider is None or attempt is None:
+        raise ProviderFailed("a session needs an open socket")
+    config = gateway.generation.loaded.config
+    client = Socket(handshake.ws, config.limits.reader_stall_s)
+    client.on_lost = cycle.door.state.connections.discard
+    if cycle.door.full is not None:
+        await cycle.door.full.wait()
+    if not cycle.wants_socket:
+        raise InvalidRequest("nothing may be sent before the handshake is answered", code="bad_handshake")
+    session = Session(gateway, ex, reply, client, provider, config.limits.inflight_bytes)
+    reply.status = attempt.status = 101
+    cycle.switch((*own_headers(ex), (b"x-request-id", ex.id.encode()), *reply.headers, *handshake.headers), client)
+    await session.run(attempt.provider.timeouts_for(ex))
+
+
+class Session:
+    """A client and a provider that talk. The first end of either, or a limit, ends it."""
+
+    def __init__(
+        self, gateway: Gateway, ex: Exchange, reply: Reply, client: Socket, provider: Socket, inflight_bytes: int
+    ) -> None:
+        self._gateway = gateway
+        self._ex = ex
+        self._reply = reply
+        self._client = client
+        self._provider = provider
+        self._inflight_bytes = inflight_bytes
+        self._held: dict[Socket, int] = {client: 0, provider: 0}
+        self._parts: list[bytes] | None = None
+        self._ending = asyncio.Event()
+        self._gone = asyncio.Event()
+        if client.ws.max_message_size is not None:
+            provider.limit(client.ws.max_message_size)
+
+    async def run(self, timeouts: Timeouts) -> None:
+        """Relay until both connections have ended; what is left of them is broken off when this is cancelled."""
+        client, provider = self._client, self._provider
+        try:
+            client.start(self)
+            provider.start(self)
+            await self._watch(timeouts)
+            await self._gone.wait()
+        finally:
+            for socket in (client, provider):
+                if not socket.is_dead:
+                    socket.end()
+
+    async def _watch(self, timeouts: Timeouts) -> None:
+        """Wait for the end, and bring it about when nobody says anything for too long or all of it takes too long."""
+        loop = asyncio.get_running_loop()
+        last = loop.time() - (time.perf_counter() - self._ex.started) + timeouts.total_s
+        while not self._ending.is_set():
+            silent = max(self._client.heard_at, self._provider.heard_at) + timeouts.gap_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(last, silent)):
+                    await self._ending.wait()
+            now = loop.time() + _TICK_S
+            if now >= last:
+                self._stop(ProviderTimeout(f"the session lasted longer than {timeouts.total_s:g} s"))
+            elif now >= max(self._client.heard_at, self._provider.heard_at) + timeouts.gap_s:
+                self._stop(ProviderTimeout(f"nobody said anything for {timeouts.gap_s:g} s"))
+
+    # what the sockets tell
+
+    def take(self, socket: Socket, frame: Frame) -> None:
+        """See Owner."""
+        ex = self._ex
+        if self._ending.is_set():
+            return
+        if socket is self._client:
+            ex.request_bytes += len(frame.data)
+            self._provider.send(frame)
+            return
+        if ex.ttft_s is None:
+            ex.ttft_s = time.perf_counter() - ex.started
+        ex.reply_bytes += len(frame.data)
+        data = bytes(frame.data)
+        said = scrub(data, self._provider.secrets)
+        self._client.send(frame if said is data else Frame(frame.opcode, said, frame.fin))
+        self._count(frame, data)
+
+    def heard(self, socket: Socket) -> None:
+        """See Owner. What is held of frames that are not whole counts as bodies do."""
+        gateway, more = self._gateway, socket.held_bytes - self._held[socket]
+        if not more:
+            return
+        self._held[socket] += more
+        self._ex.held_bytes += more
+        gateway.body_bytes += more
+        if more > 0 and gateway.body_bytes > self._inflight_bytes:
+            self._stop(Overloaded("the gateway holds too many messages"), CloseCode.TRY_AGAIN_LATER)
+
+    def room(self, socket: Socket) -> None:
+        """See Owner."""
+        self._other(socket).hold(socket.is_full)
+
+    def ended(self, socket: Socket, end: End) -> None:
+        """See Owner. The other side is told the code and the reason; of a connection that broke, that it did."""
+        if socket is self._client:
+            self._client_ended(end)
+        else:
+            self._provider_ended(end)
+
+    def lost(self, socket: Socket) -> None:
+        """See Owner."""
+        if self._other(socket).is_dead:
+            self._gone.set()
+
+    def drain(self) -> None:
+        """See Owner: a client that is told at once has all of the drain to connect elsewhere."""
+        self._stop(Overloaded("the gateway is shutting down", code="shutting_down"))
+
+    # the end
+
+    def _client_ended(self, end: End) -> None:
+        match end.kind:
+            case "closed":
+                self._end(Closing("client", end.code, end.reason), None)
+                self._provider.close(end.code, end.reason)
+            case "failed":
+                error = InvalidRequest(f"the client broke off: {end.reason}", code="bad_websocket")
+                self._end(Closing("gateway", end.code, end.reason), error)
+            case "lost":
+                self._end(Closing("client", LOST), None, is_gone=True)
+        self._provider.close(CloseCode.GOING_AWAY)
+
+    def _provider_ended(self, end: End) -> None:
+        name = self._ex.attempt.provider.name if self._ex.attempt is not None else ""
+        match end.kind:
+            case "closed":
+                reason = scrub(end.reason.encode(), self._provider.secrets).decode()
+                words = f"provider `{name}` closed the session with code {end.code}"
+                error = None if end.code in _USUAL else ProviderFailed(words, provider=name, code="upstream_closed")
+                self._end(Closing("provider", end.code, reason), error)
+                self._client.close(end.code, reason)
+            case "failed":
+                words = f"provider `{name}` broke the rules of WebSocket (code {end.code})"
+                self._break(ProviderFailed(words, provider=name, code="upstream_bad_reply"), end.code)
+            case "lost":
+                words = f"provider `{name}` closed the connection"
+                self._break(ProviderFailed(words, provider=name, code="upstream_cut"), LOST)
+
+    def _break(self, error: ProviderFailed, code: int) -> None:
+        self._end(Closing("provider", code), error)
+        self._client.close(CloseCode.INTERNAL_ERROR, error.message)
+
+    def _stop(self, error: RequestError, code: int = CloseCode.GOING_AWAY) -> None:
+        """The gateway ends it: both sides are told."""
+        if not self._ending.is_set():
+            self._end(Closing("gateway", code, error.message), error)
+            self._client.close(code, error.message)
+            self._provider.close(CloseCode.GOING_AWAY)
+
+    def _end(self, closing: Closing, error: RequestError | None, *, is_gone: bool = False) -> None:
+        """Note how it ended; what comes later is only the answer to it."""
+        if self._ending.is_set():
+            return
+        self._ending.set()
+        ex = self._ex
+        self._reply.closing, ex.error = closing, error
+        ex.outcome = "client_gone" if is_gone else "complete" if error is None else "cut"
+
+    # parts
+
+    def _other(self, socket: Socket) -> Socket:
+        return self._provider if socket is self._client else self._client
+
+    def _count(self, frame: Frame, data: bytes) -> None:
+        """Add what an event of the provider states to the usage so far. A text may come in several frames."""
+        if frame.opcode is Opcode.TEXT:
+            self._parts = [data]
+        elif frame.opcode is Opcode.CONT and self._parts is not None:
+            self._parts.append(data)
+        else:
+            self._parts = None
+        if self._parts is None or not frame.fin:
+            return
+        parts, self._parts = self._parts, None
+        message = data if len(parts) == 1 else b"".join(parts)
+        dialect = self._ex.dialect
+        usage = dialect.tail_usage((message,)) if dialect is not None and _STATES_USAGE in message else None
+        if usage is not None:
+            self._reply.usage = add_usage(self._reply.usage, usage)
