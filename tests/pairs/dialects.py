@@ -23,6 +23,8 @@ MODELS = {
     "ollama.chat": "llama3.1",
 }
 """A model of each vendor whose dialect depends on it; any other is called `m`."""
+LEFT_OUT = frozenset({"replicate.prediction"})
+"""Dialects that hold one turn and refuse all else, so that there is nothing to keep: their packages say what that turn keeps."""
 SETTINGS: dict[str, dict[str, str]] = {"bedrock": {"region": "us-east-1"}}
 """What a deployment of a vendor needs beside its key."""
 CLIENTS: dict[str, ChatDialect] = {
@@ -38,7 +40,8 @@ def _spoken() -> dict[str, ChatDialect]:
         provider = installed.provider(name)
         codecs = provider.codecs.values() if provider is not None else ()
         found |= {dialect.name: dialect for dialect in codecs if dialect.name not in CLIENTS}
-    return {name: dialect for name, dialect in found.items() if isinstance(dialect, ChatDialect)}
+    chats = {name: dialect for name, dialect in found.items() if isinstance(dialect, ChatDialect)}
+    return {name: dialect for name, dialect in chats.items() if name not in LEFT_OUT}
 
 
 SPOKEN = _spoken()

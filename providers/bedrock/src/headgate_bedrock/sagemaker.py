@@ -63,7 +63,7 @@ class SageMaker(Aws):
     docs = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Operations_Amazon_SageMaker_Runtime.html"
     tier = "dialect"
     auth: ClassVar[tuple[str, ...]] = ("access key", "role", "AWS's chain")
-    evidence = "types"
+    evidence = "documents"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
         "completions": "openai.completions",
