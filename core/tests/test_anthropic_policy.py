@@ -142,6 +142,8 @@ def test_a_budget_is_always_below_the_limit(family: str, effort: str, limit: int
         (DEFAULT_ON, Thinking("low"), (None, "low")),
         (DEFAULT_ON, Thinking("low", summary="auto"), ({"type": "adaptive", "display": "summarized"}, "low")),
         (DEFAULT_ON, Thinking(is_shown=False), ({"type": "adaptive", "display": "omitted"}, None)),
+        (ADAPTIVE, Thinking(is_shown=False), (None, None)),
+        (MANUAL, Thinking(is_shown=False), (None, None)),
         (DEFAULT_ON, Thinking(mode="disabled"), ({"type": "disabled"}, None)),
         (BETWEEN, Thinking("none"), ({"type": "between_tools"}, None)),
         (OLD, Thinking("none"), (None, None)),

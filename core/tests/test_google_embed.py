@@ -99,7 +99,7 @@ def test_replies() -> None:
         assert msgspec.json.decode(body) == {**held, **used}
         decoded = dialect.decode_reply(body, request)
         assert (decoded.vectors, decoded.usage and decoded.usage.prompt) == (reply.vectors, 3)
-        with pytest.raises(ProviderFailed, match="vectors came for 1 texts|holds no embeddings"):
+        with pytest.raises(ProviderFailed, match=r"vectors came for 1 texts|holds no embeddings"):
             dialect.decode_reply(b'{"embedding": 1}', request)
 
 

@@ -106,8 +106,8 @@ REQUESTS = (
     ),
     Row(ANTHROPIC, "schema_name", _LABEL, lost),
     Row(ANTHROPIC, "schema_strict", _STRICT, lost),
-    Row(ANTHROPIC, "thinks", _HIDING, lambda before, after: before is None and after == "adaptive"),
-    Row(BEDROCK, "thinks", _HIDING, lambda before, after: before is None and after == "adaptive"),
+    Row(ANTHROPIC, "shown", _HIDING, lambda before, after: before is False and after is None),
+    Row(BEDROCK, "shown", _HIDING, lambda before, after: before is False and after is None),
     Row(BEDROCK, "refusals", _TEXT, lost),
     Row(
         BEDROCK, "filenames", "a document must have a name of letters, digits and hyphens", lambda _, after: all(after)

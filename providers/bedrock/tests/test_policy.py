@@ -41,6 +41,11 @@ def test_effort_is_a_budget_for_older_claude(effort: str) -> None:
     assert request.sampling.max_tokens == BUDGETS[effort] + 4096
 
 
+def test_hidden_thoughts_ask_for_none() -> None:
+    """Only not to be shown thoughts, as Gemini's clients say it, makes no model think."""
+    assert thought(CLAUDE_4, Thinking(is_shown=False)).thinking is None
+
+
 @pytest.mark.parametrize(("limit", "budget"), [(8000, 4000), (1500, 1024), (100_000, 16384)])
 def test_a_budget_is_below_the_limit(limit: int, budget: int) -> None:
     """The caller's limit stays, and half of it at most is for thinking."""

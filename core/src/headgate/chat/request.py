@@ -63,6 +63,14 @@ class Thinking(Struct, frozen=True):
     is_shown: bool | None = None
     summary: str | None = None
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether this asks to think, or not to: only not to be shown thoughts leaves that to the model."""
+        return self not in _UNASKED
+
+
+_UNASKED = (Thinking(), Thinking(is_shown=False))
+
 
 class Sampling(Struct, frozen=True):
     """How to sample. None means: not asked for. `logit_bias` maps token ids to -100..100."""

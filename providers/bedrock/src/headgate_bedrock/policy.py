@@ -29,8 +29,8 @@ _OUTPUT = "Give your final answer by calling this tool. Its input is the answer.
 def settle_thinking(request: ChatRequest, model: Model, gaps: Gaps) -> ChatRequest:
     """`request` with thinking in the form its model takes: a mode, a budget, or one of its levels of effort."""
     asked = request.thinking
-    if asked is None:
-        return request
+    if asked is None or not asked.is_asked:
+        return replace(request, thinking=None)
     is_off = asked.effort == "none" or asked.mode == "disabled" or asked.budget_tokens == 0
     if asked.summary not in {None, "auto"}:
         gaps.skip("reasoning.summary")

@@ -92,7 +92,7 @@ def _with_spoken_system(request: ChatRequest, facts: Claude, gaps: Gaps) -> Chat
 def _thinking(request: ChatRequest, facts: Claude, gaps: Gaps) -> Thinking | None:
     """Effort, budget and switch in the words of the model."""
     asked = request.thinking
-    if asked is None or asked == Thinking():
+    if asked is None or asked == Thinking() or not (facts.thinks or asked.is_asked):
         return None
     if asked.summary not in {None, "auto"}:
         gaps.skip("reasoning.summary")
