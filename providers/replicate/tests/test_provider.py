@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from providers.replicate.tests.replicate_wire import (
     GPT,
@@ -123,6 +124,26 @@ class TestReplicate(ProviderContract):
         assert b"".join(await pieces_of(await self.call(upstream, stream=True))) == self.relayed(SPOKEN)
         assert all(response.is_closed for response in upstream.responses)
         assert [urlsplit(request.url).path for request in upstream.requests] == [MODEL, BEGIN, STREAM, SEEN]
+
+    @override
+    async def test_tool_calls_pass(self) -> None:
+        """There are no tools to call: who asks for one is refused by name, and nothing begins."""
+        await self._refuses_tools(stream=False)
+
+    @override
+    async def test_streamed_tool_calls_pass(self) -> None:
+        """The same for a stream."""
+        await self._refuses_tools(stream=True)
+
+    async def _refuses_tools(self, *, stream: bool) -> None:
+        upstream = ReplayUpstream({"*": self.reply})
+        provider = self.deploy(upstream)
+        ex = self.exchange(provider, stream=stream)
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+        ex.body = msgspec.json.encode(msgspec.json.decode(ex.body) | {"tools": [tool]})
+        with pytest.raises(UnsupportedField, match="`tools`"):
+            await provider.call(ex)
+        assert all(request.method == "GET" for request in upstream.requests)
 
     @override
     async def test_cut_stream_raises(self) -> None:
