@@ -293,8 +293,8 @@ async def test_hook_facts() -> None:
     class Failing(Hooks):
         @override
         @hookimpl
-        def strategies(self) -> Mapping[str, Any]:
-            return {"mine": None}
+        def strategies(self) -> Mapping[str, Strategy]:
+            return {"mine": Last()}
 
         @override
         @hookimpl

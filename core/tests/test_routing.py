@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from headgate.errors import StartupError
-from headgate.exchange import Retry, Target
+from headgate.exchange import Exchange, Retry, Target
+from headgate.hooks import Fault, Outcome, Strategy
 from headgate.routing import decode_target, leaf_of
 from headgate.routing.decode import MAX_HINTS, MAX_NODES
 
+
+class First(Strategy):
+    """Calls the first target."""
+
+    @override
+    def choose(
+        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
+    ) -> int | None:
+        return None if outcomes else 0
+
+
 DEPLOYMENTS = {"openai": 1, "groq": 1, "anthropic": 1}
-STRATEGIES = {"single": 1, "fallback": 1, "loadbalance": 1}
+STRATEGIES: dict[str, Strategy] = dict.fromkeys(("single", "fallback", "loadbalance"), First())
 
 
 def decode(value: Any) -> Target:
@@ -253,3 +268,35 @@ def test_only_the_first_problems_have_hints() -> None:
     assert len(found) == 50
     assert [problem for problem in found if "did you mean `openai`" in problem] == found[:MAX_HINTS]
     assert all("`providers:` has `anthropic`, `groq`, `openai`" in problem for problem in found)
+
+
+class Failing(First):
+    """Cannot read any settings."""
+
+    @override
+    def compile(self, target: Target, fault: Fault) -> None:
+        raise KeyError("threshold")
+
+
+def test_a_strategy_that_fails_is_named() -> None:
+    """What a plugin's strategy raises is a problem of the config, at its place."""
+    config = {"strategy": {"mode": "mine"}, "targets": ["openai"]}
+    with pytest.raises(StartupError, match="`config` made the strategy `mine` fail: KeyError: 'threshold'"):
+        decode_target(config, DEPLOYMENTS, {"mine": Failing()})
+
+
+def test_what_a_strategy_made_is_kept() -> None:
+    """A strategy reads its settings once, and tells what is wrong with them below the node."""
+
+    class Reading(First):
+        @override
+        def compile(self, target: Target, fault: Fault) -> str:
+            if "limit" not in target.settings:
+                fault("strategy.limit", "is missing")
+            return f"{len(target.targets)} of {target.settings.get('limit')}"
+
+    known = {"mine": Reading()}
+    node = {"strategy": {"mode": "mine", "limit": 3}, "targets": ["openai", "groq"]}
+    assert decode_target(node, DEPLOYMENTS, known).compiled == "2 of 3"
+    with pytest.raises(StartupError, match=r"`config.targets\[0\].strategy.limit` is missing"):
+        decode_target({**node, "targets": [{"strategy": {"mode": "mine"}, "targets": ["groq"]}]}, DEPLOYMENTS, known)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
-from headgate.hooks import Check, CheckFactory, StateStore
+from headgate.hooks import Check, CheckFactory, StateStore, Strategy
 from headgate.routing import decode_target
 from headgate.secret import GatewaySecret
 from headgate.state import MAX_BYTES
@@ -33,7 +33,7 @@ class Context:
         self.secret = GatewaySecret(state_dir)
         self.checks: Mapping[str, CheckFactory] = {}
         self.deployments: Collection[str] = ()
-        self.strategies: Collection[str] = ()
+        self.strategies: Mapping[str, Strategy] = {}
         self.state: StateStore
         self.state_bytes = MAX_BYTES
         self.announcements: list[str] = []

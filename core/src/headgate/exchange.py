@@ -76,7 +76,7 @@ class Target(Struct, frozen=True):
     """A node of a routing tree. A leaf names a `deployment`; any other node names a `strategy` over its `targets`.
 
     `path` is where it stands in the routing config, such as `config.targets[1]`. `settings` keeps what only the
-    strategy understands.
+    strategy understands, `compiled` what it made of that.
     """
 
     path: str = "config"
@@ -90,6 +90,8 @@ class Target(Struct, frozen=True):
     request_timeout_s: float = 0.0
     override_params: Mapping[str, Any] = {}
     settings: Mapping[str, Any] = {}
+    name: str = ""
+    compiled: Any = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "override_params", MappingProxyType(dict(self.override_params)))

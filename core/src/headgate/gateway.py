@@ -21,7 +21,7 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.garbage import uncollected
-from headgate.hooks import STAGES
+from headgate.hooks import STAGES, Strategy
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
@@ -344,7 +344,7 @@ def _kind_of(loaded: Loaded, config: DeploymentConfig) -> type[Provider]:
 
 
 def _models(
-    loaded: Loaded, deployments: Collection[str], strategies: Mapping[str, Any], problems: list[Problem]
+    loaded: Loaded, deployments: Collection[str], strategies: Mapping[str, Strategy], problems: list[Problem]
 ) -> Generator[None, None, dict[str, Target]]:
     models: dict[str, Target] = {}
     for alias, written in loaded.config.models.items():
@@ -387,7 +387,7 @@ def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provide
     """Let plugins see the newest configuration through the context they hold."""
     ctx.checks = registry.checks
     ctx.deployments = deployments
-    ctx.strategies = tuple(registry.strategies)
+    ctx.strategies = dict(registry.strategies)
     if not hasattr(ctx, "state"):
         ctx.state_bytes = config.limits.state_bytes
         ctx.state = registry.stores[config.state](ctx)

@@ -116,8 +116,19 @@ class Outcome(Struct, frozen=True):
     is_final: bool = False
 
 
+Fault = Callable[[str, str], None]
+"""Told of a problem: where it stands, and what is wrong and how to mend it."""
+
+
 class Strategy(Protocol):
     """Picks what to call. Pure: all it knows comes in, so that it can be simulated."""
+
+    def compile(self, target: Target, fault: Fault) -> Any:
+        """What `choose` needs of a node, made once when its routing config is read and kept as `target.compiled`.
+
+        Tell `fault` of every setting that is wrong: where it stands below the node (`strategy.default`) and what to do.
+        """
+        del target, fault
 
     def choose(
         self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
@@ -125,7 +136,7 @@ class Strategy(Protocol):
         """The index of the next child of `target` to call, or None when the last outcome stands.
 
         `outcomes` are this target's own so far, oldest first; the first call has none and must give an index.
-        `now` is monotonic seconds.
+        `now` is monotonic seconds. Raises a RequestError when the caller has to hear why nothing is called.
         """
         ...
 

@@ -134,6 +134,8 @@ def _choose(plan: Plan, ex: Exchange, target: Target, outcomes: Sequence[Outcome
         if index is None or (target.targets[index : index + 1] and index >= 0):
             return index
         raise IndexError(f"it chose target {index} of {len(target.targets)}")
+    except RequestError:
+        raise
     except Exception as error:
         log.error(
             "strategy failed", strategy=target.strategy, request_id=ex.id, error=f"{type(error).__name__}: {error}"

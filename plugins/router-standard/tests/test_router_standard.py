@@ -96,7 +96,7 @@ def exchange(headers: Mapping[str, str] | None = None, principal: Principal | No
 def router(tmp_path: Path, deployments: Sequence[str] = ("a", "b")) -> tuple[RouterStandard, Context]:
     upstream: Upstream = NoUpstream()
     plugin, ctx = RouterStandard(), Context(upstream, tmp_path, "")
-    ctx.deployments, ctx.strategies = tuple(deployments), tuple(plugin.strategies())
+    ctx.deployments, ctx.strategies = tuple(deployments), plugin.strategies()
     plugin.configure(ctx)
     return plugin, ctx
 
@@ -128,7 +128,12 @@ def test_single_calls_the_first_target_once() -> None:
         ((), Outcome(0, 246), None),
         ((), Outcome(0, 299), None),
         ((), Outcome(0, 300), 1),
-        ((), Outcome(0, 400), 1),
+        ((), Outcome(0, 400), None),
+        ((), Outcome(0, 422), None),
+        ((), Outcome(0, 401), 1),
+        ((), Outcome(0, 404), 1),
+        ((), Outcome(0, 429), 1),
+        ((400,), Outcome(0, 400), 1),
         ((), Outcome(0, 502), 1),
         ((), Outcome(0, 446, is_final=True), None),
         ((), Outcome(0, 400, is_final=True), None),
@@ -140,7 +145,7 @@ def test_single_calls_the_first_target_once() -> None:
     ],
 )
 def test_fallback_leaves_a_target(codes: tuple[int, ...], outcome: Outcome, expected: int | None) -> None:
-    """Listed statuses are left exactly; with no list, what is neither 2xx nor the gateway's own refusal."""
+    """Listed statuses are left exactly; with no list all failures but the caller's own mistakes, whoever names them."""
     target = Target(targets=TWO.targets, on_status_codes=codes)
     assert chosen(Fallback(), target) == 0
     assert chosen(Fallback(), target, outcome) == expected

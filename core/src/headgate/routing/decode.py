@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from heapq import nsmallest
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Retry, Target
 from headgate.suggest import MAX_NAME, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from headgate.hooks import Strategy
 
 MAX_NODES = 1000
 MAX_DEPTH = 32
@@ -40,7 +44,7 @@ _MAX_NUMBER = 10**12
 
 
 def decode_target(
-    value: Any, deployments: Collection[str], strategies: Collection[str], path: str = "config"
+    value: Any, deployments: Collection[str], strategies: Mapping[str, Strategy], path: str = "config"
 ) -> Target:
     """The tree of a routing config. StartupError lists every problem: unknown keys, deployments, strategies, wrong types."""
     decoder = _Decoder(deployments, strategies)
@@ -65,7 +69,7 @@ class _Inherited(Struct, frozen=True):
 
 
 class _Decoder:
-    def __init__(self, deployments: Collection[str], strategies: Collection[str]) -> None:
+    def __init__(self, deployments: Collection[str], strategies: Mapping[str, Strategy]) -> None:
         self._deployments = deployments
         self._strategies = strategies
         self._nodes = 0
@@ -112,8 +116,9 @@ class _Decoder:
         children = fields.get("targets")
         if not isinstance(children, list) or not children:
             return self._wrong(f"{path}.targets", "must be a list with at least one target")
-        return Target(
+        node = Target(
             path=path,
+            name=self._text(fields, "name", path),
             strategy=mode,
             targets=tuple(
                 self.decode(child, f"{path}.targets[{at}]", held, depth + 1)
@@ -124,6 +129,16 @@ class _Decoder:
             retry=held.retry,
             settings={name: held for name, held in strategy.items() if name not in {"mode", "on_status_codes"}},
         )
+        return self._compiled(node) if mode in self._strategies else node
+
+    def _compiled(self, node: Target) -> Target:
+        try:
+            made = self._strategies[node.strategy].compile(
+                node, lambda at, what: self._fault(f"{node.path}.{at}", what)
+            )
+        except Exception as error:  # plugins are not trusted
+            return self._wrong(node.path, f"made the strategy `{node.strategy}` fail: {type(error).__name__}: {error}")
+        return node if made is None else replace(node, compiled=made)
 
     def _leaf(self, named: str, fields: Mapping[str, Any], path: str, place: str, held: _Inherited) -> Target:
         """The leaf of a deployment; `place` is where its name stands."""
@@ -134,6 +149,7 @@ class _Decoder:
             self._wrong(place, words)
         return Target(
             path=path,
+            name=self._text(fields, "name", path),
             deployment=leaf.deployment,
             model=self._text(fields, "model", path) or str(held.params.get("model") or leaf.model),
             weight=self._number(fields, "weight", path, 1.0),
@@ -208,6 +224,9 @@ class _Decoder:
     def _hint(self, name: str, known: Collection[str]) -> str:
         self._hints += 1
         return did_you_mean(name, known) if self._hints <= MAX_HINTS else ""
+
+    def _fault(self, path: str, message: str) -> None:
+        self._wrong(path, message)
 
     def _wrong(self, path: str, message: str) -> Target:
         self.problems.append(Problem(f"`{path}` {message}"))

@@ -1,4 +1,4 @@
-"""The standard router: the strategies `single` and `fallback`, routing configs sent with a request, and retries."""
+"""The standard router: the strategies of Portkey's configs, routing configs sent with a request, and retries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from typing_extensions import override
 
@@ -15,48 +15,15 @@ from headgate.body import decode_object, probe_body
 from headgate.context import Context
 from headgate.errors import Forbidden, InvalidRequest, StartupError
 from headgate.exchange import Exchange, Principal, Target
-from headgate.hooks import Call, Hooks, Outcome, Strategy, hookimpl
+from headgate.hooks import Call, Hooks, Strategy, hookimpl
 from headgate_router_standard.retrying import Retrying, Sleep, delay, retry_after_s
+from headgate_router_standard.strategies import Conditional, Fallback, LoadBalance, Single
 
-__all__ = ["Fallback", "Retrying", "RouterStandard", "Single", "delay", "retry_after_s"]
+__all__ = ["Conditional", "Fallback", "LoadBalance", "Retrying", "RouterStandard", "Single", "delay", "retry_after_s"]
 
 MAX_CONFIG_BYTES = 64 * 1024
 MAX_CACHED = 256
 _HEADER = "`x-headgate-config`"
-
-
-class Single(Strategy):
-    """Calls the first target; its outcome stands."""
-
-    @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
-        return None if outcomes else 0
-
-
-class Fallback(Strategy):
-    """Calls the targets in order until one's outcome stands.
-
-    With `on_status_codes` exactly those statuses are left behind. Without it everything that is no 2xx is, except the
-    gateway's own refusals, which every target would meet alike.
-    """
-
-    @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
-        if not outcomes:
-            return 0
-        last = outcomes[-1]
-        following = last.index + 1
-        return following if following < len(target.targets) and _is_left(target.on_status_codes, last) else None
-
-
-def _is_left(codes: Collection[int], outcome: Outcome) -> bool:
-    if codes:
-        return outcome.status in codes
-    return not (200 <= outcome.status < 300 or outcome.is_final)
 
 
 class RouterStandard(Hooks):
@@ -81,7 +48,7 @@ class RouterStandard(Hooks):
     @override
     @hookimpl
     def strategies(self) -> Mapping[str, Strategy]:
-        return {"single": Single(), "fallback": Fallback()}
+        return {"single": Single(), "fallback": Fallback(), "loadbalance": LoadBalance(), "conditional": Conditional()}
 
     @override
     @hookimpl

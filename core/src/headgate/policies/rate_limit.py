@@ -1,0 +1,138 @@
+"""What a provider's rate-limit headers say, and a bucket that follows them: the next call goes where there is room.
+
+Headers: OpenAI's `x-ratelimit-{limit,remaining,reset}-{requests,tokens}` with durations such as `6m0s`
+(https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers), Anthropic's
+`anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}` with RFC 3339 instants
+(https://platform.claude.com/docs/en/api/rate-limits#response-headers).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_ANTHROPIC = "anthropic-ratelimit-"
+_OPENAI = "x-ratelimit-"
+_FAR_S = 86_400.0
+
+
+class Window(Struct, frozen=True):
+    """One limit as a reply stated it: `remaining` of `limit` are left, and in `reset_s` seconds all are back."""
+
+    limit: float
+    remaining: float
+    reset_s: float
+
+
+def windows_of(headers: Mapping[str, str], now_unix_s: float) -> dict[str, Window]:
+    """The limits that a reply states, by kind (`requests`, `tokens`, `input-tokens`, `output-tokens`).
+
+    What is missing, is no number or makes no sense (Azure sends -1 and 0 for what it does not know) is left out: an
+    unknown limit is no limit.
+    """
+    found: dict[str, Window] = {}
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens"):
+        limit, remaining, reset = _three(headers, kind)
+        if limit is None or remaining is None or not 0 < limit < math.inf or not 0 <= remaining <= limit:
+            continue
+        wait_s = _wait_s(reset, now_unix_s)
+        if wait_s is not None:
+            found[kind] = Window(limit, remaining, wait_s)
+    return found
+
+
+def duration_s(text: str) -> float | None:
+    """`1s`, `6m0s`, `1h2m3.5s`, `20ms`, or a bare number of seconds; None for anything else."""
+    text = text.strip()
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return min(_FAR_S, sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    number = _number(text)
+    return None if number is None or number < 0 else min(_FAR_S, number)
+
+
+class ShadowBucket:
+    """One limit of one deployment and model, followed between replies.
+
+    It refills as the headers imply, `limit - remaining` within `reset_s`, and what calls under way are expected to take is
+    held against it. A bucket that no reply has spoken of has room for everything.
+    """
+
+    __slots__ = ("_at", "_held", "_limit", "_rate", "_remaining")
+
+    def __init__(self) -> None:
+        self._limit = math.inf
+        self._remaining = math.inf
+        self._rate = 0.0
+        self._at = 0.0
+        self._held = 0.0
+
+    def stated(self, window: Window, now: float) -> None:
+        """A reply says how things stand."""
+        self._limit, self._remaining, self._at = window.limit, window.remaining, now
+        missing = window.limit - window.remaining
+        self._rate = missing / window.reset_s if window.reset_s > 0 else math.inf
+
+    def refused(self, wait_s: float, now: float) -> None:
+        """The provider refused a call and says when to come back: nothing is left until then."""
+        if math.isinf(self._limit):
+            self._limit = 1.0
+        self._remaining, self._at = 0.0, now + wait_s
+        self._rate = math.inf
+
+    def hold(self, amount: float) -> None:
+        """A call that is expected to take so much has started; give it back with `release`."""
+        self._held += amount
+
+    def release(self, amount: float) -> None:
+        """The call is over, and the reply has said what is left."""
+        self._held = max(0.0, self._held - amount)
+
+    def room(self, now: float) -> float:
+        """How much could be taken now."""
+        if math.isinf(self._limit):
+            return math.inf
+        if now < self._at:
+            return -self._held
+        passed_s = now - self._at
+        refilled = self._limit if math.isinf(self._rate) else self._remaining + self._rate * passed_s
+        return min(self._limit, refilled) - self._held
+
+    def headroom(self, now: float) -> float:
+        """The same as a share of the limit, from 0 to 1."""
+        return 1.0 if math.isinf(self._limit) else max(0.0, min(1.0, self.room(now) / self._limit))
+
+
+def _three(headers: Mapping[str, str], kind: str) -> tuple[float | None, float | None, str]:
+    if f"{_ANTHROPIC}{kind}-limit" in headers:
+        names = [f"{_ANTHROPIC}{kind}-{what}" for what in ("limit", "remaining", "reset")]
+    else:
+        names = [f"{_OPENAI}{what}-{kind}" for what in ("limit", "remaining", "reset")]
+    limit, remaining, reset = (headers.get(name, "") for name in names)
+    return _number(limit), _number(remaining), reset
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _wait_s(text: str, now_unix_s: float) -> float | None:
+    span = duration_s(text)
+    if span is not None:
+        return span
+    try:
+        then = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    instant = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return min(_FAR_S, max(0.0, instant.timestamp() - now_unix_s))
