@@ -198,7 +198,7 @@ async def test_no_way_of_writing_loopback_reaches_it(server: Server, upstream: U
     url = f"http://{host}:{port}/" if not host.endswith(("8.8.8.8", "\n")) else f"http://{host.strip()}/"
     url = url.replace("127.0.0.1#", f"127.0.0.1:{port}#").replace("127.0.0.1?", f"127.0.0.1:{port}?")
     with pytest.raises(ProviderError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(engines.HANG_S):
             await fetched(upstream, UpstreamRequest("GET", url, timeouts=Timeouts(connect_s=0.2, first_byte_s=1)))
     assert server.connections == []
 

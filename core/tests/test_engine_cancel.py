@@ -89,7 +89,7 @@ async def test_reading_a_closed_reply_is_an_error(server: Server, upstream: Upst
     reading = asyncio.create_task(response.read())
     await turns()
     response.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(engines.HANG_S):
         with pytest.raises(ProviderError):
             await reading
         with pytest.raises(ProviderError):
@@ -131,7 +131,7 @@ async def test_cancelling_an_upload_closes_the_connection(server: Server, upstre
         await task
     connection = server.connections[0]
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             while await connection.reader.read(1 << 20):
                 pass
 

@@ -176,7 +176,7 @@ async def test_closing_ends_the_calls_under_way(engine: Engine, server: Server, 
     await turns()
     await upstream.close()
     with pytest.raises(ProviderError):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(engines.HANG_S):
             await waiting
     await eventually(lambda: server.open == 0, "the connection was closed")
 
@@ -264,7 +264,7 @@ async def test_what_came_while_idle_is_seen_before_writing(upstream: Upstream, h
             sock.sendall(
                 stray.get(how, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil" if how == "reply" else b"xx")
             )
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             await direct.serve(upstream)
         if sock.fileno() >= 0:
             with contextlib.suppress(ConnectionResetError):
@@ -410,7 +410,7 @@ async def test_no_request_is_seen_twice(server: Server, upstream: Upstream) -> N
                 outcomes["failed"] += 1
             await asyncio.sleep(rng.random() * 0.002)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(engines.HANG_S):
         await asyncio.gather(*(work(number * 50) for number in range(20)))
     assert max(seen.values()) == 1
     assert outcomes["answered"] > 500
@@ -431,7 +431,7 @@ async def test_the_idle_end_and_the_next_call_meet(server: Server, upstream: Ups
     failed = 0
     for _ in range(100):
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(engines.HANG_S):
                 assert await fetched(upstream, server.request(body=body)) == b"ok"
         except ProviderFailed:
             failed += 1

@@ -211,7 +211,7 @@ async def check(server: Server, upstream: Upstream, pieces: list[bytes], *, ends
     limits = brief(first_byte_s=silence_s, gap_s=silence_s)
     expected = permitted(data)
     is_lenient = type(upstream).__name__ == "AiohttpUpstream"
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(engines.HANG_S):
         try:
             body = await fetched(upstream, server.request(timeouts=limits))
         except ProviderError as error:
@@ -324,7 +324,7 @@ async def test_a_reply_cut_at_every_byte(server: Server, upstream: Upstream, see
     for size in range(len(seed)):
         server.answer = engines.ending(seed[:size])
         with pytest.raises(ProviderFailed):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(engines.HANG_S):
                 await fetched(upstream, server.request(timeouts=brief()))
 
 

@@ -115,7 +115,7 @@ async def test_closing_ends_the_calls_that_connect(
         await upstream.close()
         if where == "made":
             going_on.set()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(engines.HANG_S):
             for error in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(error, ProviderError)
                 assert "shutting down" in error.message

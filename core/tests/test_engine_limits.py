@@ -275,7 +275,7 @@ async def test_a_gap_ends_the_body(server: Server, upstream: Upstream, how: str)
             pass
 
     with pytest.raises(ProviderTimeout) as caught:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             await read()
     assert caught.value.message == f"the reply was silent for {BRIEF_S:g} s"
     await eventually(lambda: server.open == 0, "the connection was closed")

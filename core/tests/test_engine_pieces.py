@@ -166,7 +166,7 @@ async def test_the_source_holds_the_server(server: Server, upstream: Upstream) -
 
     source.gate.clear()
     task = asyncio.create_task(fetched(upstream, sending(server, pieces(), 11)))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(engines.HANG_S):
         await first.wait()
         source.gate.set()
         assert await task == b"ok"
@@ -183,7 +183,7 @@ async def test_what_a_piece_raises_is_raised(server: Server, upstream: Upstream)
     server.answer = answer
     error = BodyTooLarge("the body is larger than it may be")
     with pytest.raises(BodyTooLarge) as caught:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             await fetched(upstream, sending(server, Source([b"some"], error)))
     assert caught.value is error
     await eventually(lambda: server.open == 0, "the connection was closed")
@@ -204,7 +204,7 @@ async def test_an_error_beside_a_running_reply_ends_it(server: Server, upstream:
     response = await upstream.send(sending(server, pieces()))
     going_on.set()
     with pytest.raises(BodyTooLarge):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             await response.read()
     response.close()
 
@@ -220,7 +220,7 @@ async def test_an_early_refusal_stops_the_source(server: Server, upstream: Upstr
 
     server.answer = answer
     source = Source(UPLOAD * 32)  # more than the buffers of two sockets take
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         response = await upstream.send(sending(server, source))
         assert (response.status, await response.read()) == (413, b"large")
         response.close()
@@ -251,7 +251,7 @@ async def test_a_refusal_before_the_client_goes_on(server: Server, upstream: Ups
         finally:
             left.set()
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(engines.HANG_S):
         response = await upstream.send(sending(server, pieces(), 8))
         assert (response.status, await response.read()) == (413, b"large")
         response.close()
@@ -270,7 +270,7 @@ async def test_a_success_goes_on_beside_the_body(server: Server, upstream: Upstr
 
     server.answer = answer
     source = Source(UPLOAD)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         assert await fetched(upstream, sending(server, source, SIZE)) == b"halfmore"
     assert source.taken == len(UPLOAD)
 
@@ -286,7 +286,7 @@ async def test_a_reply_that_ends_first_ends_the_body(server: Server, upstream: U
 
     server.answer = answer
     source = Source(UPLOAD * 8)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         assert await fetched(upstream, sending(server, source)) == b"ok"
         await eventually(lambda: server.open == 0, "the connection was closed")
     assert source.taken < len(source.pieces)

@@ -131,7 +131,7 @@ async def test_an_encoded_body_is_left_to_the_reader(server: Server, upstream: U
     head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
     server.answer = hanging(head)
     response = await upstream.send(server.request())
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(engines.HANG_S):
         await pour(response, lambda _: pytest.fail("poured"))
     response.close()
 

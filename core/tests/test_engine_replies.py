@@ -68,7 +68,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 async def test_replies_that_are_valid(server: Server, upstream: Upstream, reply: bytes, body: bytes) -> None:
     """Each framing HTTP has yields its body, and leaves a connection that the next call may use."""
     server.answer = answering(reply)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(engines.HANG_S):
         assert await fetched(upstream, server.request()) == body
         server.answer = numbering()
         assert (await fetched(upstream, numbered(server, 4))).strip() == b"4"
@@ -87,7 +87,7 @@ async def test_replies_that_are_valid(server: Server, upstream: Upstream, reply:
 async def test_a_reply_to_head_has_no_body(server: Server, upstream: Upstream, reply: bytes) -> None:
     """What a reply to HEAD says of a body is what GET would bring: nothing is waited for (RFC 9110 section 9.3.2)."""
     server.answer = answering(reply)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(engines.HANG_S):
         assert await fetched(upstream, server.request(method="HEAD", body=b"")) == b""
         server.answer = numbering()
         assert (await fetched(upstream, numbered(server, 4))).strip() == b"4"
@@ -99,12 +99,12 @@ async def test_a_body_that_must_not_be(server: Server, upstream: Upstream, head:
     """A 204 has no body whatever it says, and bytes that follow are nobody's (RFC 9112 section 6.3)."""
     server.answer = answering(head + behind)
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(engines.HANG_S):
             assert await fetched(upstream, server.request()) == b""
     except ProviderFailed:
         pass
     server.answer = numbering()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(engines.HANG_S):
         assert (await fetched(upstream, numbered(server, 4))).strip() == b"4"
 
 

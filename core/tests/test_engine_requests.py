@@ -320,7 +320,7 @@ async def test_an_answer_during_the_upload(server: Server, upstream: Upstream) -
             await connection.reader.readexactly(len(UPLOAD) - 65536)
 
     server.answer = answer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         response = await upstream.send(server.request(body=UPLOAD))
         assert (response.status, await response.read()) == (413, b"large")
         response.close()
@@ -342,7 +342,7 @@ async def test_an_early_answer_costs_the_connection(server: Server, upstream: Up
         drained.append(len(await connection.reader.read()))
 
     server.answer = answer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         response = await upstream.send(server.request(body=UPLOAD))
         assert (response.status, await response.read()) == (413, b"large")
         response.close()
@@ -365,7 +365,7 @@ async def test_an_early_answer_and_the_end(server: Server, upstream: Upstream, e
             connection.writer.close()
 
     server.answer = answer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         response = await upstream.send(server.request(body=UPLOAD))
         assert (response.status, await response.read()) == (413, b"large")
         response.close()
@@ -384,5 +384,5 @@ async def test_an_early_answer_whose_body_is_long(server: Server, upstream: Upst
         await connection.send(b"more")
 
     server.answer = answer
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(engines.HANG_S):
         assert await fetched(upstream, server.request(body=UPLOAD)) == b"halfmore"

@@ -377,7 +377,7 @@ async def test_closing_the_engine_closes_idle_tls(engine: Engine, server: Server
     upstream = engine()
     server.answer = answering(OK)
     assert await fetched(upstream, server.named(tls=trusted)) == b"ok"
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(engines.HANG_S):
         await upstream.close()
     await eventually(lambda: server.open == 0, "the connection was closed")
 
