@@ -29,9 +29,12 @@ from headgate.upstream.engines import create_engine
 WATCH_S = 1.0
 TIDY_S = 30.0
 BACKLOG = 2048
-MMAP_BYTES = 256 * 1024
+MMAP_BYTES = 2 * 1024 * 1024
+KEPT_BYTES = 16 * 1024 * 1024
+"""What glibc gives back to the system, and what it keeps at hand: pages that come and go cost more than what they hold."""
 _SPREADS = sys.platform.startswith("linux")  # elsewhere SO_REUSEPORT gives all connections to one of the sockets
-_M_MMAP_THRESHOLD = -3  # malloc.h
+_M_TOP_PAD = -2  # malloc.h
+_M_MMAP_THRESHOLD = -3
 
 log = structlog.get_logger("headgate")
 
@@ -246,8 +249,10 @@ async def _tidy(gateway: Gateway) -> None:
 def _settle_memory() -> None:
     """What start-up made lives as long as the process: keep the collector from walking it for every request."""
     with contextlib.suppress(OSError, AttributeError):
-        # large bodies come and go: have glibc give their memory back instead of keeping it for the next one
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
+        # large bodies come and go: have glibc give their memory back, but for what the next one needs at once
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
+        libc.mallopt(_M_TOP_PAD, KEPT_BYTES)
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 5, 1_000)  # small collections often: a large one would hold up every running stream
