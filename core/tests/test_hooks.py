@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -30,6 +29,7 @@ from headgate import (
     Provider,
     RateLimited,
     Reply,
+    Scene,
     StartupError,
     Strategy,
     Target,
@@ -44,7 +44,7 @@ from headgate.builtin import ANONYMOUS
 from headgate.config import Loaded
 from headgate.dialects import Dialect, OpenAIChat
 from headgate.folds import failures
-from headgate.hooks import STAGES, FindFacts, ModelFacts, StoreFactory
+from headgate.hooks import STAGES, Fault, FindFacts, MakeGuards, ModelFacts, StoreFactory
 from headgate.state import MemoryStateStore
 from headgate.testing import (
     Canned,
@@ -155,9 +155,7 @@ class Last(Strategy):
     """Calls the last target, once."""
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         return None if outcomes else len(target.targets) - 1
 
 
@@ -324,6 +322,36 @@ async def test_hook_facts() -> None:
         "demo/x": {"context_window": 7},
         "demo/y": {},
     }
+
+
+async def test_hook_guards() -> None:
+    """What a routing config says of guardrails is made into hooks by the one plugin that can, and judges that target's calls."""
+    made: list[Mapping[str, Any]] = []
+
+    class Refusing(Hooks):
+        @override
+        @hookimpl
+        async def guard_request(self, ex: Exchange) -> None:
+            raise Blocked("not this")
+
+    class Making(Hooks):
+        @override
+        @hookimpl
+        def guards(self) -> MakeGuards:
+            def make(written: Mapping[str, Any], fault: Fault) -> Hooks:
+                made.append(written)
+                return Refusing()
+
+            return make
+
+    guarded = {"provider": "canned/x", "input_guardrails": [{"default.contains": {"words": ["no"]}}]}
+    models = {"free": "canned/x", "guarded": guarded}
+    async with gateway(Making(), providers=CANNED["providers"], models=models) as client:
+        assert (await ask(client, model="free")).status_code == 200
+        assert (await ask(client, model="guarded")).status_code == 446
+    assert made == [{"input_guardrails": guarded["input_guardrails"]}]
+    with pytest.raises(StartupError, match="guardrails of routing configs are made by"):
+        await gateway(Making(), Making(), **CANNED).__aenter__()
 
 
 async def test_hook_configure() -> None:

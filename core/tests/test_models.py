@@ -12,10 +12,11 @@ from headgate import listing
 from headgate.dialects import AnthropicMessages, Dialect, GoogleGenerate
 from headgate.errors import ModelNotFound
 from headgate.exchange import Exchange, Principal, Target
+from headgate.fleet import Fleet, call_provider
 from headgate.listing import answer_models
 from headgate.models import Model, find_model, usable_models
 from headgate.operations import GENERATE_MODELS, MODELS
-from headgate.plan import Plan, Registry, call_provider
+from headgate.plan import Plan, Registry
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import ReplayUpstream
 
@@ -40,7 +41,7 @@ def plan_of(**aliases: Target) -> Plan:
         "less": Named("less", DeploymentConfig(provider="named", models=["two", "three"]), upstream),
         "any": Open("any", DeploymentConfig(provider="open"), upstream),
     }
-    return Plan((), Registry(), deployments, {"fast": Target(), "*": Target(), **aliases}, call_provider)
+    return Plan((), Registry(), deployments, {"fast": Target(), "*": Target(), **aliases}, call_provider, Fleet())
 
 
 def listed(principal: Principal | None = None) -> dict[str, str]:

@@ -25,10 +25,11 @@ from headgate.errors import (
     Unauthenticated,
 )
 from headgate.exchange import Exchange, Principal, Reply, Target
-from headgate.hooks import Call, Hooks, Outcome, Strategy, hookimpl
+from headgate.hooks import Call, Hooks, Outcome, Scene, Strategy, hookimpl
 from headgate.operations import CHAT, EMBEDDINGS, PASSTHROUGH, Operation
 from headgate.plan import Plan, Plugin, Registry, compile_plan
 from headgate.provider import DeploymentConfig, Provider
+from headgate.relay import discard
 from headgate.testing import Recorded, ReplayUpstream
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
@@ -60,7 +61,7 @@ class InTurn(Strategy):
     """The next child after a failure."""
 
     @override
-    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: Any) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         if outcomes and (outcomes[-1].is_final or outcomes[-1].status < 400 or len(outcomes) == len(target.targets)):
             return None
         return len(outcomes)
@@ -546,7 +547,7 @@ async def test_a_broken_strategy_fails_closed(choice: Any) -> None:
 
     class Broken(Strategy):
         @override
-        def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: Any) -> int | None:
+        def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
             if isinstance(choice, Exception):
                 raise choice
             return choice if not outcomes else None
@@ -710,7 +711,7 @@ async def test_giving_up_a_guarded_stream_closes_the_providers() -> None:
         assert reply.chunks is not None
         if begin:
             await anext(reply.chunks)
-        await pipeline.discard(reply)
+        await discard(reply)
         assert closed == ["provider"], begin
 
 
@@ -728,4 +729,4 @@ class Chunks(Hooks):
 
 async def test_discarding_a_whole_reply_is_nothing() -> None:
     """There is nothing to close."""
-    await pipeline.discard(Reply(200, body=b"x"))
+    await discard(Reply(200, body=b"x"))

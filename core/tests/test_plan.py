@@ -13,9 +13,10 @@ from typing_extensions import override
 from headgate.builtin import Core
 from headgate.errors import InvalidRequest, StartupError
 from headgate.exchange import Attempt, Exchange, Reply, Target
+from headgate.fleet import call_provider
 from headgate.hooks import PROJECT, STAGES, Call, Hooks, Window, hookimpl
 from headgate.operations import CHAT, EMBEDDINGS, RESPONSES, Operation
-from headgate.plan import Plan, Plugin, call_provider, collect, compile_plan, implements, narrowed, validate
+from headgate.plan import Plan, Plugin, collect, compile_plan, implements, narrowed, validate
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import Canned, ReplayUpstream, hostile, request_hooks
 

@@ -184,7 +184,9 @@ def test_concurrency_finds_the_capacity_and_follows_it() -> None:
                 for _ in range(calls):
                     limit.started()
                 for at in range(calls):
-                    limit.ended(now, is_overload=at >= capacity)
+                    if at >= capacity:
+                        limit.overloaded(now)
+                    limit.ended(now)
             assert limit.limit >= 1
             if second >= 30:
                 seen[capacity].append(limit.limit)
@@ -200,7 +202,8 @@ def test_one_overload_told_to_many_counts_once() -> None:
     for _ in range(20):
         limit.started()
     for _ in range(20):
-        limit.ended(1.0, is_overload=True)
+        limit.overloaded(1.0)
+        limit.ended(1.0)
     assert limit.limit == 18
     assert limit.in_flight == 0
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from websockets.http11 import Request, Response
 
 from headgate import Exchange, Hooks, Strategy, Target, hookimpl
 from headgate.errors import ProviderFailed
-from headgate.hooks import Outcome
+from headgate.hooks import Outcome, Scene
 from headgate.secret import Secret
 from headgate.upstream import Credential, UpstreamRequest, origin_of
 from headgate.upstream.h1_engine import H1Upstream
@@ -42,9 +41,7 @@ class InTurn(Hooks):
         """The strategy."""
 
         @override
-        def choose(
-            self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: Random
-        ) -> int | None:
+        def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
             done = bool(outcomes) and 200 <= outcomes[-1].status < 300
             return None if done or len(outcomes) == len(target.targets) else len(outcomes)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,18 +14,17 @@ from typing_extensions import override
 
 from headgate.errors import StartupError
 from headgate.exchange import Exchange, Retry, Target
-from headgate.hooks import Fault, Outcome, Strategy
-from headgate.routing import decode_target, leaf_of
-from headgate.routing.decode import MAX_HINTS, MAX_NODES
+from headgate.hooks import Fault, Outcome, Scene, Strategy
+from headgate.routing import Known, decode_target, leaf_of
+from headgate.routing.decode import MAX_NODES
+from headgate.routing.fields import MAX_HINTS
 
 
 class First(Strategy):
     """Calls the first target."""
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         return None if outcomes else 0
 
 
@@ -35,7 +33,7 @@ STRATEGIES: dict[str, Strategy] = dict.fromkeys(("single", "fallback", "loadbala
 
 
 def decode(value: Any) -> Target:
-    return decode_target(value, DEPLOYMENTS, STRATEGIES)
+    return decode_target(value, Known(DEPLOYMENTS, STRATEGIES))
 
 
 def problems(value: Any) -> list[str]:
@@ -148,7 +146,7 @@ def test_targets_without_a_strategy_are_single() -> None:
         ({"provider": "openai", "request_timeout": "1s"}, "`config.request_timeout` must be a number"),
         ({"provider": "openai", "override_params": [1]}, "`config.override_params` must be a mapping"),
         ({"provider": "openai", "retry": 3}, "`config.retry` must be a mapping"),
-        ({"provider": "openai", "retry": {"attempts": 6}}, "`config.retry.attempts` must be 0 to 5"),
+        ({"provider": "openai", "retry": {"attempts": 6}}, "`config.retry.attempts` must be a whole number of 0 to 5"),
         ({"provider": "openai", "retry": {"attempts": float("inf")}}, "`config.retry.attempts` must be"),
         ({"provider": "openai", "retry": {"attemps": 1}}, "`config.retry.attemps` is not known"),
         ({"provider": "openai", "retry": {1: 1}}, "`config.retry.1` is not known"),
@@ -206,7 +204,7 @@ def test_unknown_deployments_list_the_known() -> None:
     """Somebody who guesses is told what there is."""
     assert "`anthropic`, `groq`, `openai`" in problems("zzz")[0]
     with pytest.raises(StartupError, match="has none"):
-        decode_target("zzz", {}, {})
+        decode_target("zzz", Known({}, {}))
 
 
 KEYS = (
@@ -282,7 +280,7 @@ def test_a_strategy_that_fails_is_named() -> None:
     """What a plugin's strategy raises is a problem of the config, at its place."""
     config = {"strategy": {"mode": "mine"}, "targets": ["openai"]}
     with pytest.raises(StartupError, match="`config` made the strategy `mine` fail: KeyError: 'threshold'"):
-        decode_target(config, DEPLOYMENTS, {"mine": Failing()})
+        decode_target(config, Known(DEPLOYMENTS, {"mine": Failing()}))
 
 
 def test_what_a_strategy_made_is_kept() -> None:
@@ -295,8 +293,8 @@ def test_what_a_strategy_made_is_kept() -> None:
                 fault("strategy.limit", "is missing")
             return f"{len(target.targets)} of {target.settings.get('limit')}"
 
-    known = {"mine": Reading()}
+    known = Known(DEPLOYMENTS, {"mine": Reading()})
     node = {"strategy": {"mode": "mine", "limit": 3}, "targets": ["openai", "groq"]}
-    assert decode_target(node, DEPLOYMENTS, known).compiled == "2 of 3"
+    assert decode_target(node, known).compiled == "2 of 3"
     with pytest.raises(StartupError, match=r"`config.targets\[0\].strategy.limit` is missing"):
-        decode_target({**node, "targets": [{"strategy": {"mode": "mine"}, "targets": ["groq"]}]}, DEPLOYMENTS, known)
+        decode_target({**node, "targets": [{"strategy": {"mode": "mine"}, "targets": ["groq"]}]}, known)

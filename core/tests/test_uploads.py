@@ -12,7 +12,7 @@ from core.tests.media import BOUNDARY, FORM, KEY, SPEECH_FILE, Acme, Noting, fie
 from typing_extensions import override
 
 from headgate import Exchange, Hooks, Outcome, ProviderError, Reply, Target, hookimpl
-from headgate.hooks import Call, Strategy
+from headgate.hooks import Call, Scene, Strategy
 from headgate.testing import MockUpstream, Recorded, eventually, gateway
 
 PATH = "/v1/audio/transcriptions"
@@ -28,9 +28,7 @@ class Next(Strategy):
         self.told: list[Outcome] = []
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         self.told = list(outcomes)
         return len(outcomes) if len(outcomes) < len(target.targets) else None
 

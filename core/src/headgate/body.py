@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -108,6 +108,71 @@ def leave_out(body: bytes, names: Iterable[str]) -> tuple[bytes, list[str]]:
     kept = {name: value for name, value in members.items() if name not in found}
     said = [name for name in found if bytes(members[name]) != b"null"]
     return (msgspec.json.encode(kept) if found else body), said
+
+
+Path = tuple[str | int, ...]
+"""The way to a member of decoded JSON: names, places in lists, and `*` as a place that is every one of a list's."""
+EVERY = -1
+_PATH = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(\d{1,6}|\*)\]")
+
+
+def parse_path(text: str) -> Path:
+    """`a.b`, `tools[0].strict` or `messages[*].name` as a Path. ValueError for anything else."""
+    steps: list[str | int] = []
+    at = 0
+    while at < len(text):
+        found = _PATH.match(text, at)
+        if found is None or (at == 0 and found[1] is None):
+            raise ValueError(f"`{text}` is no path such as `a.b`, `a[0]` or `a[*].b`")
+        steps.append(found[1] if found[1] is not None else EVERY if found[2] == "*" else int(found[2]))
+        at = found.end()
+    if not steps:
+        raise ValueError("a path must not be empty")
+    return tuple(steps)
+
+
+def with_params(body: bytes, defaults: Mapping[str, Any], dropped: Iterable[Path]) -> bytes:
+    """`body` with top-level members that it does not have from `defaults`, and without what stands at the `dropped` paths.
+
+    The same bytes when nothing of that changes it.
+    """
+    members: dict[str, Any] = _members.decode(body)
+    missing = {name: value for name, value in defaults.items() if name not in members}
+    members |= missing
+    changed = bool(missing)
+    for path in dropped:
+        name = path[0]
+        if len(path) > 1 and isinstance(members.get(str(name)), Raw):
+            members[str(name)] = msgspec.json.decode(members[str(name)])  # others keep their bytes
+        changed = _drop(members, path) or changed
+    return msgspec.json.encode(members) if changed else body
+
+
+def _drop(held: Any, path: Path) -> bool:
+    """Take out what stands at `path`; whether there was anything."""
+    step, rest = path[0], path[1:]
+    if isinstance(held, dict) and isinstance(step, str):
+        members = cast("dict[str, Any]", held)
+        if step not in members:
+            return False
+        if rest:
+            return _drop(members[step], rest)
+        del members[step]
+        return True
+    if isinstance(held, list) and isinstance(step, int):
+        items = cast("list[Any]", held)
+        if step == EVERY:
+            if rest:
+                return sum(_drop(item, rest) for item in items) > 0  # all of them, not the first alone
+            had = bool(items)
+            items.clear()
+            return had
+        if step < len(items):
+            if rest:
+                return _drop(items[step], rest)
+            del items[step]
+            return True
+    return False
 
 
 def replace_paths(body: dict[str, Any], changes: Iterable[tuple[tuple[str | int, ...], str]]) -> dict[str, Any]:

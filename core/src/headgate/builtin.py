@@ -27,7 +27,7 @@ from headgate.dialects import (
 )
 from headgate.dialects.interface import Dialect
 from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, RequestError, RouteNotFound, Unauthenticated
-from headgate.exchange import Exchange, Principal, Target
+from headgate.exchange import Exchange, Principal, Target, caching_of
 from headgate.hooks import Hooks, StoreFactory, hookimpl
 from headgate.operations import MESSAGES, RESPONSES, named_below
 from headgate.provider import Provider
@@ -77,6 +77,7 @@ class ModelRoute(Hooks):
     def __init__(self, models: Mapping[str, Target], find: FindProvider) -> None:
         self._models = models
         self._find = find
+        self._caching = {name: found for name, target in models.items() if (found := caching_of(target)) is not None}
 
     @override
     @hookimpl
@@ -86,6 +87,8 @@ class ModelRoute(Hooks):
             raise Forbidden(
                 "`x-headgate-custom-host` needs the auth mode `passthrough`", code="custom_host_not_allowed"
             )
+        if self._caching and ex.caching is None:
+            ex.caching = self._caching.get(self._name(ex.model))
         if principal is None or not principal.models:
             return
         named = _named(ex)
@@ -192,7 +195,7 @@ class CallerCredential(Hooks):
             raise Unauthenticated(
                 "no key was given; send the provider's key as `Authorization: Bearer KEY`", code="missing_api_key"
             )
-        ex.base_url = (ex.option("custom-host") or "").rstrip("/")
+        ex.base_url = ex.custom_host = (ex.option("custom-host") or "").rstrip("/")
         return Principal(self._digest(key), credential=Secret(key))
 
 

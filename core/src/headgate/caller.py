@@ -5,11 +5,12 @@ All of it is the caller's word, so each part is checked before it becomes part o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 from headgate.errors import InvalidRequest
-from headgate.exchange import Exchange
+from headgate.exchange import PATIENT, Exchange
 from headgate.upstream import Timeouts, origin_of
 
 _PATH_BYTES = "/%:@!$&'()*+,;=~"
@@ -72,38 +73,56 @@ def named_headers(ex: Exchange) -> Sequence[bytes]:
         return ()
     names: list[bytes] = []
     for item in named.split(","):
-        name = item.strip().lower()
-        if name in _REFUSED or name.startswith(_OWN):
-            raise InvalidRequest(
-                f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
-            )
+        name = checked_header(item)
         if name:
             names.append(name.encode())
     return names
 
 
-def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
-    """`timeouts` with `first_byte_s` and `total_s` no longer than the caller or the target allows.
+def checked_header(name: str) -> str:
+    """A header's name in lower case. Raises InvalidRequest for one that may not be forwarded."""
+    name = name.strip().lower()
+    if name in _REFUSED or name.startswith(_OWN):
+        raise InvalidRequest(
+            f"`forward-headers` may not name `{name}`", param="forward-headers", code="forbidden_header"
+        )
+    return name
 
-    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`; neither raises a limit.
+
+def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
+    """`timeouts`, none of them longer than the caller, the target and the deadline allow; none of these raises one.
+
+    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`.
     """
-    asked = ex.option("request-timeout")
-    limit_s = ex.attempt.target.request_timeout_s if ex.attempt else 0.0
+    attempt, asked = ex.attempt, ex.option("request-timeout")
+    limit_s = math.inf
+    patience = PATIENT
+    if attempt is not None:
+        patience = attempt.target.patience
+        limit_s = attempt.target.request_timeout_s or math.inf
     if asked is not None:
-        limit_s = _seconds(asked)
-    if limit_s <= 0:
+        limit_s = _seconds("request-timeout", asked)
+    if ex.deadline < math.inf and attempt is not None and attempt.fleet is not None:
+        limit_s = min(limit_s, max(0.001, ex.deadline - attempt.fleet.clock()))
+    if limit_s == math.inf and patience is PATIENT:
         return timeouts
     return Timeouts(
-        connect_s=timeouts.connect_s,
-        first_byte_s=min(timeouts.first_byte_s, limit_s),
-        gap_s=timeouts.gap_s,
+        connect_s=min(timeouts.connect_s, patience.connect_s or math.inf),
+        first_byte_s=min(timeouts.first_byte_s, limit_s, patience.first_byte_s or math.inf),
+        gap_s=min(timeouts.gap_s, patience.gap_s or math.inf),
         total_s=min(timeouts.total_s, limit_s),
     )
 
 
-def _seconds(value: str) -> float:
+def deadline_s(asked: str | None, allowed_s: float) -> float:
+    """How long a request may take: what the option `deadline` (milliseconds) asks for, at most what the key allows."""
+    wanted_s = math.inf if asked is None else _seconds("deadline", asked)
+    return min(wanted_s, allowed_s or math.inf)
+
+
+def _seconds(name: str, value: str) -> float:
     if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
-        raise InvalidRequest("`request-timeout` must be a number of milliseconds above 0", param="request-timeout")
+        raise InvalidRequest(f"`{name}` must be a number of milliseconds above 0", param=name)
     return int(value) / 1000
 
 

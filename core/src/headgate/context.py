@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
-from headgate.hooks import Check, CheckFactory, StateStore, Strategy
-from headgate.routing import decode_target
+from headgate.fleet import Fleet
+from headgate.hooks import Check, CheckFactory, StateStore
+from headgate.routing import Asked, Known, decode_target
 from headgate.secret import GatewaySecret
 from headgate.state import MAX_BYTES
 from headgate.suggest import did_you_mean
@@ -24,6 +25,7 @@ class Context:
 
     `state_dir` is where the gateway keeps small files of its own; `secret` keys its digests; `url` is where it
     listens, for messages to people; `state` is the store for shared state, `state_bytes` what one in memory may hold.
+    `fleet` is how the deployments are doing.
     """
 
     def __init__(self, upstream: Upstream, state_dir: Path, url: str) -> None:
@@ -32,12 +34,17 @@ class Context:
         self.url = url
         self.secret = GatewaySecret(state_dir)
         self.checks: Mapping[str, CheckFactory] = {}
-        self.deployments: Collection[str] = ()
-        self.strategies: Mapping[str, Strategy] = {}
+        self.known = Known((), {})
         self.state: StateStore
         self.state_bytes = MAX_BYTES
+        self.fleet = Fleet()
         self.announcements: list[str] = []
         self._http: httpx2.AsyncClient | None = None
+
+    @property
+    def deployments(self) -> Collection[str]:
+        """The names of what is configured below `providers:`."""
+        return self.known.deployments
 
     @property
     def http(self) -> httpx2.AsyncClient:
@@ -62,9 +69,9 @@ class Context:
         except (TypeError, ValueError) as error:
             raise StartupError([Problem(f"check `{name}`: {error}")]) from None
 
-    def decode_target(self, value: Any) -> Target:
-        """A routing config as a tree; StartupError lists every problem with it."""
-        return decode_target(value, self.deployments, self.strategies)
+    def decode_target(self, value: Any, asked: Asked | None = None) -> Target:
+        """A routing config as a tree, `asked` for one that came with a request. StartupError lists every problem with it."""
+        return decode_target(value, self.known, asked=asked)
 
     def announce(self, text: str) -> None:
         """Say something to the person who started the gateway, once it is ready. Shown on the terminal, never logged."""

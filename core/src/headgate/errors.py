@@ -20,6 +20,7 @@
         ├── Blocked               446   a guardrail refused it
         ├── Overloaded            503   the gateway is at a limit, or draining
         ├── HookFailed            503   a plugin failed in a stage that fails closed
+        ├── DeadlineExceeded      504   the time that the caller, the key or the route gave is over
         └── ProviderError               the provider's side
             ├── ProviderFailed    502   unreachable, broken or unreadable reply
             └── ProviderTimeout   504   silent for longer than its limit
@@ -224,6 +225,14 @@ class HookFailed(RequestError):
 
     status = 503
     code = "plugin_failed"
+
+
+class DeadlineExceeded(RequestError):
+    """The time that the caller, the key or the route gave is over: nothing more is started."""
+
+    status = 504
+    type = "timeout_error"
+    code = "deadline_exceeded"
 
 
 class ProviderError(RequestError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -11,16 +12,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from headgate.body import decode_object, encode_with, encode_with_model, replace_paths
+from headgate.body import Path, decode_object, encode_with, encode_with_model, replace_paths
 from headgate.chat import ChatRequest, Usage
 from headgate.dialects import ChatDialect, Dialect, Form, TextPlace
 from headgate.errors import InvalidRequest, RequestError
 from headgate.operations import Operation
+from headgate.policies import BreakerRule, Call, Health
 from headgate.secret import Secret
 from headgate.sockets import Socket
 from headgate.upload import Upload
 
 if TYPE_CHECKING:
+    from headgate.fleet import Fleet
     from headgate.provider import Provider
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -33,6 +36,7 @@ class Principal(Struct, frozen=True):
     """Who calls. `models` limits what may be called (exact names, or a prefix ending in `*`); empty means everything.
 
     `credential` is the caller's own provider key in `passthrough` mode. `tenant` partitions caches and limits.
+    `deadline_s` is how long a request may take from its start, 0 for as long as it likes.
     """
 
     key: str
@@ -44,6 +48,7 @@ class Principal(Struct, frozen=True):
     metadata: Mapping[str, str] = _NO_METADATA
     credential: Secret | None = None
     allow_config: bool = True
+    deadline_s: float = 0.0
 
     def __post_init__(self) -> None:
         given = self.metadata
@@ -68,15 +73,39 @@ class Retry(Struct, frozen=True):
     """How often one leaf is tried again, and after which statuses. `attempts` does not count the first try."""
 
     attempts: int = 0
-    on_status_codes: tuple[int, ...] = (429, 500, 502, 503, 504)
+    on_status_codes: tuple[int, ...] = (429, 500, 502, 503, 504, 529)
     use_retry_after_header: bool = False
+
+
+class Caching(Struct, frozen=True):
+    """What a routing config says of the cache: `simple` or `semantic`, and for how many seconds a reply is good."""
+
+    mode: Literal["simple", "semantic"] = "simple"
+    max_age_s: float | None = None
+
+
+class Patience(Struct, frozen=True):
+    """How long a target may keep a call waiting, in seconds; 0 leaves it to the deployment.
+
+    `first_token_s` ends with the first piece of the answer that says something, which a provider's first byte need not.
+    """
+
+    connect_s: float = 0.0
+    first_byte_s: float = 0.0
+    first_token_s: float = 0.0
+    gap_s: float = 0.0
+
+
+PATIENT = Patience()
 
 
 class Target(Struct, frozen=True):
     """A node of a routing tree. A leaf names a `deployment`; any other node names a `strategy` over its `targets`.
 
     `path` is where it stands in the routing config, such as `config.targets[1]`. `settings` keeps what only the
-    strategy understands, `compiled` what it made of that.
+    strategy understands, `compiled` what it made of that. `release_after` is how many pieces of a stream are held before
+    the first is let go. `guards` are the guardrails of the config itself, `breaker` what opens its circuit, `base_url` and
+    `credential` take the place of the deployment's; `is_callers` says that a caller wrote all this, and not the operator.
     """
 
     path: str = "config"
@@ -92,17 +121,37 @@ class Target(Struct, frozen=True):
     settings: Mapping[str, Any] = {}
     name: str = ""
     compiled: Any = None
+    default_params: Mapping[str, Any] = {}
+    drop_params: tuple[Path, ...] = ()
+    cache: Caching | None = None
+    guards: Any = None
+    base_url: str = ""
+    is_callers: bool = False
+    credential: Secret | None = None
+    forward_headers: tuple[bytes, ...] = ()
+    patience: Patience = PATIENT
+    release_after: int = 0
+    breaker: BreakerRule | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "override_params", MappingProxyType(dict(self.override_params)))
+        force_setattr(self, "default_params", MappingProxyType(dict(self.default_params)))
         force_setattr(self, "settings", MappingProxyType(dict(self.settings)))
+
+
+def caching_of(target: Target) -> Caching | None:
+    """What a tree says of the cache: its root, else the first target that says anything."""
+    if target.cache is not None:
+        return target.cache
+    return next((found for child in target.targets if (found := caching_of(child)) is not None), None)
 
 
 class Attempt(Struct):
     """One call to one leaf. Times are monotonic seconds; `status` is 0 until a reply or an error came.
 
     `operation` is what the provider is asked. A call that is translated has the provider's `dialect`, and its `body` as
-    soon as it is encoded; any other has None.
+    soon as it is encoded; any other has None. `source` is the client's body after the target's `default_params` and
+    `drop_params`, where it has any. `health` is what the `fleet` knows of the deployment, `call` what it was told to have begun.
     """
 
     target: Target
@@ -116,6 +165,10 @@ class Attempt(Struct):
     operation: str = ""
     dialect: Dialect | None = None
     body: bytes | None = None
+    source: bytes | None = None
+    fleet: Fleet | None = None
+    health: Health | None = None
+    call: Call | None = None
 
 
 class Closing(Struct, frozen=True):
@@ -162,6 +215,10 @@ class Exchange:
     `body`, `principal`) is set by the core and must not be changed; text is changed with `replace_texts`, the whole body
     with `replace_body`. `pinned` says of a provider whether it can answer, where not every one can: the first leaf that can is
     called then, and no other. `tail_bytes` asks for the end of a stream that is too long to be collected, as `reply_tail`.
+    `caching` is what a routing config says of the cache. Nothing may be started for it after `deadline`, in monotonic
+    seconds. A shadow has the id of the exchange that it repeats in `shadow_of`. `base_url` is what the current attempt goes
+    to in place of the deployment's own: its target's, else the caller's `custom_host`.
+
     `cost_microusd` is what it cost in millionths of a USD, None where nobody knows (which is not 0), and `cost_source` says
     who said so, `unknown` where a model has no price; a plugin that knows prices sets both in `settle`, for those that come
     after it and for `record`.
@@ -175,10 +232,13 @@ class Exchange:
         "base_url",
         "body",
         "cache_status",
+        "caching",
         "collect",
         "cost_microusd",
         "cost_source",
+        "custom_host",
         "data",
+        "deadline",
         "dialect",
         "dropped",
         "error",
@@ -203,6 +263,7 @@ class Exchange:
         "reply_tail",
         "request_bytes",
         "scope_method",
+        "shadow_of",
         "started",
         "started_at",
         "stream",
@@ -232,6 +293,7 @@ class Exchange:
         self.id = request_id
         self.trace_id = trace_id
         self.scope_method = method
+        self.shadow_of = ""
         self.path = path or operation.path
         self.query = query
         self.dialect = dialect
@@ -247,9 +309,10 @@ class Exchange:
         self.stream = False
         self.user: str | None = None
         self.max_tokens: int | None = None
+        self.deadline = math.inf
         self.metadata: Mapping[str, str] = {}
         self.principal: Principal | None = None
-        self.base_url = ""
+        self.base_url = self.custom_host = ""
         self.pinned: Callable[[Provider], bool] | None = None
         self.target: Target | None = None
         self.attempt: Attempt | None = None
@@ -262,6 +325,7 @@ class Exchange:
         self.error: RequestError | None = None
         self.outcome: Literal["", "complete", "error", "cut", "client_gone"] = ""
         self.cache_status: CacheStatus = ""
+        self.caching: Caching | None = None
         self.collect = False
         self.is_changed = False
         self.dropped: list[str] = []
@@ -272,6 +336,20 @@ class Exchange:
         self.data: dict[str, Any] = {}
         self._json: dict[str, Any] | None = None
         self._options: dict[str, str] | None = None
+
+    def fork(self) -> Exchange:
+        """The same request for a call beside the first. What becomes of it stays its own, but its attempts are known here."""
+        other: Exchange = object.__new__(Exchange)
+        for name in Exchange.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.attempt = other.reply = None
+        other.dropped, other.data = list(self.dropped), dict(self.data)
+        return other
+
+    def adopt(self, fork: Exchange) -> None:
+        """Go on with what a fork came to."""
+        for name in ("_json", "attempt", "body", "data", "dropped", "is_changed", "stream", "timings"):
+            setattr(self, name, getattr(fork, name))
 
     def header(self, name: str) -> str | None:
         """A request header by lower-case name."""
@@ -284,6 +362,12 @@ class Exchange:
         if options is None:
             options = self._options = _options_of(self.headers)
         return options.get(name) if options else None
+
+    @property
+    def source(self) -> bytes:
+        """The body that the current attempt starts from: the client's, or what its target's parameters made of it."""
+        attempt = self.attempt
+        return self.body if attempt is None or attempt.source is None else attempt.source
 
     @property
     def can_repeat(self) -> bool:
@@ -335,7 +419,7 @@ class Exchange:
         """
         if not isinstance(self.dialect, ChatDialect):
             raise InvalidRequest(f"`{self.operation.name}` is not a chat operation")
-        body = self.body_for(self.model, overrides) if overrides else self.body
+        body = self.body_for(self.model, overrides) if overrides else self.source
         request = self.dialect.decode_request(body)
         return msgspec.structs.replace(request, model=self.model or request.model, stream=self.stream)
 
@@ -346,8 +430,8 @@ class Exchange:
         in the path, or that nobody has named one for, gets none.
         """
         if self.operation.is_model_in_path or not model:
-            return encode_with(self.body, overrides) if overrides else self.body
-        return encode_with_model(self.body, model, overrides)
+            return encode_with(self.source, overrides) if overrides else self.source
+        return encode_with_model(self.source, model, overrides)
 
     def reply_texts(self) -> Sequence[TextPlace]:
         """Every piece of text in a whole reply; empty for streams and opaque operations."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,11 +21,11 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.garbage import uncollected
-from headgate.hooks import STAGES, Strategy
+from headgate.hooks import STAGES
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
-from headgate.routing import decode_target
+from headgate.routing import INLINE, Known, decode_target
 from headgate.upstream import Upstream
 from headgate.version import VERSION
 
@@ -242,7 +242,8 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
         problems += error.problems
     yield
     deployments = yield from _deployments(loaded, ctx.upstream, old, problems)
-    models = yield from _models(loaded, loaded.deployments, registry.strategies, problems)
+    written = Known(loaded.deployments, registry.strategies, config.models, registry.guards)
+    models = yield from _models(loaded, written, problems)
     if config.state not in registry.stores:
         place = loaded.document.place(("state",))
         problems.append(Problem(f"`state` `{config.state}` is no store of the enabled plugins", place))
@@ -252,7 +253,7 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
     _publish(ctx, registry, known, config)
     _raise(_configure(plugins, ctx))
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
-    plan = compile_plan(everything, registry, known, models, config.budgets)
+    plan = compile_plan(everything, registry, known, models, config.budgets, ctx.fleet)
     if config.auth.mode != "keys":
         own = tuple(step for step in plan.authenticate if step.plugin == config.auth.mode)
         plan = msgspec.structs.replace(plan, authenticate=own)  # the mode says who may call, so no plugin is asked
@@ -264,7 +265,9 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
 
 
 class _Deployments(dict[str, Provider]):
-    """Deployments by name. In `passthrough` mode a provider's own name makes one on first use, without a key."""
+    """Deployments by name. A provider's own name makes one on first use, without a key: in `passthrough` mode, and for
+    routing configs that bring a key (`INLINE`).
+    """
 
     def __init__(self, deployments: Mapping[str, Provider], loaded: Loaded, upstream: Upstream) -> None:
         super().__init__(deployments)
@@ -272,13 +275,18 @@ class _Deployments(dict[str, Provider]):
         self._upstream = upstream
 
     def __missing__(self, name: str) -> Provider:
-        if self._loaded.config.auth.mode != "passthrough":
+        own = name.removeprefix(INLINE)
+        if own == name and self._loaded.config.auth.mode != "passthrough":
             raise KeyError(name)
-        kind = self._loaded.installed.provider(name)
+        kind = self._loaded.installed.provider(own)
         if kind is None or kind.is_keyless:
             raise KeyError(name)  # a server of the operator's own is reached only where the file says so
-        provider = self[name] = _keyless(kind)(name, kind.Config(provider=name), self._upstream)
+        provider = self[name] = _keyless(kind)(own, kind.Config(provider=own), self._upstream)
         return provider
+
+    def takes_keys(self, name: str) -> bool:
+        """Whether a provider of that name is installed that a routing config can bring a key for."""
+        return self.find(f"{INLINE}{name}") is not None
 
     @override
     def __contains__(self, name: object) -> bool:
@@ -343,14 +351,12 @@ def _kind_of(loaded: Loaded, config: DeploymentConfig) -> type[Provider]:
     raise StartupError([Problem(f"provider `{config.provider}` is not installed")])
 
 
-def _models(
-    loaded: Loaded, deployments: Collection[str], strategies: Mapping[str, Strategy], problems: list[Problem]
-) -> Generator[None, None, dict[str, Target]]:
+def _models(loaded: Loaded, known: Known, problems: list[Problem]) -> Generator[None, None, dict[str, Target]]:
     models: dict[str, Target] = {}
     for alias, written in loaded.config.models.items():
         yield
         try:
-            models[alias] = decode_target(written, deployments, strategies)
+            models[alias] = decode_target(written, known)
         except StartupError as error:
             place = loaded.document.place(("models", alias))
             problems += [Problem(f"`models.{alias}`: {problem.message}", place) for problem in error.problems]
@@ -386,8 +392,10 @@ def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:
 def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], config: Config) -> None:
     """Let plugins see the newest configuration through the context they hold."""
     ctx.checks = registry.checks
-    ctx.deployments = deployments
-    ctx.strategies = dict(registry.strategies)
+    known = Known(deployments, registry.strategies, config.models, registry.guards)
+    if isinstance(deployments, _Deployments):
+        known = msgspec.structs.replace(known, takes_keys=deployments.takes_keys)
+    ctx.known = known
     if not hasattr(ctx, "state"):
         ctx.state_bytes = config.limits.state_bytes
         ctx.state = registry.stores[config.state](ctx)

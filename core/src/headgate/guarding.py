@@ -19,8 +19,8 @@ from headgate.dialects.sse import data_event, data_of, events_of, lines_of, sole
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Reply
 from headgate.folds import begin, every, fail, rest
-from headgate.hooks import Window
-from headgate.plan import Plan
+from headgate.hooks import STAGES, Hooks, Window
+from headgate.plan import Plan, Step, implements
 from headgate.relay import Pour, Sink
 
 MAX_HELD_BYTES = 32 * 1024 * 1024
@@ -84,6 +84,22 @@ class _Channel:
 
 _Touched = dict[_Channel, None]
 """Channels with something new to judge, in the order they spoke."""
+
+
+def with_guards(plan: Plan, guards: Hooks) -> Plan:
+    """`plan` with the guardrails of a routing config: the last on the way in, and so the first on the way out."""
+    steps = {
+        hook: (Step("config", hook, STAGES[hook], getattr(guards, hook), STAGES[hook].budget_s, guards),)
+        if implements(guards, hook)
+        else ()
+        for hook in ("guard_request", "guard_chunk", "guard_reply")
+    }
+    return msgspec.structs.replace(
+        plan,
+        guard_request=(*plan.guard_request, *steps["guard_request"]),
+        guard_chunk=(*steps["guard_chunk"], *plan.guard_chunk),
+        guard_reply=(*steps["guard_reply"], *plan.guard_reply),
+    )
 
 
 class StreamGuard:

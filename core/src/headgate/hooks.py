@@ -24,6 +24,7 @@ rule: *closed* ends the exchange with an error, *open* logs it and goes on, *dec
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Protocol, TypeVar
 
@@ -32,11 +33,12 @@ from msgspec import Struct
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange, Principal, Reply, Target
+from headgate.fleet import Fleet
+from headgate.policies import Health
 from headgate.provider import Provider
 
 if TYPE_CHECKING:
     import argparse
-    import random
 
     from headgate.context import Context
 
@@ -109,15 +111,43 @@ CheckFactory = Callable[[Mapping[str, Any]], Check]
 
 
 class Outcome(Struct, frozen=True):
-    """How one child of a target ended: its place among the siblings, the HTTP status, and whether it may be left behind."""
+    """How one child of a target ended: its place among the siblings, the HTTP status, whether it may be left behind, and
+    how many seconds its reply, or the first event of it, took.
+    """
 
     index: int
     status: int
     is_final: bool = False
+    elapsed_s: float = 0.0
 
 
 Fault = Callable[[str, str], None]
 """Told of a problem: where it stands, and what is wrong and how to mend it."""
+
+
+class Scene(Struct, frozen=True):
+    """The moment of a choice: the time in monotonic seconds, chance, how the deployments are, and the model asked for."""
+
+    now: float
+    rng: random.Random
+    fleet: Fleet
+    model: str = ""
+
+    def health(self, leaf: Target) -> Health:
+        """What is known of a leaf."""
+        return self.fleet.health(leaf.deployment, leaf.model or self.model, leaf.breaker)
+
+    def usable(self, target: Target, among: Iterable[int], outcomes: Sequence[Outcome] = ()) -> list[int]:
+        """Those of the children `among` that were not called yet and whose deployments may be.
+
+        When none may and nothing was called yet, it is the one that may be soonest: refusing for certain is no better.
+        """
+        called = {outcome.index for outcome in outcomes}
+        left = [index for index in among if index not in called]
+        found = [index for index in left if self.fleet.is_usable(target.targets[index], self.model, self.now)]
+        if found or called or not left:
+            return found
+        return [min(left, key=lambda index: self.fleet.wait_s(target.targets[index], self.model, self.now))]
 
 
 class Strategy(Protocol):
@@ -130,15 +160,36 @@ class Strategy(Protocol):
         """
         del target, fault
 
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         """The index of the next child of `target` to call, or None when the last outcome stands.
 
         `outcomes` are this target's own so far, oldest first; the first call has none and must give an index.
-        `now` is monotonic seconds. Raises a RequestError when the caller has to hear why nothing is called.
+        `scene.usable` leaves out what is known to fail. Raises a RequestError when the caller has to hear why nothing is
+        called.
         """
         ...
+
+    def ended(self, target: Target, outcome: Outcome, scene: Scene) -> None:
+        """Told how each child ended, for those that learn from it. Added in 0.1."""
+        del target, outcome, scene
+
+    def hedge_after_s(self, target: Target, ex: Exchange, index: int, scene: Scene) -> float | None:
+        """After how many seconds without a reply from child `index` `second` is asked; None for never, which is the default.
+
+        Only for calls that may be made twice. Added in 0.1.
+        """
+        del target, ex, index, scene
+        return None
+
+    def second(self, target: Target, ex: Exchange, index: int, scene: Scene) -> int | None:
+        """The child to call beside `index`, which has not answered yet: the first good reply of the two wins. Added in 0.1."""
+        del target, ex, index, scene
+        return None
+
+    def mirrors(self, target: Target, ex: Exchange, scene: Scene) -> Sequence[int]:
+        """The children that get the same request off the path, for the record alone; none by default. Added in 0.1."""
+        del target, ex, scene
+        return ()
 
 
 class StateStore(Protocol):
@@ -179,6 +230,11 @@ class ModelFacts(Struct, frozen=True, omit_defaults=True):
 
 FindFacts = Callable[[Provider, str], ModelFacts | None]
 """What is known of a provider's model, from memory; None when nothing is."""
+
+
+MakeGuards = Callable[[Mapping[str, Any], Fault], "Hooks | None"]
+"""Makes what judges the requests and replies of a routing config from its `before_request_hooks`, `after_request_hooks`,
+`input_guardrails` and `output_guardrails`: an object with `guard_request`, `guard_chunk` and `guard_reply`."""
 
 
 class Command(Struct, frozen=True):
@@ -291,6 +347,11 @@ class Hooks:
     @_stage("start-up", "register", "refuse to start")
     def facts(self) -> FindFacts | None:
         """A function that tells what is known of a model; of several the first answer counts. It must not wait. Added in 0.1."""
+        return None
+
+    @_stage("start-up", "register", "refuse to start")
+    def guards(self) -> MakeGuards | None:
+        """What makes guardrails of those that stand in a routing config; one plugin at most may. Added in 0.1."""
         return None
 
     @_stage("start-up", "register", "refuse to start")

@@ -16,7 +16,20 @@ from msgspec import Struct
 from headgate.dialects import Dialect
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange, Target
-from headgate.hooks import PROJECT, STAGES, Call, CheckFactory, Command, FindFacts, Hooks, Stage, StoreFactory, Strategy
+from headgate.fleet import Fleet, call_provider
+from headgate.hooks import (
+    PROJECT,
+    STAGES,
+    Call,
+    CheckFactory,
+    Command,
+    FindFacts,
+    Hooks,
+    MakeGuards,
+    Stage,
+    StoreFactory,
+    Strategy,
+)
 from headgate.operations import OPERATIONS
 from headgate.provider import Provider
 from headgate.suggest import did_you_mean, shown
@@ -53,6 +66,7 @@ class Registry(Struct, frozen=True):
     routes: Sequence[Any] = ()
     commands: Sequence[Command] = ()
     facts: Sequence[FindFacts] = ()
+    guards: MakeGuards | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -66,6 +80,7 @@ class Plan(Struct, frozen=True):
     deployments: Mapping[str, Provider]
     models: Mapping[str, Target]
     call: Call
+    fleet: Fleet
     authenticate: tuple[Step, ...] = ()
     admit: tuple[Step, ...] = ()
     lookup: tuple[Step, ...] = ()
@@ -116,6 +131,7 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
     routes: list[Any] = []
     commands: list[Command] = []
     facts: list[FindFacts] = []
+    guards: list[tuple[str, MakeGuards]] = []
     for plugin in plugins:
         if validate([plugin]):
             continue  # nothing it would register can be relied on
@@ -125,6 +141,8 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
             commands += list(plugin.hooks.commands())
             find_facts = plugin.hooks.facts()
             facts += [find_facts] if find_facts is not None else []
+            make = plugin.hooks.guards()
+            guards += [(plugin.name, make)] if make is not None else []
         except Exception as error:
             problems.append(_failed(plugin, "failed to register", error))
             continue
@@ -134,9 +152,14 @@ def collect(plugins: Sequence[Plugin]) -> Registry:
                 if first != plugin.name:
                     problems.append(Problem(f"{_NAMED[kind]} `{name}` is claimed by `{first}` and by `{plugin.name}`"))
                 found[kind][name] = value
+    if len(guards) > 1:
+        problems.append(
+            Problem(f"the guardrails of routing configs are made by `{guards[0][0]}` and by `{guards[1][0]}`")
+        )
     if problems:
         raise StartupError(problems)
-    return Registry(**found, routes=tuple(routes), commands=tuple(commands), facts=tuple(facts))
+    make = guards[0][1] if guards else None
+    return Registry(**found, routes=tuple(routes), commands=tuple(commands), facts=tuple(facts), guards=make)
 
 
 def _registered(hooks: Hooks) -> dict[str, dict[str, Any]]:
@@ -156,6 +179,7 @@ def compile_plan(
     deployments: Mapping[str, Provider],
     models: Mapping[str, Target],
     budgets: Mapping[str, float] | None = None,
+    fleet: Fleet | None = None,
 ) -> Plan:
     """Fold the plugins, in order, into a Plan. `budgets` are seconds by `plugin.hook`, the operator's word being last.
 
@@ -176,7 +200,9 @@ def compile_plan(
     if problems:
         raise StartupError(problems)
     names = tuple(plugin.name for plugin in wrappers)
-    return Plan(tuple(plugins), registry, deployments, models, call, wraps=names, inside=inside, **stages)
+    return Plan(
+        tuple(plugins), registry, deployments, models, call, fleet or Fleet(), wraps=names, inside=inside, **stages
+    )
 
 
 def narrowed(plan: Plan, operation: str) -> Plan:
@@ -296,11 +322,3 @@ def _step(plugin: Plugin, hook: str, budgets: Mapping[str, float]) -> Step:
     stage = STAGES[hook]
     budget = budgets.get(f"{plugin.name}.{hook}", plugin.hooks.budgets.get(hook, stage.budget_s))
     return Step(plugin.name, hook, stage, getattr(plugin.hooks, hook), budget, plugin.hooks)
-
-
-def call_provider(ex: Exchange) -> Awaitable[Any]:
-    """The innermost call: the attempt's provider."""
-    attempt = ex.attempt
-    if attempt is None:
-        raise RuntimeError("no attempt is set")
-    return attempt.provider.call(ex)

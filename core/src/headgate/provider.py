@@ -133,12 +133,26 @@ class Provider:
         return None
 
     def credential(self, ex: Exchange) -> Credential | None:
-        """What to authenticate with: the caller's own key in `passthrough` mode, else the deployment's."""
+        """What to authenticate with: the routing config's key, the caller's own in `passthrough` mode, the deployment's.
+
+        Each goes to the base URL of this call alone, the deployment's only where the operator has named that.
+        """
+        target = ex.attempt.target if ex.attempt is not None else None
         own = ex.principal.credential if ex.principal else None
-        if own is None:
+        if target is not None and target.credential is not None:
+            own = target.credential
+        base = ex.base_url
+        if own is None and (not base or self.config.api_key is None or (target is not None and target.is_callers)):
             return self._credential
-        origins = frozenset({origin_of(ex.base_url)}) if ex.base_url else self.origins
-        return Credential(self.key_header, own, origins, self.key_prefix)
+        origins = frozenset({origin_of(base)}) if base else self.origins
+        return Credential(self.key_header, own or self.config.api_key or Secret(""), origins, self.key_prefix)
+
+    def _is_strange(self, ex: Exchange) -> bool:
+        """Whether the call goes to a base URL of the caller's choice, which gets nothing of the deployment's own."""
+        attempt = ex.attempt
+        if not ex.base_url or attempt is None:
+            return bool(ex.base_url)
+        return attempt.target.is_callers or not attempt.target.base_url
 
     # which dialect a call is made in
 
@@ -207,9 +221,16 @@ class Provider:
             pieces=None if upload is None else upload.outgoing(self.fields_for(ex)),
             credential=self.credential(ex),
             timeouts=self.timeouts_for(ex),
-            private_hosts=frozenset() if ex.base_url else self.private_hosts,
-            tls=Tls() if ex.base_url else self.config.tls,
+            private_hosts=self._reachable(ex),
+            tls=Tls() if self._is_strange(ex) else self.config.tls,
         )
+
+    def _reachable(self, ex: Exchange) -> frozenset[str]:
+        """The hosts of this call that may be private: those of the operator's choice."""
+        if self._is_strange(ex):
+            return frozenset()
+        base = ex.base_url
+        return _private_hosts(base, allow_private=self.config.allow_private) if base else self.private_hosts
 
     def prepare_socket(self, ex: Exchange) -> UpstreamRequest:
         """The handshake to send for the current attempt of an operation that is a WebSocket: `prepare` with its query."""
@@ -233,9 +254,9 @@ class Provider:
         if attempt is not None and attempt.body is not None:
             return attempt.body
         if attempt is None or not ex.body or (self.is_passed(ex) and not _names_model(ex.operation)):
-            return ex.body
+            return ex.source
         body = ex.body_for(attempt.model, attempt.target.override_params)
-        if ex.operation.name in self.left_out and not ex.base_url:
+        if ex.operation.name in self.left_out and not self._is_strange(ex):
             body, said = leave_out(body, self.left_out[ex.operation.name])
             ex.dropped += [name for name in said if name not in ex.dropped]
         return body
@@ -265,11 +286,12 @@ class Provider:
             kind = _JSON  # a modelled body has been read as JSON, so JSON is what it is sent as
         if kind:
             headers[b"content-type"] = kind
-        for name in (*self._forwarded, *named_headers(ex)):
+        forwarded = ex.attempt.target.forward_headers if ex.attempt is not None else ()
+        for name in (*self._forwarded, *forwarded, *named_headers(ex)):
             if name in given:
                 headers[name] = given[name]
         headers.update(self.vendor_headers(ex))
-        if not ex.base_url:
+        if not self._is_strange(ex):
             headers.update(self._own_headers)
         return headers
 

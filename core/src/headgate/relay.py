@@ -330,6 +330,15 @@ def _started(data: bytes, secret: bytes) -> int:
     return 0
 
 
+async def discard(reply: Reply) -> None:
+    """Give up a reply that nobody will read."""
+    if reply.socket is not None:
+        reply.socket.end()
+    close = getattr(reply.chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
 def passed_headers(headers: RawHeaders, secrets: Secrets) -> RawHeaders:
     """The provider's headers the client gets: rate limits, request ids, retry-after and the like."""
     passed = tuple([header for header in headers if _passes(header[0])])

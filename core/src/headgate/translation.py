@@ -313,7 +313,7 @@ async def _translate_whole(ex: Exchange, provider: Provider, client: WholeDialec
     if attempt is None or not isinstance(spoken, WholeDialect):
         raise ProviderFailed("an attempt without a dialect cannot be translated")
     dialect = cast("WholeDialect[Any, Any]", spoken)
-    body = encode_with_model(ex.body, attempt.model, attempt.target.override_params)
+    body = encode_with_model(ex.source, attempt.model, attempt.target.override_params)
     gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
     asked: Any = client.decode_request(body)
     attempt.body = dialect.encode_request(asked, gaps)

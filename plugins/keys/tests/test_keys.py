@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from headgate import Context, Exchange, Hooks, Principal, Secret, StartupError, Unauthenticated, Upstream
 from headgate.operations import CHAT
+from headgate.routing import Known
 from headgate.secret import GatewaySecret
 from headgate.testing import eventually, gateway
 from headgate_keys import KeyConfig, Keys, KeysConfig, keyfile
@@ -42,7 +43,7 @@ class NoUpstream:
 def context(folder: Path, deployments: tuple[str, ...] = ("demo",)) -> Context:
     upstream: Upstream = NoUpstream()
     ctx = Context(upstream, folder, "http://127.0.0.1:8787")
-    ctx.deployments = deployments
+    ctx.known = Known(deployments, {})
     return ctx
 
 

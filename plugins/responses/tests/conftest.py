@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from random import Random
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -15,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI
 from typing_extensions import override
 
-from headgate import Exchange, Hooks, Outcome, Principal, Provider, Strategy, Target, hookimpl
+from headgate import Exchange, Hooks, Outcome, Principal, Provider, Scene, Strategy, Target, hookimpl
 from headgate.builtin import bearer
 from headgate.hooks import StateStore
 from headgate.testing import Client, OpenGateway, Recorded, ReplayUpstream
@@ -49,7 +48,7 @@ class InTurn(Strategy):
         self._turn = itertools.count()
 
     @override
-    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: Random) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         return None if outcomes else next(self._turn) % len(target.targets)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 
@@ -165,7 +166,7 @@ async def test_a_deployment_that_is_gone(house: Any) -> None:
     """What a deployment of an earlier configuration keeps is refused by that deployment's name, and asked of nobody else."""
     made = await create(house, "a")
     context = house.http.gateway.context
-    context.deployments = {"b", "chat"}
+    context.known = msgspec.structs.replace(context.known, deployments={"b", "chat"})
     gone = "`a` made it and keeps it, and is not in the configuration any more"
     with pytest.raises(openai.NotFoundError, match=gone):
         await house.sdk().responses.retrieve(made)

@@ -30,13 +30,16 @@ from headgate.errors import (
     RequestError,
 )
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Retry, Target
-from headgate.hooks import Outcome
+from headgate.fleet import Fleet
+from headgate.hooks import Outcome, Scene
 from headgate.operations import CHAT
 from headgate.pipeline import call_target
 from headgate.plan import Plan, Plugin, collect, compile_plan
+from headgate.policies import retry_after_s
 from headgate.provider import DeploymentConfig, Provider
+from headgate.routing import Known
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
-from headgate_router_standard import Fallback, RouterStandard, Single, delay, retry_after_s
+from headgate_router_standard import Fallback, RouterStandard, Single, delay
 
 NOW = 1_800_000_000.0
 Step = int | Reply | RequestError | Callable[[], Awaitable[Reply]]
@@ -96,7 +99,7 @@ def exchange(headers: Mapping[str, str] | None = None, principal: Principal | No
 def router(tmp_path: Path, deployments: Sequence[str] = ("a", "b")) -> tuple[RouterStandard, Context]:
     upstream: Upstream = NoUpstream()
     plugin, ctx = RouterStandard(), Context(upstream, tmp_path, "")
-    ctx.deployments, ctx.strategies = tuple(deployments), plugin.strategies()
+    ctx.known = Known(tuple(deployments), plugin.strategies())
     plugin.configure(ctx)
     return plugin, ctx
 
@@ -109,7 +112,7 @@ def config(value: Any) -> dict[str, str]:
 
 
 def chosen(strategy: Single | Fallback, target: Target, *outcomes: Outcome) -> int | None:
-    return strategy.choose(target, exchange(), outcomes, 0.0, random.Random(0))
+    return strategy.choose(target, exchange(), outcomes, Scene(0.0, random.Random(0), Fleet()))
 
 
 TWO = Target(targets=(Target(deployment="a"), Target(deployment="b")))
@@ -189,7 +192,7 @@ async def test_config_may_hold_any_text(tmp_path: Path) -> None:
         ('{"provider":"a"}' + " " * 65536, "larger than 65536 bytes"),
         ('{"targets":[' * 100 + "1" + "]}" * 100, "nested deeper"),
         ('{"provider":"c"}', "deployment `c` is not known"),
-        ('{"provider":"a","api_key":"x"}', "`config.api_key` is not known"),
+        ('{"provider":"a","api_kee":"x"}', "`config.api_kee` is not known"),
         ('{"strategy":{"mode":"fallbak"},"targets":["a"]}', "did you mean `fallback`"),
     ],
 )
@@ -252,7 +255,7 @@ async def test_trees_are_cached_until_the_configuration_changes(tmp_path: Path) 
     plugin, ctx = router(tmp_path)
     first = await plugin.route(exchange(config('{"provider":"b"}')))
     assert await plugin.route(exchange(config('{"provider":"b"}'))) is first
-    ctx.deployments = ("a",)
+    ctx.known = Known(("a",), ctx.known.strategies)
     with pytest.raises(InvalidRequest, match="`b` is not known"):
         await plugin.route(exchange(config('{"provider":"b"}')))
 
@@ -338,9 +341,9 @@ async def retried(
 ) -> tuple[Any, Scripted, Attempt, list[float]]:
     """Run one attempt through `wrap_call`: what came of it, the provider, the attempt, the waits."""
     sleeper, provider, ex = Sleeper(), Scripted("a", script), exchange()
-    plugin = RouterStandard(sleeper, lambda: NOW, random.Random(1))
+    plugin = RouterStandard(sleeper, random.Random(1))
     target = Target(deployment="a", retry=retry, request_timeout_s=limit_s)
-    attempt = ex.attempt = Attempt(target, provider, "m", 0.0)
+    attempt = ex.attempt = Attempt(target, provider, "m", 0.0, fleet=Fleet(unix=lambda: NOW))
     call = plugin.wrap_call(provider.call)
     try:
         result: Any = await call(ex)
@@ -502,7 +505,7 @@ async def _run(call: Callable[[Exchange], Awaitable[Reply]], ex: Exchange) -> Re
 
 
 def plan_of(*providers: Scripted) -> Plan:
-    plugins = [Plugin("router-standard", RouterStandard(Sleeper(), lambda: NOW)), Plugin("core", Core())]
+    plugins = [Plugin("router-standard", RouterStandard(Sleeper())), Plugin("core", Core())]
     return compile_plan(plugins, collect(plugins), {provider.deployment: provider for provider in providers}, {})
 
 

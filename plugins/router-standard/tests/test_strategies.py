@@ -13,9 +13,10 @@ import pytest
 from headgate.dialects.openai.chat import OpenAIChat
 from headgate.errors import InvalidRequest, StartupError
 from headgate.exchange import Exchange, Target
-from headgate.hooks import Outcome, Strategy
+from headgate.fleet import Fleet
+from headgate.hooks import Outcome, Scene, Strategy
 from headgate.operations import CHAT
-from headgate.routing import decode_target
+from headgate.routing import Known, decode_target
 from headgate_router_standard import Conditional, Fallback, LoadBalance, Single
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -28,7 +29,7 @@ DEPLOYMENTS = ("a", "b", "c")
 
 
 def decode(value: Any) -> Target:
-    return decode_target(value, DEPLOYMENTS, STRATEGIES)
+    return decode_target(value, Known(DEPLOYMENTS, STRATEGIES))
 
 
 def problems(value: Any) -> list[str]:
@@ -45,7 +46,7 @@ def exchange(metadata: Mapping[str, str] | None = None, **params: Any) -> Exchan
 
 
 def choose(target: Target, ex: Exchange, *outcomes: Outcome, seed: int = 0) -> int | None:
-    return STRATEGIES[target.strategy].choose(target, ex, outcomes, 0.0, random.Random(seed))
+    return STRATEGIES[target.strategy].choose(target, ex, outcomes, Scene(0.0, random.Random(seed), Fleet()))
 
 
 def balanced(*weights: float, **strategy: Any) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def balanced(*weights: float, **strategy: Any) -> dict[str, Any]:
 
 def test_load_follows_the_weights() -> None:
     """3 : 1 : 0 gives three quarters, a quarter and nothing."""
-    target, ex, rng = decode(balanced(3, 1, 0)), exchange(), random.Random(7)
-    drawn = Counter(LoadBalance().choose(target, ex, (), 0.0, rng) for _ in range(4000))
+    target, ex, scene = decode(balanced(3, 1, 0)), exchange(), Scene(0.0, random.Random(7), Fleet())
+    drawn = Counter(LoadBalance().choose(target, ex, (), scene) for _ in range(4000))
     assert abs(drawn[0] / 4000 - 0.75) < 0.03
     assert drawn[2] == 0
 

@@ -6,15 +6,18 @@ Times are seconds of one monotonic clock; `rng` is a `random.Random`. So a simul
 from headgate.policies.affinity import bounded, ranking
 from headgate.policies.breaker import Admission, Breaker, BreakerRule
 from headgate.policies.concurrency import ConcurrencyLimit
+from headgate.policies.health import Call, Health
 from headgate.policies.latency import PeakEwma, pick_of_two
-from headgate.policies.rate_limit import ShadowBucket, Window, windows_of
+from headgate.policies.rate_limit import ShadowBucket, Window, retry_after_s, windows_of
 from headgate.policies.retry_budget import RetryBudget
 
 __all__ = [
     "Admission",
     "Breaker",
     "BreakerRule",
+    "Call",
     "ConcurrencyLimit",
+    "Health",
     "PeakEwma",
     "RetryBudget",
     "ShadowBucket",
@@ -22,5 +25,6 @@ __all__ = [
     "bounded",
     "pick_of_two",
     "ranking",
+    "retry_after_s",
     "windows_of",
 ]

@@ -17,10 +17,10 @@ _MOST_KEPT = 4096
 
 
 class BreakerRule(Struct, frozen=True):
-    """When to open: after so many failures in a row, or at such a share of failures among at least `minimum` calls.
+    """When to open: after so many failures in a row, or in all, or at such a share of at least `minimum` calls.
 
-    Both look at the last `window_s` seconds. `penalty_s` is the first time apart; each probe that fails doubles it, up to
-    five minutes. A rule of 0 is no rule.
+    All look at the last `window_s` seconds. `penalty_s` is the first time apart; each probe that fails doubles it, up to
+    five minutes. A rule of 0 is no rule. `statuses` are what counts as a failure; without any it is what is 500 or more.
     """
 
     consecutive: int = 5
@@ -28,6 +28,8 @@ class BreakerRule(Struct, frozen=True):
     minimum: int = 20
     window_s: float = 30.0
     penalty_s: float = 5.0
+    failures: int = 0
+    statuses: frozenset[int] = frozenset()
 
 
 class Breaker:
@@ -123,7 +125,7 @@ class Breaker:
 
     def _is_over(self) -> bool:
         rule, calls = self._rule, len(self._outcomes)
-        if 0 < rule.consecutive <= self._row:
+        if 0 < rule.consecutive <= self._row or 0 < rule.failures <= self._failed:
             return True
         return rule.share > 0 and calls >= rule.minimum and self._failed >= rule.share * calls
 

@@ -35,13 +35,15 @@ class ConcurrencyLimit:
         """A call has started; its end must be told with `ended`."""
         self.in_flight += 1
 
-    def ended(self, now: float, *, is_overload: bool = False) -> None:
+    def overloaded(self, now: float) -> None:
+        """The target says that it has too much to do."""
+        if now >= self._next_drop:
+            self._limit = max(float(self._lowest), self._limit * 0.9 if self._limit * 0.1 >= 1 else self._limit - 1)
+            self._next_drop = now + self._cooldown_s
+
+    def ended(self, now: float) -> None:
         """A call has ended, however it did."""
-        is_used = 2 * self.in_flight >= self.limit
+        is_used = 2 * self.in_flight >= self._limit
         self.in_flight -= 1
-        if is_overload:
-            if now >= self._next_drop:
-                self._limit = max(float(self._lowest), self._limit * 0.9 if self._limit * 0.1 >= 1 else self._limit - 1)
-                self._next_drop = now + self._cooldown_s
-        elif is_used and now >= self._next_drop:
+        if is_used and now >= self._next_drop:
             self._limit = min(float(self._highest), self._limit + 1.0 / self._limit)

@@ -12,8 +12,11 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from msgspec import Struct
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -136,3 +139,34 @@ def _wait_s(text: str, now_unix_s: float) -> float | None:
         return None
     instant = then if then.tzinfo else then.replace(tzinfo=UTC)
     return min(_FAR_S, max(0.0, instant.timestamp() - now_unix_s))
+
+
+def retry_after_s(headers: RawHeaders, unix_now: float) -> float | None:
+    """What a reply says about coming back, in seconds from `unix_now`; None when it says nothing usable.
+
+    Reads `retry-after-ms` and `x-ms-retry-after-ms`, then `retry-after` in both forms of RFC 9110 section 10.2.3.
+    """
+    held = dict(headers)
+    for name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
+        wait_ms = _wait(held.get(name))
+        if wait_ms is not None:
+            return wait_ms / 1000
+    value = held.get(b"retry-after")
+    if value is None:
+        return None
+    wait_s = _wait(value)
+    return _date_s(value, unix_now) if wait_s is None else wait_s
+
+
+def _wait(value: bytes | None) -> float | None:
+    """A number of at least 0."""
+    number = _number((value or b"").decode("latin-1"))
+    return number if number is not None and number >= 0 else None
+
+
+def _date_s(value: bytes, now: float) -> float | None:
+    try:
+        then = parsedate_to_datetime(value.decode("latin-1"))
+        return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

@@ -38,6 +38,7 @@ from headgate.operations import (
     find_named,
     named_below,
 )
+from headgate.relay import discard
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
 from headgate.server.realtime import Handshake, model_in, read_subprotocols, run_session
@@ -131,7 +132,7 @@ class Handler:
         try:
             await run_session(self.gateway, ex, reply, handshake)
         finally:
-            await pipeline.discard(reply)
+            await discard(reply)
 
     def _exchange(self, operation: Operation, scope: Any, generation: Generation) -> Exchange:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -268,7 +269,7 @@ class Handler:
         except RequestError:
             run.abort()
         finally:
-            await pipeline.discard(reply)
+            await discard(reply)
 
     async def _write_array(
         self, ex: Exchange, run: _Run, reply: Reply, chunks: AsyncIterator[bytes], headers: list[tuple[bytes, bytes]]
@@ -310,7 +311,7 @@ class Handler:
         """Somebody ended this task: the client by leaving, the drain deadline, or the loop itself."""
         reply = ex.reply
         if reply is not None:
-            await pipeline.discard(reply)
+            await discard(reply)
         if not run.why:
             ex.outcome = "cut"
             raise asyncio.CancelledError

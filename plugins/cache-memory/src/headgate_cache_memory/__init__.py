@@ -76,6 +76,8 @@ _IRRELEVANT = frozenset(
     }
 )
 _IRRELEVANT_PREFIXES = (b"cf-", b"sec-", b"x-amzn-", b"x-b3-", b"x-envoy-", b"x-forwarded-", b"x-stainless-")
+_EXACT = frozenset({"exact", "semantic", "simple"})
+"""What asks for a cache. What is `semantic` has the exact request answered alike, which is all that this cache can tell."""
 _encode = msgspec.msgpack.Encoder().encode
 
 Size = Annotated[int, Meta(ge=1)]
@@ -165,6 +167,8 @@ class CacheMemory(Hooks):
         reply = ex.reply
         if pending is None or reply is None or ex.reply_body is None:
             return
+        if ex.caching is not None and (ex.attempt is None or ex.attempt.target.cache is None):
+            return  # of several targets this one is not to be kept
         headers = tuple([header for header in reply.headers if header[0] in _KEPT])
         size = OVERHEAD_BYTES + len(ex.reply_body)
         for name, value in headers:
@@ -175,8 +179,8 @@ class CacheMemory(Hooks):
     def _wanted(self, ex: Exchange) -> Literal["MISS", "REFRESH", "DISABLED"]:
         """What the request asks of the cache: `MISS` is to look, and to store what is not found."""
         written = ex.option("cache")
-        asked = written.strip().lower() if written is not None else ""
-        is_on = asked in {"exact", "simple"} or (self._config.mode == "always" and asked != "off")
+        asked = written.strip().lower() if written is not None else ("" if ex.caching is None else ex.caching.mode)
+        is_on = asked in _EXACT or (self._config.mode == "always" and asked != "off")
         if not is_on or ex.operation.name not in OPERATIONS or ex.principal is None:
             return "DISABLED"
         told = ex.headers.get(b"cache-control")
@@ -191,7 +195,8 @@ class CacheMemory(Hooks):
         """The time the request asks for, at most `max_ttl_s`; what is no number of seconds above 0 asks for none."""
         written = ex.option("cache-ttl")
         if written is None:
-            return self._ttl_unasked_s
+            stated_s = ex.caching.max_age_s if ex.caching is not None else None
+            return self._ttl_unasked_s if stated_s is None else min(stated_s, self._config.max_ttl_s)
         asked = written.strip()
         is_number = asked.isascii() and asked.isdigit() and len(asked) < 16 and int(asked) > 0
         return min(float(asked) if is_number else self._config.ttl_s, self._config.max_ttl_s)

@@ -11,8 +11,7 @@ from msgspec import Raw, Struct
 
 from headgate import Reply
 from headgate.dialects.sse import data_of, events_of
-from headgate.pipeline import discard
-from headgate.relay import OwnedStream
+from headgate.relay import OwnedStream, discard
 
 _HOLDS_RESPONSE = re.compile(rb'"type" ?: ?"response\.(?:created|queued|in_progress|completed|incomplete|failed)"')
 _DONE = {"response.completed", "response.incomplete"}

@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import random
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from typing_extensions import override
 
 from headgate.body import decode_object, probe_body
 from headgate.context import Context
 from headgate.errors import Forbidden, InvalidRequest, StartupError
-from headgate.exchange import Exchange, Principal, Target
+from headgate.exchange import Exchange, Principal, Target, caching_of
 from headgate.hooks import Call, Hooks, Strategy, hookimpl
-from headgate_router_standard.retrying import Retrying, Sleep, delay, retry_after_s
+from headgate.routing import Asked
+from headgate_router_standard.releasing import Releasing
+from headgate_router_standard.retrying import Retrying, Sleep, delay
 from headgate_router_standard.strategies import Conditional, Fallback, LoadBalance, Single
 
-__all__ = ["Conditional", "Fallback", "LoadBalance", "Retrying", "RouterStandard", "Single", "delay", "retry_after_s"]
+__all__ = ["Conditional", "Fallback", "LoadBalance", "Retrying", "RouterStandard", "Single", "delay"]
 
 MAX_CONFIG_BYTES = 64 * 1024
 MAX_CACHED = 256
+MAX_TOLD = 8000
+"""How much is said of what is wrong with a config."""
 _HEADER = "`x-headgate-config`"
 
 
 class RouterStandard(Hooks):
     """Registers the strategies, reads the option `config`, and retries leaves as their `retry` says.
 
-    `sleep`, `clock` (Unix seconds, for HTTP dates) and `rng` are the retries' own, so that tests never wait.
+    `sleep` and `rng` are the retries' own, so that tests never wait.
     """
 
-    def __init__(
-        self,
-        sleep: Sleep = asyncio.sleep,
-        clock: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
-    ) -> None:
+    def __init__(self, sleep: Sleep = asyncio.sleep, rng: random.Random | None = None) -> None:
         self._sleep = sleep
-        self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, protects nothing
         self._ctx: Context
-        self._known: tuple[object, object] = (None, None)
-        self._trees: OrderedDict[bytes, Target] = OrderedDict()
+        self._known: object = None
+        self._trees: OrderedDict[tuple[bytes, Asked], Target] = OrderedDict()
 
     @override
     @hookimpl
@@ -57,6 +55,14 @@ class RouterStandard(Hooks):
 
     @override
     @hookimpl
+    async def admit(self, ex: Exchange) -> None:
+        """What the config says of the cache must be known before the cache is asked, so the config is read here."""
+        written = ex.option("config")
+        if written is not None and (ex.principal is None or ex.principal.allow_config):
+            ex.caching = caching_of(self._tree(ex, written))
+
+    @override
+    @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
         written = ex.option("config")
         if written is None:
@@ -67,7 +73,7 @@ class RouterStandard(Hooks):
                 f"this key may not send a routing config (header {_HEADER}); name a model instead",
                 code="config_not_allowed",
             )
-        target = self._tree(written.encode("latin-1"))
+        target = self._tree(ex, written)
         if principal is not None and principal.models:
             _check_models(principal, target, ex.model)
         return target
@@ -75,29 +81,39 @@ class RouterStandard(Hooks):
     @override
     @hookimpl
     def wrap_call(self, call: Call) -> Call:
-        return Retrying(call, self._sleep, self._clock, self._rng).call
+        return Retrying(Releasing(call).call, self._sleep, self._rng).call
 
-    def _tree(self, written: bytes) -> Target:
-        """The decoded tree, from the cache when the same bytes came before under the same configuration."""
-        known = (self._ctx.deployments, self._ctx.strategies)
-        if known[0] is not self._known[0] or known[1] is not self._known[1]:
+    def _tree(self, ex: Exchange, written: str) -> Target:
+        """The decoded tree, from the cache when the same bytes came before for the same model under the same configuration."""
+        known = self._ctx.known
+        if known is not self._known:
             self._trees.clear()
             self._known = known
-        digest = hashlib.sha256(written).digest()
-        target = self._trees.get(digest)
+        asked = asked_by(ex)
+        digest = hashlib.sha256(written.encode("latin-1")).digest()
+        key = (digest, asked)
+        target = self._trees.get(key)
         if target is None:
-            target = self._trees[digest] = _decode(written, self._ctx)
+            target = self._trees[key] = _decode(written.encode("latin-1"), self._ctx, asked)
             if len(self._trees) > MAX_CACHED:
                 self._trees.popitem(last=False)
         else:
-            self._trees.move_to_end(digest)
+            self._trees.move_to_end(key)
         return target
 
 
-def _decode(written: bytes, ctx: Context) -> Target:
+def asked_by(ex: Exchange) -> Asked:
+    """What the request itself names, for the targets of a config that leave that to it."""
+    named = (ex.option("provider") or ex.option("virtual-key") or "").removeprefix("@")
+    principal = ex.principal
+    return Asked(ex.model, named, principal is not None and principal.credential is not None)
+
+
+def _decode(written: bytes, ctx: Context, asked: Asked) -> Target:
     if len(written) > MAX_CONFIG_BYTES:
         raise _wrong(f"it is larger than {MAX_CONFIG_BYTES} bytes")
-    if not written.lstrip().startswith(b"{"):
+    written = _plain(written.strip())
+    if not written.startswith(b"{"):
         what = "saved configs are not known here" if written.startswith(b"pc-") else "it is no JSON object"
         raise _wrong(
             f'{what}; send the routing config itself, such as {{"strategy":{{"mode":"fallback"}},"targets":["a/m","b/m"]}}'
@@ -108,9 +124,20 @@ def _decode(written: bytes, ctx: Context) -> Target:
     except InvalidRequest as error:
         raise _wrong(error.message.replace("the body", "it")) from None
     try:
-        return ctx.decode_target(value)
+        return ctx.decode_target(value, asked)
     except StartupError as error:
-        raise _wrong("; ".join(str(problem) for problem in error.problems[:5])[:1000]) from None
+        raise _wrong("; ".join(str(problem) for problem in error.problems)[:MAX_TOLD]) from None
+
+
+def _plain(written: bytes) -> bytes:
+    """A config that some of Portkey's clients send in Base64, as the JSON it is."""
+    if written.startswith((b"{", b"pc-")):
+        return written
+    try:
+        decoded = base64.b64decode(written, validate=True).strip()
+    except ValueError:
+        return written
+    return decoded if decoded.startswith(b"{") else written
 
 
 def _wrong(reason: str) -> InvalidRequest:

@@ -5,77 +5,47 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable, Sequence
 
 from headgate.errors import HookFailed, ProviderError, ProviderTimeout
-from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
+from headgate.exchange import Attempt, Exchange, Reply, Retry
+from headgate.fleet import Fleet, let_go
 from headgate.hooks import Call
-from headgate.pipeline import discard
+from headgate.policies import RetryBudget, retry_after_s
+from headgate.relay import discard
 
 Sleep = Callable[[float], Awaitable[object]]
 
 BASE_S = 0.5
 BACKOFF_CAP_S = 8.0
 WAIT_CAP_S = 60.0
+_FLEET = Fleet()
+"""For attempts of no fleet, which only tests make."""
 
 
-def delay(retry_number: int, rng: random.Random, retry_after_s: float | None = None) -> float:
+def delay(retry_number: int, rng: random.Random, after_s: float | None = None, *, is_throttled: bool = False) -> float:
     """Seconds to wait before retry `retry_number` (the first is 1).
 
-    Exponential backoff with full jitter: uniform from 0 to 0.5 s, doubling up to 8 s. `retry_after_s` is a floor under
-    it, so that callers told the same moment do not all come at once. Never more than 60 s.
+    Exponential backoff up to 0.5 s, doubling up to 8 s, with full jitter; after a 429 (`is_throttled`) half of it is fixed,
+    since a wait of next to nothing only meets the same limit. `after_s`, what the provider asks for, is a floor under it,
+    so that callers told the same moment do not all come at once. Never more than 60 s.
     """
-    backoff = rng.uniform(0.0, min(BACKOFF_CAP_S, BASE_S * 2.0 ** min(retry_number - 1, 10)))
-    return min(WAIT_CAP_S, max(0.0, retry_after_s or 0.0) + backoff)
-
-
-def retry_after_s(headers: RawHeaders, now: float) -> float | None:
-    """What a reply says about coming back, in seconds from `now` (Unix seconds); None when it says nothing usable.
-
-    Reads `retry-after-ms` and `x-ms-retry-after-ms`, then `retry-after` in both forms of RFC 9110 section 10.2.3.
-    """
-    held = dict(headers)
-    for name in (b"retry-after-ms", b"x-ms-retry-after-ms"):
-        wait_ms = _number(held.get(name))
-        if wait_ms is not None:
-            return wait_ms / 1000
-    value = held.get(b"retry-after")
-    if value is None:
-        return None
-    wait_s = _number(value)
-    return _date_s(value, now) if wait_s is None else wait_s
-
-
-def _number(value: bytes | None) -> float | None:
-    try:
-        number = float(value or b"")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def _date_s(value: bytes, now: float) -> float | None:
-    try:
-        then = parsedate_to_datetime(value.decode("latin-1"))
-        return max(0.0, (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
+    most = min(BACKOFF_CAP_S, BASE_S * 2.0 ** min(retry_number - 1, 10))
+    backoff = rng.uniform(most / 2 if is_throttled else 0.0, most)
+    return min(WAIT_CAP_S, max(0.0, after_s or 0.0) + backoff)
 
 
 class Retrying:
     """Carries out an attempt again as its target's `retry` says; `call` is what `wrap_call` returns.
 
     A reply is given up only when another try follows, so the last outcome is what the caller sees. With
-    `request_timeout_s` all tries and waits together end at that time.
+    `request_timeout_s` all tries and waits together end at that time, and none starts after the exchange's deadline.
+    Retries are a fifth of calls at most, by deployment and over all, but for a reserve for quiet times.
     """
 
-    def __init__(self, inner: Call, sleep: Sleep, clock: Callable[[], float], rng: random.Random) -> None:
+    def __init__(self, inner: Call, sleep: Sleep, rng: random.Random) -> None:
         self._inner = inner
         self._sleep = sleep
-        self._clock = clock
         self._rng = rng
 
     def call(self, ex: Exchange) -> Awaitable[Reply]:
@@ -86,27 +56,32 @@ class Retrying:
         return self._inner(ex) if attempt.target.retry.attempts <= 0 else self._repeat(ex, attempt)
 
     async def _repeat(self, ex: Exchange, attempt: Attempt) -> Reply:
-        limit_s = attempt.target.request_timeout_s
-        ends = time.monotonic() + limit_s if limit_s > 0 else math.inf
+        fleet, limit_s = attempt.fleet or _FLEET, attempt.target.request_timeout_s
+        budgets = (fleet.budget, attempt.health.budget) if attempt.health is not None else (fleet.budget,)
+        now = fleet.clock()
+        ends = min(ex.deadline, now + limit_s if limit_s > 0 else math.inf)
+        for budget in budgets:
+            budget.called(now)
         while True:
             try:
-                reply = await self._try(ex, attempt, ends)
+                reply = await self._try(ex, attempt, ends - fleet.clock())
             except ProviderError as error:
-                wait_s = self._wait_s(ex, attempt, None) if error.retryable else None
-                if wait_s is None or time.monotonic() + wait_s >= ends:
+                wait_s = self._wait_s(ex, attempt, None, fleet) if error.retryable else None
+                if wait_s is None or not _may_repeat(fleet.clock(), wait_s, ends, budgets):
                     raise
             else:
-                wait_s = self._wait_s(ex, attempt, reply)
-                if wait_s is None or time.monotonic() + wait_s >= ends:
+                wait_s = self._wait_s(ex, attempt, reply, fleet)
+                if wait_s is None or not _may_repeat(fleet.clock(), wait_s, ends, budgets):
                     return reply
                 await discard(reply)
+            let_go(attempt)
             await self._sleep(wait_s)
             attempt.retries += 1
 
-    async def _try(self, ex: Exchange, attempt: Attempt, ends: float) -> Reply:
-        if ends == math.inf:
+    async def _try(self, ex: Exchange, attempt: Attempt, left_s: float) -> Reply:
+        if left_s == math.inf:
             return await self._inner(ex)
-        limit = asyncio.timeout(ends - time.monotonic())
+        limit = asyncio.timeout(left_s)
         try:
             async with limit:
                 return await self._inner(ex)
@@ -114,23 +89,40 @@ class Retrying:
             if not limit.expired():
                 raise
             limit_s = attempt.target.request_timeout_s
+            what = f"the target's {limit_s:g} s" if limit_s > 0 else "the time there was for this request"
             raise ProviderTimeout(
-                f"provider `{attempt.provider.name}` did not answer within the target's {limit_s:g} s",
+                f"provider `{attempt.provider.name}` did not answer within {what}",
                 provider=attempt.provider.name,
                 deployment=attempt.target.deployment,
             ) from None
 
-    def _wait_s(self, ex: Exchange, attempt: Attempt, reply: Reply | None) -> float | None:
+    def _wait_s(self, ex: Exchange, attempt: Attempt, reply: Reply | None, fleet: Fleet) -> float | None:
         """How long to wait before the next try; None when there is none. `reply` is None after a transport error."""
         retry = attempt.target.retry
         if attempt.retries >= retry.attempts or not ex.can_repeat:
             return None
         after_s: float | None = None
         if reply is not None:
-            if reply.is_ok or reply.status not in retry.on_status_codes:
+            if reply.is_ok or not _is_to_repeat(reply, retry):
                 return None
             if retry.use_retry_after_header:
-                after_s = retry_after_s(reply.headers, self._clock())
+                after_s = retry_after_s(reply.headers, fleet.unix())
                 if after_s is not None and after_s > WAIT_CAP_S:
                     return None
-        return delay(attempt.retries + 1, self._rng, after_s)
+        is_throttled = reply is not None and reply.status == 429
+        return delay(attempt.retries + 1, self._rng, after_s, is_throttled=is_throttled)
+
+
+def _is_to_repeat(reply: Reply, retry: Retry) -> bool:
+    """Whether a failed reply may be tried again: its status, unless the provider says so itself (`x-should-retry`)."""
+    said = next((value for name, value in reply.headers if name == b"x-should-retry"), b"")
+    return said == b"true" or (said != b"false" and reply.status in retry.on_status_codes)
+
+
+def _may_repeat(now: float, wait_s: float, ends: float, budgets: Sequence[RetryBudget]) -> bool:
+    """Whether there is time and budget for another try; what it takes is taken from every budget."""
+    if now + wait_s >= ends or any(budget.balance(now) < 1.0 for budget in budgets):
+        return False
+    for budget in budgets:
+        budget.withdraw(now)
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ from typing_extensions import override
 
 from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange, Target
-from headgate.hooks import Fault, Outcome, Strategy
+from headgate.hooks import Fault, Outcome, Scene, Strategy
 from headgate_router_standard.conditions import Facts, Predicate, compile_query
 
 CALLERS_OWN = frozenset({400, 405, 411, 413, 414, 415, 422, 428, 431})
@@ -22,9 +21,7 @@ class Single(Strategy):
     """Calls the first target; its outcome stands."""
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         return None if outcomes else 0
 
 
@@ -33,17 +30,16 @@ class Fallback(Strategy):
 
     With `on_status_codes` exactly those statuses are left behind. Without it every failure is but the gateway's own
     refusals, which every target would meet alike, and what a provider says of the request itself (`CALLERS_OWN`).
+    Targets that are known to fail, or that have asked for a pause, are passed over while there are others.
     """
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
-        if not outcomes:
-            return 0
-        last = outcomes[-1]
-        following = last.index + 1
-        return following if following < len(target.targets) and is_left(target.on_status_codes, last) else None
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
+        if outcomes and not is_left(target.on_status_codes, outcomes[-1]):
+            return None
+        following = outcomes[-1].index + 1 if outcomes else 0
+        usable = scene.usable(target, range(following, len(target.targets)), outcomes)
+        return usable[0] if usable else None
 
 
 class LoadBalance(Strategy):
@@ -55,14 +51,13 @@ class LoadBalance(Strategy):
             fault("targets", "have no weight above 0: none could ever be called")
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         if outcomes and not is_left(target.on_status_codes, outcomes[-1]):
             return None
-        tried = {outcome.index for outcome in outcomes}
-        left = [index for index, child in enumerate(target.targets) if index not in tried and child.weight > 0]
-        return rng.choices(left, [target.targets[index].weight for index in left])[0] if left else None
+        weighted = [index for index, child in enumerate(target.targets) if child.weight > 0]
+        usable = scene.usable(target, weighted, outcomes)
+        weights = [target.targets[index].weight for index in usable]
+        return scene.rng.choices(usable, weights)[0] if usable else None
 
 
 class Branches(Struct, frozen=True):
@@ -98,9 +93,7 @@ class Conditional(Strategy):
         return Branches(branches, default)
 
     @override
-    def choose(
-        self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], now: float, rng: random.Random
-    ) -> int | None:
+    def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
         if outcomes:
             return None
         branches: Branches = target.compiled

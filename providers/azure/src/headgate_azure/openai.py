@@ -156,7 +156,7 @@ class AzureOpenAI(OpenAI):
         model: Any = ex.attempt.model if ex.attempt is not None and not self.is_passed(ex) else None
         if not asked and not model:
             try:
-                model = msgspec.json.decode(ex.body, type=_Probe).model
+                model = msgspec.json.decode(ex.source, type=_Probe).model
             except (msgspec.DecodeError, UnicodeDecodeError):
                 model = (ex.attempt.target.model if ex.attempt is not None else "") or ex.option("azure-deployment-id")
         name = asked or (self.deployment_of(model) if isinstance(model, str) else "")

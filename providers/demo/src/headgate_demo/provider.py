@@ -85,7 +85,7 @@ class Demo(Provider):
         if ex.operation.name == "embeddings":
             return _whole(*answer_embeddings(asked), name)
         if ex.operation in EMBEDS:
-            return _whole(*_answer_embed(cast("EmbedDialect", ex.dialect), ex.body), name)
+            return _whole(*_answer_embed(cast("EmbedDialect", ex.dialect), ex.source), name)
         completion = answer_completion(asked, knobs, name)
         if not ex.stream:
             return _whole(completion.encode(), completion.usage, name)

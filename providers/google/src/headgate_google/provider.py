@@ -89,8 +89,8 @@ class Google(Provider):
             return with_model(ex.body_for("", attempt.target.override_params), attempt.model)
         overrides = attempt.target.override_params
         if not overrides or operation_of(ex) != "generate":
-            return ex.body
-        members: dict[str, Any] = dict(msgspec.json.decode(ex.body, type=dict[str, Raw]))
+            return ex.source
+        members: dict[str, Any] = dict(msgspec.json.decode(ex.source, type=dict[str, Raw]))
         return msgspec.json.encode({**members, **overrides})
 
 

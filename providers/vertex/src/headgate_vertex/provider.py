@@ -196,13 +196,13 @@ class Vertex(Provider):
         overrides = attempt.target.override_params
         match operation:
             case "generate":
-                return _with_members(ex.body, overrides) if overrides else ex.body
+                return _with_members(ex.source, overrides) if overrides else ex.source
             case "generate.count_tokens":
-                return ex.body
+                return ex.source
             case "messages":
-                return _as_claude(_with_members(ex.body, overrides))
+                return _as_claude(_with_members(ex.source, overrides))
             case "count_tokens":
-                return _with_members(ex.body, {"model": find_model(attempt.model).id})
+                return _with_members(ex.source, {"model": find_model(attempt.model).id})
             case _:
                 return super().body_for(ex)
 

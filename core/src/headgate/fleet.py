@@ -1,0 +1,107 @@
+"""The deployments as they are right now: the health of each model at each, and the clocks by which it is told.
+
+It lives as long as the process, over reloads, and is the only place where the policies of resilience meet real time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from headgate.errors import ProviderError, ProviderTimeout
+from headgate.exchange import Attempt, Exchange, Reply, Target
+from headgate.policies import BreakerRule, Health, RetryBudget
+
+MAX_KNOWN = 10_000
+"""How many models at deployments are remembered; callers can name any, so the oldest that nobody calls goes first."""
+RULE = BreakerRule()
+
+
+class Fleet:
+    """Health by deployment, model and breaker rule. `clock` is monotonic, `unix` the time of day, both in seconds."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.clock = clock
+        self.unix = unix
+        self.rng = rng or random.Random()  # noqa: S311 - spreads load, protects nothing
+        self.budget = RetryBudget()
+        """What all retries of this process together may be."""
+        self._known: OrderedDict[tuple[str, str, BreakerRule], Health] = OrderedDict()
+
+    def health(self, deployment: str, model: str, rule: BreakerRule | None = None) -> Health:
+        """What is known of a model at a deployment."""
+        key = (deployment, model, rule or RULE)
+        known = self._known
+        held = known.get(key)
+        if held is None:
+            held = known[key] = Health(key[2], self.rng)
+            if len(known) > MAX_KNOWN:
+                self._forget()
+        return held
+
+    def known(self) -> list[tuple[str, str, Health]]:
+        """Every deployment and model that was called, with its health."""
+        return [(deployment, model, health) for (deployment, model, _), health in self._known.items()]
+
+    def is_usable(self, target: Target, model: str, now: float) -> bool:
+        """Whether a call may go to a leaf, or to any leaf below a node. `model` is what the caller named."""
+        if target.targets:
+            return any(self.is_usable(child, model, now) for child in target.targets)
+        return self.health(target.deployment, target.model or model, target.breaker).is_usable(now)
+
+    def wait_s(self, target: Target, model: str, now: float) -> float:
+        """How long until a leaf, or the first of the leaves below a node, may be usable."""
+        if target.targets:
+            return min(self.wait_s(child, model, now) for child in target.targets)
+        return self.health(target.deployment, target.model or model, target.breaker).wait_s(now)
+
+    def _forget(self) -> None:
+        for key, health in self._known.items():
+            if health.in_flight == 0:
+                del self._known[key]
+                return
+
+
+async def call_provider(ex: Exchange) -> Reply:
+    """The innermost call: the attempt's provider, which its deployment's health is told of.
+
+    What was begun is ended by `let_go`, since a stream runs on after its reply is here.
+    """
+    attempt = ex.attempt
+    if attempt is None:
+        raise RuntimeError("no attempt is set")
+    fleet, health = attempt.fleet, attempt.health
+    if fleet is None or health is None:
+        return await attempt.provider.call(ex)
+    if attempt.call is not None:
+        let_go(attempt)
+    call = attempt.call = health.begin(fleet.clock())
+    try:
+        reply = await attempt.provider.call(ex)
+    except ProviderError as error:
+        health.failed(call, fleet.clock(), is_timeout=isinstance(error, ProviderTimeout))
+        raise
+    health.answered(call, fleet.clock(), reply.status, reply.headers, fleet.unix())
+    return reply
+
+
+def broke(attempt: Attempt, error: ProviderError) -> None:
+    """A reply that had begun well came to nothing: its stream stalled, or was cut."""
+    call, fleet, health = attempt.call, attempt.fleet, attempt.health
+    if call is not None and fleet is not None and health is not None:
+        health.failed(call, fleet.clock(), is_timeout=isinstance(error, ProviderTimeout))
+
+
+def let_go(attempt: Attempt) -> None:
+    """The attempt's last call is over: its stream has ended, or nobody wants it. Safe to call twice."""
+    call, fleet, health = attempt.call, attempt.fleet, attempt.health
+    if call is not None and fleet is not None and health is not None:
+        attempt.call = None
+        health.end(call, fleet.clock())

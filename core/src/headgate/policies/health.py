@@ -1,0 +1,149 @@
+"""What the gateway knows of one deployment's model right now: whether it answers, how fast, and whether there is room."""
+
+from __future__ import annotations
+
+import random
+
+from msgspec import Struct
+
+from headgate.policies.breaker import Breaker, BreakerRule
+from headgate.policies.concurrency import ConcurrencyLimit
+from headgate.policies.latency import PeakEwma
+from headgate.policies.rate_limit import RawHeaders, ShadowBucket, retry_after_s, windows_of
+from headgate.policies.retry_budget import RetryBudget
+
+OVERLOADED = frozenset({429, 503, 529})
+"""Statuses with which a provider says that it has too much to do."""
+THROTTLED = 429
+PAUSE_S = 1.0
+"""How long a provider that refused a call for its rate is left alone when it does not say itself."""
+MAX_PAUSE_S = 300.0
+WARM_S = 10.0
+"""How long a target that comes back is given less than its share (slow start)."""
+
+
+class Call(Struct):
+    """One call under way: when it began, and whether it is the probe that decides about an open breaker."""
+
+    began: float
+    is_probe: bool
+
+
+class Health:
+    """What is known of one deployment's model. Every `begin` needs one `end`, and before it at most one other word.
+
+    A rate limit (429) is no failure: it leaves the breaker alone and keeps calls away until the provider wants them back.
+    Times are monotonic seconds and come in from outside, as chance does.
+    """
+
+    __slots__ = (
+        "_headers",
+        "_paused_until",
+        "_rng",
+        "_warm_from",
+        "breaker",
+        "buckets",
+        "budget",
+        "failures",
+        "in_flight",
+        "latency",
+        "limit",
+        "rule",
+        "successes",
+    )
+
+    def __init__(self, rule: BreakerRule, rng: random.Random) -> None:
+        self.rule = rule
+        self._rng = rng
+        self.breaker = Breaker(rule)
+        self.limit = ConcurrencyLimit(start=200, highest=10_000)
+        self.latency = PeakEwma()
+        self.budget = RetryBudget()
+        self.buckets: dict[str, ShadowBucket] = {}
+        self.in_flight = 0
+        self.successes = 0
+        self.failures = 0
+        self._paused_until = float("-inf")
+        self._warm_from = float("-inf")
+        self._headers: tuple[RawHeaders, float, float] | None = None
+
+    # what a choice may ask
+
+    def is_usable(self, now: float) -> bool:
+        """Whether a call may go there: the breaker lets it through, the provider has not asked for a pause, there is room."""
+        return now >= self._paused_until and self.breaker.would_admit(now) and self.limit.has_room
+
+    def wait_s(self, now: float) -> float:
+        """How long until it may be usable again; 0 when it is."""
+        return max(0.0, self._paused_until - now, self.breaker.wait_s(now))
+
+    def headroom(self, now: float) -> float:
+        """The least share of a rate limit that is left, 0 to 1; 1 where the provider states none."""
+        self._take_headers()
+        return min((bucket.headroom(now) for bucket in self.buckets.values()), default=1.0)
+
+    def warmth(self, now: float) -> float:
+        """The share of its weight that a target gets that has just come back, 0.1 to 1."""
+        return min(1.0, max(0.1, (now - self._warm_from) / WARM_S))
+
+    # what a call tells
+
+    def begin(self, now: float) -> Call:
+        """A call starts."""
+        self.in_flight += 1
+        self.limit.started()
+        self.latency.in_flight += 1
+        return Call(now, self.breaker.admit(now) == "probe")
+
+    def answered(self, call: Call, now: float, status: int, headers: RawHeaders, unix_now: float) -> None:
+        """The reply's first event, or all of it, is here. A stream may run on. `unix_now` is for dates in `headers`."""
+        if status in self.rule.statuses if self.rule.statuses else status >= 500:
+            self._failed(call, now)
+        elif status == THROTTLED:
+            asked_s = retry_after_s(headers, unix_now)
+            self.paused(now, PAUSE_S if asked_s is None else asked_s)
+            self.breaker.released(is_probe=call.is_probe)
+        else:
+            if call.is_probe:
+                self._warm_from = now
+            self.breaker.succeeded(now, is_probe=call.is_probe)
+            self.latency.observed(now - call.began, now)
+            self.successes += 1
+        call.is_probe = False
+        if status in OVERLOADED:
+            self.limit.overloaded(now)
+        self._headers = (headers, now, unix_now)
+
+    def failed(self, call: Call, now: float, *, is_timeout: bool = False) -> None:
+        """No reply came, or it broke off."""
+        self._failed(call, now)
+        call.is_probe = False
+        if is_timeout:
+            self.limit.overloaded(now)
+            self.latency.observed(now - call.began, now)
+
+    def paused(self, now: float, wait_s: float) -> None:
+        """The provider wants no call for so long."""
+        self._paused_until = max(self._paused_until, now + min(wait_s, MAX_PAUSE_S))
+
+    def end(self, call: Call, now: float) -> None:
+        """The call is over, however it ended."""
+        self.in_flight -= 1
+        self.latency.in_flight -= 1
+        self.limit.ended(now)
+        if call.is_probe:  # nobody said how it went
+            self.breaker.released(is_probe=True)
+
+    def _failed(self, call: Call, now: float) -> None:
+        self.failures += 1
+        self.breaker.failed(now, self._rng, is_probe=call.is_probe)
+
+    def _take_headers(self) -> None:
+        """Read what the newest reply says of rate limits, which is done only where somebody asks."""
+        if self._headers is None:
+            return
+        headers, now, unix_now = self._headers
+        self._headers = None
+        held = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if b"ratelimit" in name}
+        for kind, window in windows_of(held, unix_now).items() if held else ():
+            self.buckets.setdefault(kind, ShadowBucket()).stated(window, now)
