@@ -36,7 +36,8 @@ class Principal(Struct, frozen=True):
     """Who calls. `models` limits what may be called (exact names, or a prefix ending in `*`); empty means everything.
 
     `credential` is the caller's own provider key in `passthrough` mode. `tenant` partitions caches and limits.
-    `deadline_s` is how long a request may take from its start, 0 for as long as it likes.
+    `deadline_s` is how long a request may take from its start, 0 for as long as it likes; `config` the name of the routing
+    config that its requests take when they bring none. Of a higher `priority` they go before others when it is full.
     """
 
     key: str
@@ -49,6 +50,8 @@ class Principal(Struct, frozen=True):
     credential: Secret | None = None
     allow_config: bool = True
     deadline_s: float = 0.0
+    config: str = ""
+    priority: int = 0
 
     def __post_init__(self) -> None:
         given = self.metadata

@@ -25,7 +25,7 @@ from headgate.hooks import STAGES
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
-from headgate.routing import INLINE, Known, decode_target
+from headgate.routing import INLINE, Asked, Known, decode_target
 from headgate.upstream import Upstream
 from headgate.version import VERSION
 
@@ -242,7 +242,7 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
         problems += error.problems
     yield
     deployments = yield from _deployments(loaded, ctx.upstream, old, problems)
-    written = Known(loaded.deployments, registry.strategies, config.models, registry.guards)
+    written = Known(loaded.deployments, registry.strategies, config.models, config.configs, registry.guards)
     models = yield from _models(loaded, written, problems)
     if config.state not in registry.stores:
         place = loaded.document.place(("state",))
@@ -360,6 +360,13 @@ def _models(loaded: Loaded, known: Known, problems: list[Problem]) -> Generator[
         except StartupError as error:
             place = loaded.document.place(("models", alias))
             problems += [Problem(f"`models.{alias}`: {problem.message}", place) for problem in error.problems]
+    for name, config in loaded.config.configs.items():
+        yield
+        try:
+            decode_target(config, known, asked=Asked(is_open=True))
+        except StartupError as error:
+            place = loaded.document.place(("configs", name))
+            problems += [Problem(f"`configs.{name}`: {problem.message}", place) for problem in error.problems]
     return models
 
 
@@ -392,7 +399,7 @@ def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:
 def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], config: Config) -> None:
     """Let plugins see the newest configuration through the context they hold."""
     ctx.checks = registry.checks
-    known = Known(deployments, registry.strategies, config.models, registry.guards)
+    known = Known(deployments, registry.strategies, config.models, config.configs, registry.guards)
     if isinstance(deployments, _Deployments):
         known = msgspec.structs.replace(known, takes_keys=deployments.takes_keys)
     ctx.known = known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import random
@@ -29,7 +30,7 @@ from headgate.errors import (
     ProviderTimeout,
     RequestError,
 )
-from headgate.exchange import Attempt, Exchange, Principal, Reply, Retry, Target
+from headgate.exchange import Attempt, Caching, Exchange, Principal, Reply, Retry, Target
 from headgate.fleet import Fleet
 from headgate.hooks import Outcome, Scene
 from headgate.operations import CHAT
@@ -174,6 +175,62 @@ async def test_hook_route(tmp_path: Path) -> None:
     assert await plugin.route(exchange({"x-portkey-config": json.dumps(value)})) is target
 
 
+SAVED: dict[str, Any] = {
+    "eu": {"strategy": {"mode": "fallback"}, "targets": ["a/x", "b/y"]},
+    "patient": {"retry": {"attempts": 2}, "cache": {"mode": "simple", "max_age": 60}},
+}
+
+
+def with_saved(tmp_path: Path) -> RouterStandard:
+    plugin, ctx = router(tmp_path)
+    ctx.known = Known(("a", "b"), plugin.strategies(), configs=SAVED)
+    return plugin
+
+
+async def test_a_saved_config_is_named(tmp_path: Path) -> None:
+    """The header may hold the name of a config of the file, which a key may name that must not bring any of its own."""
+    plugin = with_saved(tmp_path)
+    for principal in (Principal("k"), Principal("k", allow_config=False)):
+        target = await plugin.route(exchange(config("eu"), principal))
+        assert target is not None
+        assert [leaf.deployment for leaf in target.targets] == ["a", "b"]
+    with pytest.raises(InvalidRequest, match=r"`configs:` has no `ue`"):
+        await plugin.route(exchange(config("ue")))
+
+
+async def test_a_key_has_a_config_of_its_own(tmp_path: Path) -> None:
+    """Requests that bring no config take the key's; what it leaves open is the request's own model."""
+    plugin = with_saved(tmp_path)
+    ex = exchange(principal=Principal("k", config="patient"))
+    ex.model = "b/m"
+    await plugin.admit(ex)
+    target = await plugin.route(ex)
+    assert target is not None
+    assert (target.deployment, target.model, target.retry.attempts) == ("b", "m", 2)
+    assert ex.caching == Caching("simple", 60.0)
+    ex = exchange(config("eu"), Principal("k", config="patient"))
+    target = await plugin.route(ex)
+    assert target is not None
+    assert target.strategy == "fallback"
+
+
+async def test_one_callers_config_is_not_anothers(tmp_path: Path) -> None:
+    """That a config was decoded before lets nobody bring it who may not."""
+    plugin, _ = router(tmp_path)
+    assert await plugin.route(exchange(config({"provider": "a"}))) is not None
+    with pytest.raises(Forbidden):
+        await plugin.route(exchange(config({"provider": "a"}), Principal("k", allow_config=False)))
+
+
+async def test_a_config_may_come_in_base64(tmp_path: Path) -> None:
+    """Some of Portkey's clients encode it."""
+    plugin, _ = router(tmp_path)
+    written = base64.b64encode(b'{"provider": "b"}').decode()
+    target = await plugin.route(exchange(config(written)))
+    assert target is not None
+    assert target.deployment == "b"
+
+
 async def test_config_may_hold_any_text(tmp_path: Path) -> None:
     """A header's bytes are UTF-8, whatever the server made of them."""
     plugin, _ = router(tmp_path)
@@ -185,9 +242,9 @@ async def test_config_may_hold_any_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("pc-prod-1", "saved configs are not known"),
-        ("fallback", "send the routing config itself"),
-        ('["a/m"]', "send the routing config itself"),
+        ("pc-prod-1", "`configs:` has no `pc-prod-1`"),
+        ("fallback", "send the config itself"),
+        ('["a/m"]', "send the config itself"),
         ('{"provider":', "not valid JSON"),
         ('{"provider":"a"}' + " " * 65536, "larger than 65536 bytes"),
         ('{"targets":[' * 100 + "1" + "]}" * 100, "nested deeper"),

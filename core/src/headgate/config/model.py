@@ -73,6 +73,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     `plugins`: enabled plugins in the order they run, each a name or `name: {settings}`. `providers`: deployments by
     name. `models`: public aliases, each `deployment/model` or a routing config; the alias `*` takes every other model.
+    `configs`: routing configs by the name under which a request (`x-headgate-config: NAME`) or a key asks for them.
     `budgets`: seconds by `plugin.hook`. `state`: the store for shared state. `state_dir`: where the gateway keeps
     small files of its own, relative to this file.
     """
@@ -82,6 +83,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     plugins: list[str | dict[str, Any]] = []
     providers: dict[str, dict[str, Any]] = {}
     models: dict[str, str | dict[str, Any]] = {}
+    configs: dict[str, dict[str, Any]] = {}
     limits: Limits = Limits()
     budgets: dict[str, Duration] = {}
     state: str = "memory"

@@ -64,28 +64,32 @@ _COOLDOWN_MS = 30_000
 
 class Known(Struct, frozen=True):
     """What a routing config may name: deployments, strategies, aliases as they are written, what makes guardrails, and
-    whether an installed provider can be called with a key of the config's own.
+    whether an installed provider can be called with a key of the config's own. `configs` are those saved under a name.
     """
 
     deployments: Collection[str]
     strategies: Mapping[str, Strategy]
     models: Mapping[str, Any] = {}
+    configs: Mapping[str, Any] = {}
     guards: MakeGuards | None = None
     takes_keys: Callable[[str], bool] = lambda _: False
 
 
 class Asked(Struct, frozen=True):
-    """A request that brings the config: what it names itself, for targets that leave that to it. `brings_key` says that the
-    caller's own key goes to the provider.
+    """The request that a config is for: what it names itself, for targets that leave that to it. `is_callers` says that the
+    caller wrote the config, `brings_key` that the caller's own key goes to the provider. `is_open` is for a config that is
+    only looked at: no request is there yet to say what is left to it.
     """
 
     model: str = ""
     deployment: str = ""
+    is_callers: bool = False
     brings_key: bool = False
+    is_open: bool = False
 
 
 def decode_target(value: Any, known: Known, path: str = "config", asked: Asked | None = None) -> Target:
-    """The tree of a routing config; `asked` for one that a caller has sent, who is trusted with less.
+    """The tree of a routing config; `asked` for one that a request brings or names.
 
     StartupError lists every problem: unknown keys, deployments, strategies, wrong types.
     """
@@ -152,7 +156,8 @@ class _Decoder:
         slug = str(held.override.get("model") or "")
         if slug.startswith("@") and self._has(slug):
             rest = {name: value for name, value in held.override.items() if name != "model"}
-            return self._leaf(slug, fields, f"{fields.path}.override_params.model", replace(held, override=rest))
+            place = f"{fields.path}.override_params.model"
+            return self._leaf(slug, fields, place, replace(held, override=rest), is_whole=True)
         named = fields.held.get("provider") or fields.held.get("virtual_key")
         if isinstance(named, str) and named:
             return self._leaf(named, fields, f"{fields.path}.provider", held)
@@ -170,10 +175,12 @@ class _Decoder:
         rest = replace(held, override={name: value for name, value in held.override.items() if name != "model"})
         place = f"{fields.path}.model"
         if self._has(model):
-            return self._leaf(model, fields, place, rest)
+            return self._leaf(model, fields, place, rest, is_whole=True)
         if asked is not None and asked.deployment:
-            return self._leaf(f"{asked.deployment}/{model}".rstrip("/"), fields, place, rest)
+            return self._leaf(f"{asked.deployment}/{model}".rstrip("/"), fields, place, rest, is_whole=True)
         written = self._known.models.get(model, self._known.models.get("*") if asked is not None else None)
+        if asked is not None and asked.is_open and not own:
+            return Target(path=fields.path, name=fields.text("name"), weight=fields.number("weight", 1.0))
         if written is None or resolved:
             return None
         return self.decode(written, fields.path, rest, depth + 1, model)
@@ -248,11 +255,13 @@ class _Decoder:
             return self._wrong(node.path, f"made the strategy `{node.strategy}` fail: {type(error).__name__}: {error}")
         return node if made is None else replace(node, compiled=made)
 
-    def _leaf(self, named: str, fields: Fields, place: str, held: _Inherited) -> Target:
-        """The leaf of a deployment; `place` is where its name stands."""
+    def _leaf(self, named: str, fields: Fields, place: str, held: _Inherited, *, is_whole: bool = False) -> Target:
+        """The leaf of a deployment; `place` is where its name stands. `is_whole`: it says which model, too."""
         leaf = leaf_of(named, fields.path)
+        model = "" if is_whole else fields.text("model").removeprefix(f"@{leaf.deployment}/")
         key = fields.text("api_key")
         deployment = leaf.deployment
+        brings_key = self._asked is not None and self._asked.brings_key
         if deployment not in self._known.deployments:
             if key and self._known.takes_keys(deployment):
                 deployment = f"{INLINE}{deployment}"
@@ -260,7 +269,7 @@ class _Decoder:
                 hint = self._faults.hint(deployment, self._known.deployments)
                 words = f"deployment `{cut(deployment)}` is not known{hint}; `providers:` has {self._named}"
                 self._faults.add(place, words)
-        if held.base_url and self._asked is not None and not key and not self._asked.brings_key:
+        if held.base_url and self._is_callers and not key and not brings_key:
             fields.wrong("custom_host", "needs an `api_key` beside it: the gateway's own keys go nowhere else")
         if fields.held.get("on_status_codes") is not None:
             fields.wrong("on_status_codes", "belongs below `strategy` of a node with `targets`")
@@ -268,8 +277,7 @@ class _Decoder:
             path=fields.path,
             name=fields.text("name"),
             deployment=deployment,
-            model=fields.text("model").removeprefix(f"@{leaf.deployment}/")
-            or str(held.override.get("model") or leaf.model),
+            model=model or str(held.override.get("model") or leaf.model),
             weight=fields.number("weight", 1.0),
             retry=held.retry,
             request_timeout_s=held.timeout_s,
@@ -279,7 +287,7 @@ class _Decoder:
             cache=held.cache,
             guards=self._made_guards(held.hooks, fields.path),
             base_url=held.base_url,
-            is_callers=self._asked is not None,
+            is_callers=self._is_callers,
             credential=Secret(key) if key else None,
             forward_headers=held.forward,
             patience=held.patience,
@@ -373,6 +381,10 @@ class _Decoder:
                 hooks, lambda at, what: self._faults.add(f"{path}.{at}" if at else path, what)
             )
         return self._guards[id(hooks)]
+
+    @property
+    def _is_callers(self) -> bool:
+        return self._asked is not None and self._asked.is_callers
 
     @cached_property
     def _named(self) -> str:

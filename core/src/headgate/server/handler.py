@@ -42,7 +42,7 @@ from headgate.relay import discard
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
 from headgate.server.realtime import Handshake, model_in, read_subprotocols, run_session
-from headgate.server.replies import JSON, error_headers, own_headers
+from headgate.server.replies import JSON, SHOULD_NOT_RETRY, error_headers, has_retried, own_headers
 from headgate.server.uploads import Inflow, is_sent_on, too_large, too_many_bodies
 from headgate.suggest import shown
 
@@ -253,6 +253,8 @@ class Handler:
             headers.append((b"x-request-id", ex.id.encode()))
         if ex.error_dialect is not None and ex.error_dialect.name == _ANTHROPIC and b"request-id" not in names:
             headers.append((b"request-id", ex.id.encode()))  # where Anthropic's SDK looks
+        if reply.status >= 400 and has_retried(ex):
+            headers = [*(pair for pair in headers if pair[0] != SHOULD_NOT_RETRY[0]), SHOULD_NOT_RETRY]
         if reply.chunks is None:
             headers.append((b"content-length", b"%d" % len(reply.body)))
             ex.reply_bytes = len(reply.body)
@@ -300,6 +302,7 @@ class Handler:
             *(((b"request-id", ex.id.encode()),) if is_anthropic else ()),
             (b"content-length", str(len(body)).encode()),
             *error_headers(error),
+            *((SHOULD_NOT_RETRY,) if has_retried(ex) else ()),
         ]
         if isinstance(error, UpgradeRequired):
             headers += [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")]

@@ -50,6 +50,14 @@ def error_headers(error: RequestError) -> RawHeaders:
     return ((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()),)
 
 
+SHOULD_NOT_RETRY = (b"x-should-retry", b"false")
+
+
+def has_retried(ex: Exchange) -> bool:
+    """Whether more than one call was made: a client that goes on trying would only multiply them."""
+    return len(ex.attempts) > 1 or any(attempt.retries for attempt in ex.attempts)
+
+
 def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
     """Ids, and where the reply came from, under Headgate's names and Portkey's."""
     request_id, trace_id = ex.id.encode(), ex.trace_id.encode()
@@ -64,7 +72,7 @@ def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
     attempt = ex.attempt
     if attempt is not None:
         provider = attempt.provider
-        headers += _source(provider.name, provider.deployment, attempt.target.path, attempt.retries)
+        headers += _source(provider.name, provider.deployment, attempt.target.path, attempt.retries, len(ex.attempts))
     if ex.dropped:
         headers.append((b"x-headgate-dropped", ", ".join(ex.dropped).encode("ascii", "replace")))
     if ex.timings:
@@ -74,7 +82,7 @@ def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
 
 
 @lru_cache(maxsize=4096)
-def _source(provider: str, deployment: str, path: str, retries: int) -> RawHeaders:
+def _source(provider: str, deployment: str, path: str, retries: int, attempts: int) -> RawHeaders:
     """Where a reply came from."""
     named, place, tried = provider.encode(), path.encode(), b"%d" % retries
     return (
@@ -83,6 +91,7 @@ def _source(provider: str, deployment: str, path: str, retries: int) -> RawHeade
         (b"x-headgate-deployment", deployment.encode()),
         (b"x-headgate-last-used-option-index", place),
         (b"x-portkey-last-used-option-index", place),
+        (b"x-headgate-attempt-count", b"%d" % attempts),
         (b"x-headgate-retry-attempt-count", tried),
         (b"x-portkey-retry-attempt-count", tried),
     )

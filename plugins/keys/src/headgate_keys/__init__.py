@@ -210,6 +210,10 @@ def _principal(key: Key) -> Principal:
         scopes=tuple(key.scopes),
         models=tuple(key.models),
         metadata=key.metadata,
+        allow_config=key.allow_config,
+        deadline_s=key.deadline_s,
+        config=key.config,
+        priority=key.priority,
     )
 
 

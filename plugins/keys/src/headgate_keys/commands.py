@@ -56,6 +56,7 @@ class KeysCommand:
             organisation=arguments.organisation,
             models=tuple(model.strip() for model in models.split(",") if model.strip()),
             expires=arguments.expires,
+            config=arguments.config,
         )
         if key.expires_at() <= time.time():
             raise KeyFileError(f"`{arguments.expires}` is in the past")
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--workspace", default="", help="keys of one workspace share caches and limits")
     create.add_argument("--organisation", default="")
     create.add_argument("--models", default="", metavar="A,B", help="what it may call; a name may end in `*`")
+    create.add_argument("--config", default="", metavar="NAME", help="the routing config of requests that bring none")
     create.add_argument("--expires", metavar="DATE", help="ISO date or time, UTC unless it says otherwise")
     actions.add_parser("list", help="list the keys")
     revoke = actions.add_parser("revoke", help="remove a key")

@@ -61,8 +61,10 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_de
     """A key as it is stored: `digest` is `hmac-sha256:` and 64 hex digits.
 
     `models` are exact names or prefixes ending in `*`, empty for all. `expires` is an ISO date or time; a date ends at
-    its first moment, and both are UTC unless they say otherwise. All fields are text, times or collections of text,
-    none of which can refer back to the key, so the garbage collector need not visit it.
+    its first moment, and both are UTC unless they say otherwise. `config` names the routing config of requests that bring
+    none, `allow_config` lets them bring one; `deadline_s` is how long each may take, 0 for any time; of a higher `priority`
+    they go before others when the gateway is full. All fields are text, numbers, times or collections of text, none of
+    which can refer back to the key, so the garbage collector need not visit it.
     """
 
     name: str
@@ -75,6 +77,10 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_de
     metadata: dict[str, str] = {}
     expires: Any = None
     disabled: bool = False
+    config: str = ""
+    allow_config: bool = True
+    deadline_s: float = 0.0
+    priority: int = 0
 
     def __post_init__(self) -> None:
         name = self.name
@@ -86,6 +92,8 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_de
             )
         if self.expires is not None:
             self.expires_at()
+        if self.deadline_s < 0:
+            raise ValueError(f"the `deadline_s` of `{name}` must be 0 or more")
         if not self.metadata:
             force_setattr(self, "metadata", _NO_METADATA)
 

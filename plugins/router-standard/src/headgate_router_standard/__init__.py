@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import random
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from typing_extensions import override
 
@@ -17,6 +17,7 @@ from headgate.errors import Forbidden, InvalidRequest, StartupError
 from headgate.exchange import Exchange, Principal, Target, caching_of
 from headgate.hooks import Call, Hooks, Strategy, hookimpl
 from headgate.routing import Asked
+from headgate.suggest import MAX_NAME, did_you_mean, shown
 from headgate_router_standard.releasing import Releasing
 from headgate_router_standard.retrying import Retrying, Sleep, delay
 from headgate_router_standard.strategies import Conditional, Fallback, LoadBalance, Single
@@ -41,7 +42,7 @@ class RouterStandard(Hooks):
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, protects nothing
         self._ctx: Context
         self._known: object = None
-        self._trees: OrderedDict[tuple[bytes, Asked], Target] = OrderedDict()
+        self._trees: OrderedDict[tuple[str, Asked], Target] = OrderedDict()
 
     @override
     @hookimpl
@@ -57,25 +58,16 @@ class RouterStandard(Hooks):
     @hookimpl
     async def admit(self, ex: Exchange) -> None:
         """What the config says of the cache must be known before the cache is asked, so the config is read here."""
-        written = ex.option("config")
-        if written is not None and (ex.principal is None or ex.principal.allow_config):
-            ex.caching = caching_of(self._tree(ex, written))
+        target = self._tree(ex)
+        if target is not None:
+            ex.caching = caching_of(target)
 
     @override
     @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
-        written = ex.option("config")
-        if written is None:
-            return None
-        principal = ex.principal
-        if principal is not None and not principal.allow_config:
-            raise Forbidden(
-                f"this key may not send a routing config (header {_HEADER}); name a model instead",
-                code="config_not_allowed",
-            )
-        target = self._tree(ex, written)
-        if principal is not None and principal.models:
-            _check_models(principal, target, ex.model)
+        target = self._tree(ex)
+        if target is not None and ex.principal is not None and ex.principal.models:
+            _check_models(ex.principal, target, ex.model)
         return target
 
     @override
@@ -83,55 +75,71 @@ class RouterStandard(Hooks):
     def wrap_call(self, call: Call) -> Call:
         return Retrying(Releasing(call).call, self._sleep, self._rng).call
 
-    def _tree(self, ex: Exchange, written: str) -> Target:
-        """The decoded tree, from the cache when the same bytes came before for the same model under the same configuration."""
+    def _tree(self, ex: Exchange) -> Target | None:
+        """The tree of the config that the request brings or its key has, from the cache when it was there before.
+
+        Raises Forbidden and InvalidRequest.
+        """
+        principal = ex.principal
+        written = ex.option("config") or (principal.config if principal is not None else "")
+        if not written:
+            return None
         known = self._ctx.known
         if known is not self._known:
             self._trees.clear()
             self._known = known
-        asked = asked_by(ex)
-        digest = hashlib.sha256(written.encode("latin-1")).digest()
-        key = (digest, asked)
+        key = (written, asked_by(ex, is_callers=written not in known.configs))
+        if key[1].is_callers and principal is not None and not principal.allow_config:
+            raise Forbidden(
+                f"this key may not send a routing config (header {_HEADER}); name a saved one, or a model",
+                code="config_not_allowed",
+            )
         target = self._trees.get(key)
         if target is None:
-            target = self._trees[key] = _decode(written.encode("latin-1"), self._ctx, asked)
+            target = self._trees[key] = self._decode(*key)
             if len(self._trees) > MAX_CACHED:
                 self._trees.popitem(last=False)
         else:
             self._trees.move_to_end(key)
         return target
 
+    def _decode(self, written: str, asked: Asked) -> Target:
+        known = self._ctx.known
+        value = _value_of(written.encode("latin-1"), known.configs) if asked.is_callers else known.configs[written]
+        try:
+            return self._ctx.decode_target(value, asked)
+        except StartupError as error:
+            raise _wrong("; ".join(str(problem) for problem in error.problems)[:MAX_TOLD]) from None
 
-def asked_by(ex: Exchange) -> Asked:
+
+def asked_by(ex: Exchange, *, is_callers: bool) -> Asked:
     """What the request itself names, for the targets of a config that leave that to it."""
     named = (ex.option("provider") or ex.option("virtual-key") or "").removeprefix("@")
     principal = ex.principal
-    return Asked(ex.model, named, principal is not None and principal.credential is not None)
+    return Asked(ex.model, named, is_callers, principal is not None and principal.credential is not None)
 
 
-def _decode(written: bytes, ctx: Context, asked: Asked) -> Target:
+def _value_of(written: bytes, saved: Collection[str]) -> dict[str, Any]:
+    """What the header holds, decoded. InvalidRequest for anything but a JSON object."""
     if len(written) > MAX_CONFIG_BYTES:
         raise _wrong(f"it is larger than {MAX_CONFIG_BYTES} bytes")
-    written = _plain(written.strip())
-    if not written.startswith(b"{"):
-        what = "saved configs are not known here" if written.startswith(b"pc-") else "it is no JSON object"
+    plain = _plain(written.strip())
+    if not plain.startswith(b"{"):
+        name = shown(written.decode("latin-1"), MAX_NAME)
         raise _wrong(
-            f'{what}; send the routing config itself, such as {{"strategy":{{"mode":"fallback"}},"targets":["a/m","b/m"]}}'
+            f"it is no JSON object, and `configs:` has no `{name}`{did_you_mean(name, saved)}; send the config itself, such as "
+            '{"strategy":{"mode":"fallback"},"targets":["a/m","b/m"]}'
         )
     try:
-        probe_body(written)
-        value = decode_object(written)
+        probe_body(plain)
+        return decode_object(plain)
     except InvalidRequest as error:
         raise _wrong(error.message.replace("the body", "it")) from None
-    try:
-        return ctx.decode_target(value, asked)
-    except StartupError as error:
-        raise _wrong("; ".join(str(problem) for problem in error.problems)[:MAX_TOLD]) from None
 
 
 def _plain(written: bytes) -> bytes:
     """A config that some of Portkey's clients send in Base64, as the JSON it is."""
-    if written.startswith((b"{", b"pc-")):
+    if written.startswith(b"{"):
         return written
     try:
         decoded = base64.b64decode(written, validate=True).strip()
