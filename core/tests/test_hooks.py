@@ -338,7 +338,7 @@ async def test_hook_guards() -> None:
         @override
         @hookimpl
         def guards(self) -> MakeGuards:
-            def make(written: Mapping[str, Any], fault: Fault) -> Hooks:
+            def make(written: Mapping[str, Any], checks: Mapping[str, CheckFactory], fault: Fault) -> Hooks:
                 made.append(written)
                 return Refusing()
 

@@ -11,7 +11,7 @@ from core.tests.test_routing import DEPLOYMENTS, STRATEGIES
 from headgate.body import with_params
 from headgate.errors import StartupError
 from headgate.exchange import Caching, Patience, Target, caching_of
-from headgate.hooks import Fault, Hooks
+from headgate.hooks import CheckFactory, Fault, Hooks
 from headgate.policies import BreakerRule
 from headgate.routing import Asked, Known, decode_target
 from headgate.secret import Secret
@@ -200,7 +200,7 @@ def test_guardrails_are_replaced_whole_and_made_once() -> None:
     """A child that names any has only its own; targets that inherit share what was made."""
     made: list[Mapping[str, Any]] = []
 
-    def make(written: Mapping[str, Any], fault: Fault) -> Hooks:
+    def make(written: Mapping[str, Any], checks: Mapping[str, CheckFactory], fault: Fault) -> Hooks:
         made.append(written)
         return Hooks()
 

@@ -6,14 +6,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.fleet import Fleet
-from headgate.hooks import Check, CheckFactory, StateStore
+from headgate.hooks import Check, StateStore, make_check
 from headgate.routing import Asked, Known, decode_target
 from headgate.secret import GatewaySecret
 from headgate.state import MAX_BYTES
-from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ class Context:
         self.state_dir = state_dir
         self.url = url
         self.secret = GatewaySecret(state_dir)
-        self.checks: Mapping[str, CheckFactory] = {}
         self.known = Known((), {})
         self.state: StateStore
         self.state_bytes = MAX_BYTES
@@ -59,15 +56,7 @@ class Context:
 
     def check(self, name: str, parameters: Mapping[str, Any]) -> Check:
         """A configured check by id; an id without a dot is taken from `default.`. StartupError names what is wrong."""
-        full = name if "." in name else f"default.{name}"
-        factory = self.checks.get(full)
-        if factory is None:
-            hint = did_you_mean(full, self.checks)
-            raise StartupError([Problem(f"check `{name}` is not known{hint}; enable the guardrail that brings it")])
-        try:
-            return factory(parameters)
-        except (TypeError, ValueError) as error:
-            raise StartupError([Problem(f"check `{name}`: {error}")]) from None
+        return make_check(self.known.checks, name, parameters)
 
     def decode_target(self, value: Any, asked: Asked | None = None) -> Target:
         """A routing config as a tree, `asked` for one that came with a request. StartupError lists every problem with it."""

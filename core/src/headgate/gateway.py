@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -242,7 +242,7 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
         problems += error.problems
     yield
     deployments = yield from _deployments(loaded, ctx.upstream, old, problems)
-    written = Known(loaded.deployments, registry.strategies, config.models, config.configs, registry.guards)
+    written = _known(loaded.deployments, registry, config)
     models = yield from _models(loaded, written, problems)
     if config.state not in registry.stores:
         place = loaded.document.place(("state",))
@@ -396,10 +396,15 @@ def _configure(plugins: Sequence[Plugin], ctx: Context) -> list[Problem]:
     return problems
 
 
+def _known(deployments: Collection[str], registry: Registry, config: Config) -> Known:
+    """What routing configs may name."""
+    strategies, guards, checks = registry.strategies, registry.guards, registry.checks
+    return Known(deployments, strategies, config.models, config.configs, guards, checks)
+
+
 def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provider], config: Config) -> None:
     """Let plugins see the newest configuration through the context they hold."""
-    ctx.checks = registry.checks
-    known = Known(deployments, registry.strategies, config.models, config.configs, registry.guards)
+    known = _known(deployments, registry, config)
     if isinstance(deployments, _Deployments):
         known = msgspec.structs.replace(known, takes_keys=deployments.takes_keys)
     ctx.known = known

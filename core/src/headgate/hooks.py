@@ -32,10 +32,12 @@ import pluggy
 from msgspec import Struct
 
 from headgate.dialects import Dialect
+from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.fleet import Fleet
 from headgate.policies import Health
 from headgate.provider import Provider
+from headgate.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
@@ -108,6 +110,19 @@ class Check(Protocol):
 
 CheckFactory = Callable[[Mapping[str, Any]], Check]
 """Makes a Check from its parameters; raises ValueError with the reason when they are wrong."""
+
+
+def make_check(checks: Mapping[str, CheckFactory], name: str, parameters: Mapping[str, Any]) -> Check:
+    """A configured check by id; an id without a dot is taken from `default.`. StartupError names what is wrong."""
+    full = name if "." in name else f"default.{name}"
+    factory = checks.get(full)
+    if factory is None:
+        hint = did_you_mean(full, checks)
+        raise StartupError([Problem(f"check `{name}` is not known{hint}; enable the guardrail that brings it")])
+    try:
+        return factory(parameters)
+    except (TypeError, ValueError) as error:
+        raise StartupError([Problem(f"check `{name}`: {error}")]) from None
 
 
 class Outcome(Struct, frozen=True):
@@ -232,9 +247,10 @@ FindFacts = Callable[[Provider, str], ModelFacts | None]
 """What is known of a provider's model, from memory; None when nothing is."""
 
 
-MakeGuards = Callable[[Mapping[str, Any], Fault], "Hooks | None"]
+MakeGuards = Callable[[Mapping[str, Any], Mapping[str, CheckFactory], Fault], "Hooks | None"]
 """Makes what judges the requests and replies of a routing config from its `before_request_hooks`, `after_request_hooks`,
-`input_guardrails` and `output_guardrails`: an object with `guard_request`, `guard_chunk` and `guard_reply`."""
+`input_guardrails` and `output_guardrails`, and the checks there are: an object with `guard_request`, `guard_chunk` and
+`guard_reply`."""
 
 
 class Command(Struct, frozen=True):

@@ -24,6 +24,7 @@ from headgate.guarding import StreamGuard
 from headgate.hooks import Check, CheckFactory, Hooks, Verdict, hookimpl
 from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, PASSTHROUGH, Operation
 from headgate.plan import Plan, Plugin, collect, compile_plan
+from headgate.routing import Known
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
 from headgate_guard_basic import CheckConfig, GuardBasic, GuardBasicConfig
 from headgate_guard_basic.text import hides
@@ -81,7 +82,7 @@ def plan_of(*checks: CheckConfig, passthrough: Literal["refuse", "allow"] = "ref
     registry = collect(plugins)
     upstream: Upstream = NoUpstream()
     ctx = Context(upstream, Path(), "")
-    ctx.checks = registry.checks
+    ctx.known = Known((), {}, checks=registry.checks)
     guard.configure(ctx)
     return compile_plan(plugins, registry, {}, {})
 

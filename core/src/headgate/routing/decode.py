@@ -23,7 +23,7 @@ from headgate.routing.fields import Faults, Fields, cut
 from headgate.secret import Secret
 
 if TYPE_CHECKING:
-    from headgate.hooks import Hooks, MakeGuards, Strategy
+    from headgate.hooks import CheckFactory, Hooks, MakeGuards, Strategy
 
 MAX_NODES = 1000
 MAX_DEPTH = 32
@@ -63,8 +63,8 @@ _COOLDOWN_MS = 30_000
 
 
 class Known(Struct, frozen=True):
-    """What a routing config may name: deployments, strategies, aliases as they are written, what makes guardrails, and
-    whether an installed provider can be called with a key of the config's own. `configs` are those saved under a name.
+    """What a routing config may name: deployments, strategies, aliases as they are written (`models`), saved configs, what
+    makes guardrails of which checks, and whether an installed provider can be called with a key of the config's own.
     """
 
     deployments: Collection[str]
@@ -72,6 +72,7 @@ class Known(Struct, frozen=True):
     models: Mapping[str, Any] = {}
     configs: Mapping[str, Any] = {}
     guards: MakeGuards | None = None
+    checks: Mapping[str, CheckFactory] = {}
     takes_keys: Callable[[str], bool] = lambda _: False
 
 
@@ -378,7 +379,7 @@ class _Decoder:
             return None
         if id(hooks) not in self._guards:
             self._guards[id(hooks)] = self._known.guards(
-                hooks, lambda at, what: self._faults.add(f"{path}.{at}" if at else path, what)
+                hooks, self._known.checks, lambda at, what: self._faults.add(f"{path}.{at}" if at else path, what)
             )
         return self._guards[id(hooks)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from msgspec import Struct
 from typing_extensions import override
@@ -13,37 +13,19 @@ from headgate.context import Context
 from headgate.dialects import TextPlace
 from headgate.errors import InvalidRequest, Problem, RequestError, StartupError
 from headgate.exchange import Exchange
-from headgate.hooks import Check, CheckFactory, Hooks, Verdict, Window, hookimpl
+from headgate.hooks import Check, CheckFactory, Fault, Hooks, MakeGuards, Verdict, Window, hookimpl, make_check
 from headgate_guard_basic.checks import PASS, Forbids, contains, regex_match
 from headgate_guard_basic.groups import Group, changes_of, groups_of
+from headgate_guard_basic.hooks_of_configs import checks_of
 from headgate_guard_basic.results import NAME, Finding, Notes, Side
+from headgate_guard_basic.settings import CheckConfig, GuardBasicConfig
 from headgate_guard_basic.text import WHOLE
 
 __all__ = ["CheckConfig", "GuardBasic", "GuardBasicConfig"]
 
+FOUND_FAULT = 246
+"""The status of a reply that a check without `deny` found fault with."""
 _ROLES = ("assistant", "developer", "function", "system", "tool", "tool_definition", "user")
-
-
-class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """One check to run. `check` is its id; without a dot it is one of `default.`.
-
-    `on` says where it runs. `deny: false` notes a failure and lets the text pass. `on_error` is what an error of the
-    check itself means. `roles` limits a check of requests to texts of these roles; empty means all.
-    """
-
-    check: str
-    on: list[Literal["request", "reply"]]
-    parameters: dict[str, Any] = {}
-    deny: bool = True
-    on_error: Literal["deny", "allow"] = "deny"
-    roles: list[str] = []
-
-
-class GuardBasicConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`checks` run in order. `passthrough` is for what cannot be read: opaque bodies, forms, files, voices, token lists."""
-
-    checks: list[CheckConfig] = []
-    passthrough: Literal["refuse", "allow"] = "refuse"
 
 
 class Entry(Struct, frozen=True):
@@ -59,8 +41,9 @@ class GuardBasic(Hooks):
 
     Config = GuardBasicConfig
 
-    def __init__(self, config: GuardBasicConfig) -> None:
+    def __init__(self, config: GuardBasicConfig, name: str = NAME) -> None:
         self._config = config
+        self._name = name
         self._request: Sequence[Entry] = ()
         self._reply: Sequence[Entry] = ()
         self._forbidding: Sequence[Forbids] = ()
@@ -74,7 +57,16 @@ class GuardBasic(Hooks):
 
     @override
     @hookimpl
+    def guards(self) -> MakeGuards:
+        return guards_of
+
+    @override
+    @hookimpl
     def configure(self, ctx: Context) -> None:
+        self.use(ctx.known.checks)
+
+    def use(self, checks: Mapping[str, CheckFactory]) -> None:
+        """Make the configured checks. StartupError lists what is wrong with them."""
         problems: list[Problem] = []
         entries: list[Entry] = []
         for at, config in enumerate(self._config.checks):
@@ -82,18 +74,18 @@ class GuardBasic(Hooks):
             problems += _problems_of(config, place)
             full = config.check if "." in config.check else f"default.{config.check}"
             try:
-                entries.append(Entry(full, config, ctx.check(full, config.parameters)))
+                entries.append(Entry(full, config, make_check(checks, full, config.parameters)))
             except StartupError as error:
                 problems += [Problem(f"`{place}`: {problem.message}") for problem in error.problems]
         if problems:
             raise StartupError(problems)
         self._request = [entry for entry in entries if "request" in entry.config.on]
         self._reply = [entry for entry in entries if "reply" in entry.config.on]
-        checks = [entry.check for entry in self._reply]
-        forbidding = [check for check in checks if isinstance(check, Forbids)]
+        judging = [entry.check for entry in self._reply]
+        forbidding = [check for check in judging if isinstance(check, Forbids)]
         wanted = [entry.check.hold_chars for entry in self._reply]
         self.hold_chars = -1 if any(chars >= WHOLE or chars < 0 for chars in wanted) else max(wanted, default=0)
-        self._forbidding = forbidding if len(forbidding) == len(checks) and self.hold_chars >= 0 else ()
+        self._forbidding = forbidding if len(forbidding) == len(judging) and self.hold_chars >= 0 else ()
         self.inactive = self._unused()
 
     @override
@@ -105,7 +97,7 @@ class GuardBasic(Hooks):
                 f"with `passthrough: allow` of plugin `{NAME}`",
                 code="cannot_inspect",
             )
-        notes = Notes.of(ex)
+        notes = Notes.of(ex, self._name)
         if not self._request or notes.judged is ex.body:
             return
         places = ex.texts()
@@ -125,12 +117,12 @@ class GuardBasic(Hooks):
         if self._forbidding and self._passes(window):
             return None
         if self.hold_chars >= 0:
-            return await self._judge_window(window, Notes.of(ex))
+            return await self._judge_window(window, Notes.of(ex, self._name))
         if not window.is_last:
             return None
         group = Group((window.channel,))
         group.texts.append(window.text)
-        await _run(self._reply, [group], Notes.of(ex), "reply")
+        await _run(self._reply, [group], Notes.of(ex, self._name), "reply")
         return group.text
 
     @override
@@ -151,7 +143,7 @@ class GuardBasic(Hooks):
         if _all_pass(self._reply, places, "reply"):
             return
         groups = groups_of(places)
-        await _run(self._reply, groups, Notes.of(ex), "reply")
+        await _run(self._reply, groups, Notes.of(ex, self._name), "reply")
         changes = changes_of(groups)
         if changes:
             ex.replace_reply_texts(changes)
@@ -194,6 +186,33 @@ class GuardBasic(Hooks):
                 _deny(entry, findings, notes, "reply")
                 notes.add("reply", findings)
         return window.text
+
+
+class ConfigGuards(GuardBasic):
+    """The checks of a routing config. A whole reply that one without `deny` found fault with has Portkey's status 246."""
+
+    @override
+    @hookimpl
+    async def guard_reply(self, ex: Exchange) -> None:
+        await super().guard_reply(ex)
+        if ex.reply is not None and ex.reply.is_ok and Notes.of(ex, self._name).has_failed:
+            ex.reply.status = FOUND_FAULT
+
+    @override
+    def _unused(self) -> frozenset[str]:
+        notes = any(not check.deny for check in self._config.checks)
+        return super()._unused() - ({"guard_reply"} if notes else set())
+
+
+def guards_of(written: Mapping[str, Any], checks: Mapping[str, CheckFactory], fault: Fault) -> Hooks:
+    """What judges the calls of a routing config: `headgate.hooks.MakeGuards`."""
+    guards = ConfigGuards(GuardBasicConfig(checks_of(written, fault)), "config")
+    try:
+        guards.use(checks)
+    except StartupError as error:
+        for problem in error.problems:
+            fault("", f"has guardrails with a problem: {problem.message}")
+    return guards
 
 
 def _problems_of(config: CheckConfig, place: str) -> list[Problem]:

@@ -48,12 +48,17 @@ class Notes(Struct):
     judged: bytes | None = None
 
     @classmethod
-    def of(cls, ex: Exchange) -> Notes:
-        """The notes of an exchange, made on first use."""
-        notes = ex.data.get(NAME)
+    def of(cls, ex: Exchange, name: str = NAME) -> Notes:
+        """The notes of an exchange under a name, made on first use."""
+        notes = ex.data.get(name)
         if notes is None:
-            notes = ex.data[NAME] = cls()
+            notes = ex.data[name] = cls()
         return notes
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether any check found fault."""
+        return any(not result["verdict"] for result in (*self.before_request_hooks, *self.after_request_hooks))
 
     def add(self, side: Side, findings: Sequence[Finding], *, is_denied: bool = False) -> None:
         """Note one run of checks, unless nothing came of it or it is known. A request's newest run is its only one."""
