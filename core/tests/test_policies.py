@@ -100,6 +100,19 @@ def test_a_failed_probe_doubles_the_penalty_up_to_five_minutes() -> None:
     assert max(waits) <= MAX_PENALTY_S
 
 
+def test_the_longest_penalty_is_the_rules() -> None:
+    """What must be found well again within seconds says so in its rule."""
+    rule = BreakerRule(consecutive=3, penalty_s=1.0, max_penalty_s=4.0)
+    breaker, rng, now = opened(rule), random.Random(1), 0.0
+    waits: list[float] = []
+    for _ in range(10):
+        now += breaker.wait_s(now)
+        assert breaker.admit(now) == "probe"
+        breaker.failed(now, rng, is_probe=True)
+        waits.append(breaker.wait_s(now))
+    assert all(2.0 <= wait <= 4.0 for wait in waits[2:])
+
+
 def test_a_probe_that_says_nothing_is_followed_by_another() -> None:
     """A caller's own mistake neither closes nor opens."""
     breaker = opened()

@@ -20,7 +20,7 @@ class BreakerRule(Struct, frozen=True):
     """When to open: after so many failures in a row, or in all, or at such a share of at least `minimum` calls.
 
     All look at the last `window_s` seconds. `penalty_s` is the first time apart; each probe that fails doubles it, up to
-    five minutes. A rule of 0 is no rule. `statuses` are what counts as a failure; without any it is what is 500 or more.
+    `max_penalty_s`. A rule of 0 is no rule. `statuses` are what counts as a failure; without any it is what is 500 or more.
     """
 
     consecutive: int = 5
@@ -30,6 +30,7 @@ class BreakerRule(Struct, frozen=True):
     penalty_s: float = 5.0
     failures: int = 0
     statuses: frozenset[int] = frozenset()
+    max_penalty_s: float = MAX_PENALTY_S
 
 
 class Breaker:
@@ -131,7 +132,7 @@ class Breaker:
 
     def _open(self, now: float, rng: random.Random) -> None:
         """Half of the penalty is fixed and half is chance, so that replicas do not all probe at one moment."""
-        penalty_s = min(MAX_PENALTY_S, self._rule.penalty_s * 2.0 ** min(self._times_opened, 16))
+        penalty_s = min(self._rule.max_penalty_s, self._rule.penalty_s * 2.0 ** min(self._times_opened, 16))
         self._times_opened += 1
         self.state, self._probe_since = "open", None
         self._opened_at, self._ends = now, now + penalty_s * (0.5 + rng.random() / 2)
