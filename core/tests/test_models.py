@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,8 +16,9 @@ from headgate.dialects import AnthropicMessages, Dialect, GoogleGenerate
 from headgate.errors import ModelNotFound
 from headgate.exchange import Exchange, Principal, Target
 from headgate.fleet import Fleet, call_provider
+from headgate.hooks import ModelFacts
 from headgate.listing import answer_models
-from headgate.models import Model, find_model, usable_models
+from headgate.models import HOLD_S, Model, find_model, usable_models
 from headgate.operations import GENERATE_MODELS, MODELS
 from headgate.plan import Plan, Registry
 from headgate.provider import DeploymentConfig, Provider
@@ -44,13 +48,13 @@ def plan_of(**aliases: Target) -> Plan:
     return Plan((), Registry(), deployments, {"fast": Target(), "*": Target(), **aliases}, call_provider, Fleet())
 
 
-def listed(principal: Principal | None = None) -> dict[str, str]:
-    return {model.id: model.owner for model in usable_models(plan_of(), principal)}
+async def listed(principal: Principal | None = None) -> dict[str, str]:
+    return {model.id: model.owner for model in await usable_models(plan_of(), principal)}
 
 
-def test_aliases_and_models_of_every_deployment() -> None:
+async def test_aliases_and_models_of_every_deployment() -> None:
     """The star is no model; a deployment without a list is shown as open to any name."""
-    assert listed() == {
+    assert await listed() == {
         "fast": "headgate",
         "mine/one": "named",
         "mine/two": "named",
@@ -71,9 +75,9 @@ def test_aliases_and_models_of_every_deployment() -> None:
         ((), {"fast", "mine/one", "mine/two", "less/two", "less/three", "any/*"}),
     ],
 )
-def test_a_key_sees_what_it_may_use(models: tuple[str, ...], expected: set[str]) -> None:
+async def test_a_key_sees_what_it_may_use(models: tuple[str, ...], expected: set[str]) -> None:
     """Nothing that would be refused is listed."""
-    assert set(listed(Principal("k", models=models))) == expected
+    assert set(await listed(Principal("k", models=models))) == expected
 
 
 @pytest.mark.parametrize("name", ["fast", "mine/two", "less/three", "any/thing/at:all", "any/*", "any/x"])
@@ -110,7 +114,47 @@ def test_a_hint_names_only_what_the_key_may_use() -> None:
         find_model(plan_of(), Principal("k", models=("fast",)), "mine/onw")
 
 
-def test_an_alias_can_do_what_one_of_its_leaves_can() -> None:
+async def test_a_long_list_lets_others_have_their_turn() -> None:
+    """Facts that take a while to find hold nobody up for longer than one of them and what a turn may take."""
+    names = [f"m{number}" for number in range(40)]
+    turns = [0]
+
+    def find(_: Provider, model: str) -> ModelFacts:
+        asked.append((model, turns[0]))
+        time.sleep(2 * HOLD_S / 3)
+        return ModelFacts(context_window=len(model))
+
+    async def others() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    asked: list[tuple[str, int]] = []
+    config = DeploymentConfig(provider="named", models=names)
+    plan = Plan((), Registry(facts=(find,)), {"d": Named("d", config, ReplayUpstream({}))}, {}, call_provider)
+    task = asyncio.create_task(others())
+    found = await usable_models(plan, None)
+    task.cancel()
+    assert [(model.id, dict(model.facts)) for model in found] == [
+        (f"d/{name}", {"context_window": len(name)}) for name in names
+    ]
+    assert [model for model, _ in asked] == names
+    in_one_turn = Counter(turn for _, turn in asked)
+    assert max(in_one_turn.values()) <= 2
+
+
+def test_a_name_that_is_not_known_asks_for_no_facts() -> None:
+    """The hint is made of names alone: a mistyped one does not have every model looked up."""
+
+    def find(_: Provider, model: str) -> ModelFacts:
+        raise AssertionError(model)
+
+    plan = msgspec.structs.replace(plan_of(), registry=Registry(facts=(find,)))
+    with pytest.raises(ModelNotFound, match="did you mean `mine/one`"):
+        find_model(plan, None, "mine/onw")
+
+
+async def test_an_alias_can_do_what_one_of_its_leaves_can() -> None:
     """Nodes are looked through to their deployments; one that is not there can do nothing."""
     leaves = (
         Target(deployment="any", model="x"),
@@ -118,7 +162,7 @@ def test_an_alias_can_do_what_one_of_its_leaves_can() -> None:
         Target(deployment="no"),
     )
     plan = plan_of(both=Target(targets=leaves), none=Target(deployment="no"), plain=Target(deployment="any"))
-    found = {model.id: (model.can_chat, model.can_embed) for model in usable_models(plan, None)}
+    found = {model.id: (model.can_chat, model.can_embed) for model in await usable_models(plan, None)}
     assert (found["both"], found["none"], found["plain"]) == ((True, True), (False, False), (True, False))
 
 
@@ -130,7 +174,7 @@ def test_an_alias_can_do_what_one_of_its_leaves_can() -> None:
         (GoogleGenerate(), {"inputTokenLimit": 8, "outputTokenLimit": 4}),
     ],
 )
-def test_facts_stand_where_each_shape_has_them(
+async def test_facts_stand_where_each_shape_has_them(
     monkeypatch: pytest.MonkeyPatch, dialect: Dialect | None, expected: dict[str, int]
 ) -> None:
     """OpenAI's shape has all that is known beside the name, the others the limits in their own words."""
@@ -142,11 +186,11 @@ def test_facts_stand_where_each_shape_has_them(
     monkeypatch.setattr(listing, "find_model", find)
     ex = Exchange(MODELS, {}, request_id="r", trace_id="t", method="GET", path="/v1/models/x")
     ex.error_dialect = dialect
-    body: dict[str, Any] = msgspec.json.decode(answer_models(plan_of(), ex))
+    body: dict[str, Any] = msgspec.json.decode(await answer_models(plan_of(), ex))
     assert {name: body.get(name) for name in expected} == expected
 
 
-def test_a_page_goes_on_when_its_last_model_is_the_end() -> None:
+async def test_a_page_goes_on_when_its_last_model_is_the_end() -> None:
     """Google's token of the last model gives an empty page, which has no token of its own."""
     ex = Exchange(
         GENERATE_MODELS,
@@ -158,4 +202,4 @@ def test_a_page_goes_on_when_its_last_model_is_the_end() -> None:
         query=b"pageToken=YW55Lyo=",
     )
     ex.error_dialect = GoogleGenerate()
-    assert msgspec.json.decode(answer_models(plan_of(), ex)) == {"models": []}
+    assert msgspec.json.decode(await answer_models(plan_of(), ex)) == {"models": []}

@@ -34,6 +34,12 @@ class Guard(Hooks):
         return
 
 
+class Blind(Guard):
+    """A guardrail that is not for sessions, whatever is said in them."""
+
+    operations = frozenset({"chat"})
+
+
 class InTurn(Hooks):
     """Brings a strategy that calls the targets in order until one answers with a 2xx."""
 
@@ -159,6 +165,19 @@ async def test_a_key_reaches_only_its_models(tmp_path: Path) -> None:
         assert provider.heads == []
 
 
+@pytest.mark.parametrize("path", ["client_secrets", "calls", "sessions"])
+async def test_a_key_for_models_makes_no_client_secrets(tmp_path: Path, path: str) -> None:
+    """What would let a client past the gateway is for keys that may use all of the deployment."""
+    body = b'{"session":{"model":"gpt-realtime"}}'
+    head = f"POST /v1/realtime/{path} HTTP/1.1\r\nhost: g\r\nconnection: close\r\nx-headgate-provider: talk\r\n"
+    rest = f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    async with both(tmp_path, Keys(("voice", "talk/gpt-realtime"))) as (gateway, provider):
+        status, said = await raw_answer(gateway, (head + rest).encode() + body)
+        assert status == 403
+        assert b"model_not_allowed" in said
+        assert provider.heads == []
+
+
 async def test_the_deployment_may_be_named_in_a_header(tmp_path: Path) -> None:
     """`x-headgate-provider` takes the place of the model, as for transcription sessions, which name none."""
     async with both(tmp_path) as (gateway, provider):
@@ -173,6 +192,42 @@ async def test_where_guardrails_judge_there_are_no_sessions(tmp_path: Path) -> N
         status, error = await refusal(gateway)
         assert (status, error["code"]) == (403, "realtime_unguarded")
         assert "`guard`" in error["message"]
+        assert provider.heads == []
+
+
+async def test_guardrails_that_are_for_other_operations_stop_no_session(tmp_path: Path) -> None:
+    """Only what guards `realtime` counts: a guardrail beside it is named, and one that is for others lets sessions be."""
+    async with both(tmp_path, Blind()) as (gateway, provider):
+        async with gateway.connect() as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        assert len(provider.heads) == 1
+    async with both(tmp_path, Blind(), Guard()) as (gateway, provider):
+        status, error = await refusal(gateway)
+        assert (status, error["code"]) == (403, "realtime_unguarded")
+        assert "`guard`" in error["message"]
+        assert "`blind`" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /v1/realtime?model=talk/gpt-realtime HTTP/1.1\r\ncontent-length: 0\r\n",
+        b"POST /v1/realtime HTTP/1.1\r\ncontent-type: application/sdp\r\ncontent-length: 3\r\n",
+        b"GET /v1/realtime?model=talk/gpt-realtime HTTP/1.1\r\n",
+        b"DELETE /v1/realtime HTTP/1.1\r\n",
+    ],
+)
+async def test_what_is_no_handshake_is_told_of_one(tmp_path: Path, head: bytes) -> None:
+    """Any other request for a session gets 426, which names the protocol, and nobody is called."""
+    async with both(tmp_path) as (gateway, provider):
+        rest = b"host: gateway\r\nauthorization: Bearer hg-good-key\r\nconnection: close\r\n\r\n"
+        body = b"v=0" if b"application/sdp" in head else b""
+        status, said = await raw_answer(gateway, head + rest + body)
+        assert status == 426
+        assert b"\r\nupgrade: websocket\r\n" in said
+        assert b"upgrade_required" in said
+        assert b"`upgrade: websocket`" in said
         assert provider.heads == []
 
 
@@ -220,7 +275,7 @@ async def test_another_target_is_tried_while_connecting(tmp_path: Path) -> None:
         pytest.param(b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"", 400, id="no nonce"),
         pytest.param(b"dGhlIHNhbXBsZSBub25jZQ==", b"AAAA", 400, id="short nonce"),
         pytest.param(b"dGhlIHNhbXBsZSBub25jZQ==", b"*", 400, id="garbled nonce"),
-        pytest.param(b"GET", b"POST", 405, id="method"),
+        pytest.param(b"GET", b"POST", 426, id="method"),
         pytest.param(b"HTTP/1.1", b"HTTP/1.0", 426, id="old HTTP"),
         pytest.param(b"connection: Upgrade\r\n", b"connection: Upgrade\r\ncontent-length: 3\r\n", 426, id="body"),
         pytest.param(b"/v1/realtime", b"/v1/models", 200, id="another path"),

@@ -188,8 +188,8 @@ class Reply(Struct):
     `headers` are the provider's that may pass on. `usage` is filled in when the provider stated it, `has_error_event`
     when its stream ended with an error of the provider's own. `form` says what the chunks are. What of the answer was
     translated says which `model` and `service_tier` it had at the provider; of a stream that was relayed `events` are the
-    first and the last ones, once it has ended. `closing` says how the session over
-    the socket ended.
+    first and the last ones, once it has ended. `closing` says how the session over the socket ended, `usage_by_model` what
+    of `usage` each of its models used, "" being the one that was called.
     """
 
     status: int
@@ -204,6 +204,7 @@ class Reply(Struct):
     events: Sequence[bytes] = ()
     socket: Socket | None = None
     closing: Closing | None = None
+    usage_by_model: Mapping[str, Usage] = {}
 
     @property
     def is_ok(self) -> bool:
@@ -223,8 +224,8 @@ class Exchange:
     to in place of the deployment's own: its target's, else the caller's `custom_host`.
 
     `cost_microusd` is what it cost in millionths of a USD, None where nobody knows (which is not 0), and `cost_source` says
-    who said so, `unknown` where a model has no price; a plugin that knows prices sets both in `settle`, for those that come
-    after it and for `record`.
+    who said so, `unknown` where a model has no price, `partial` where one of several has none; a plugin that knows prices
+    sets both in `settle`, for those that come after it and for `record`.
     """
 
     __slots__ = (

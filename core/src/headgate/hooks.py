@@ -308,7 +308,8 @@ class Hooks:
     """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
     operations: frozenset[str] = frozenset()
     """Names of the operations that the request hooks and `wrap_call` are for, where they are not for all; requests for
-    others do not pay for them."""
+    others do not pay for them. Sessions over a WebSocket are refused while a guardrail is for `realtime`, whose texts no
+    hook sees: one that may be passed by leaves it out. Class or instance attribute, set before `configure`."""
 
     def is_stale(self) -> bool:
         """Whether what `start` read has changed, so that a reload must start the plugin anew, though its settings are the same.
@@ -316,6 +317,12 @@ class Hooks:
         Asked at each reload, on the loop: look at the time of a file, no more. Added in 0.1.
         """
         return False
+
+    def try_files(self, ctx: Context) -> None:
+        """Read the files that `start` would read, and keep nothing: `headgate check` asks it of every plugin.
+
+        It may wait for disks. Raise StartupError with every problem that `start` would have. Added in 0.1.
+        """
 
     budgets: ClassVar[Mapping[str, float]] = {}
     """Time budgets in seconds by hook name, where the plugin needs other ones than the stage's."""

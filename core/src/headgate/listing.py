@@ -36,7 +36,7 @@ class _Shape(Struct, frozen=True):
     page: Callable[[list[Model], Query], Json]
 
 
-def answer_models(plan: Plan, ex: Exchange) -> bytes:
+async def answer_models(plan: Plan, ex: Exchange) -> bytes:
     """The reply to `GET /v1/models` or `/v1beta/models`, or of one model below it, with what the caller may use.
 
     Raises ModelNotFound, and InvalidRequest for a page that there is not.
@@ -46,7 +46,7 @@ def answer_models(plan: Plan, ex: Exchange) -> bytes:
     if name:
         return msgspec.json.encode(shape.one(find_model(plan, ex.principal, name)))
     query = dict(parse_qsl(ex.query.decode("latin-1")))
-    return msgspec.json.encode(shape.page(usable_models(plan, ex.principal), query))
+    return msgspec.json.encode(shape.page(await usable_models(plan, ex.principal), query))
 
 
 def is_for_vendor(ex: Exchange) -> bool:

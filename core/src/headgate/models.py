@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ from headgate.suggest import MAX_NAME, did_you_mean, shown
 
 log = structlog.get_logger("headgate")
 
+HOLD_S = 0.01
+"""How long a list may hold the loop before others get a turn."""
 ANY = "*"
 """How a deployment that names no models is listed: any model name of that vendor can be used."""
 
@@ -37,13 +41,19 @@ class Model(Struct, frozen=True):
     facts: Mapping[str, Any] = {}
 
 
-def usable_models(plan: Plan, principal: Principal | None) -> list[Model]:
-    """Every model that `principal` may use, aliases first. None may use everything."""
-    models = {alias: _alias(plan, alias, target) for alias, target in plan.models.items() if alias != ANY}
-    for name, provider in plan.deployments.items():
-        for model in _named(provider):
-            models[f"{name}/{model}"] = _model(plan, f"{name}/{model}", provider)
-    return [model for model in models.values() if principal is None or principal.allows(model.id)]
+async def usable_models(plan: Plan, principal: Principal | None) -> list[Model]:
+    """Every model that `principal` may use, aliases first. None may use everything.
+
+    Plugins may have to look each of thousands up, so the loop turns every `HOLD_S`.
+    """
+    models: list[Model] = []
+    until = time.monotonic() + HOLD_S
+    for name, owner in _usable(plan, principal).items():
+        models.append(_alias(plan, name, owner) if isinstance(owner, Target) else _model(plan, name, owner))
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + HOLD_S
+    return models
 
 
 def find_model(plan: Plan, principal: Principal | None, name: str) -> Model:
@@ -56,8 +66,18 @@ def find_model(plan: Plan, principal: Principal | None, name: str) -> Model:
         target = plan.models.get(name)
         if target is not None and name != ANY:
             return _alias(plan, name, target)
-    hint = did_you_mean(name, (model.id for model in usable_models(plan, principal)))
+    hint = did_you_mean(name, _usable(plan, principal))
     raise ModelNotFound(f"model `{shown(name, MAX_NAME)}` is not known{hint}", param="model")
+
+
+def _usable(plan: Plan, principal: Principal | None) -> dict[str, Target | Provider]:
+    """What a caller may name, and what is behind each name: an alias's target, or the provider of a model."""
+    found: dict[str, Target | Provider] = {alias: target for alias, target in plan.models.items() if alias != ANY}
+    for name, provider in plan.deployments.items():
+        found |= dict.fromkeys([f"{name}/{model}" for model in _named(provider)], provider)
+    if principal is None or not principal.models:
+        return found
+    return {name: owner for name, owner in found.items() if principal.allows(name)}
 
 
 def _named(provider: Provider) -> Sequence[str]:

@@ -261,6 +261,8 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
         _speak(plan, ex, attempt)
         if target.guards is not None:
             plan = with_guards(plan, target.guards)
+            if ex.operation.is_socket:
+                _refuse_unguarded(plan)
         if plan.guard_request:
             await every(plan.guard_request, ex)
             if ex.timings is not None:
@@ -468,10 +470,14 @@ def _probe(plan: Plan, ex: Exchange) -> None:
 
 
 def _refuse_unguarded(plan: Plan) -> None:
-    """No guardrail sees what passes over a WebSocket, so none may believe that it does."""
+    """No guardrail sees what passes over a WebSocket, so none may believe that it does.
+
+    Those whose `Hooks.operations` leave it out are not in the plan.
+    """
     for step in (*plan.guard_request, *plan.guard_chunk, *plan.guard_reply):
         raise Forbidden(
-            f"this gateway guards what is said (plugin `{step.plugin}`), and a WebSocket cannot be guarded",
+            f"this gateway guards what is said (plugin `{step.plugin}`), and a WebSocket cannot be guarded; the operator can "
+            "let sessions through in that plugin's settings, where it has one for this",
             code="realtime_unguarded",
         )
 

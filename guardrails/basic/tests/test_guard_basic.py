@@ -22,8 +22,8 @@ from headgate.exchange import Exchange, Reply
 from headgate.folds import every
 from headgate.guarding import StreamGuard
 from headgate.hooks import Check, CheckFactory, Hooks, Verdict, hookimpl
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, PASSTHROUGH, Operation
-from headgate.plan import Plan, Plugin, collect, compile_plan
+from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, PASSTHROUGH, Operation
+from headgate.plan import Plan, Plugin, collect, compile_plan, narrowed
 from headgate.routing import Known
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
 from headgate_guard_basic import CheckConfig, GuardBasic, GuardBasicConfig
@@ -319,6 +319,19 @@ async def test_what_cannot_be_read_is_refused(ex: Exchange) -> None:
     with pytest.raises(InvalidRequest, match="`passthrough: allow` of plugin `guard-basic`"):
         await ask(plan_of(forbid("secret")), ex)
     await ask(plan_of(forbid("secret"), passthrough="allow"), ex)
+
+
+def test_sessions_over_a_websocket() -> None:
+    """Nothing of them can be read: they are guarded, which the core refuses, unless `passthrough: allow` lets them by."""
+    for on in ("request", "reply"):
+        guarded = narrowed(plan_of(forbid("secret", on=[on])), "realtime")
+        assert [*guarded.guard_request, *guarded.guard_chunk, *guarded.guard_reply] != []
+    allowed = plan_of(forbid("secret"), passthrough="allow")
+    free = narrowed(allowed, "realtime")
+    assert (free.guard_request, free.guard_chunk, free.guard_reply) == ((), (), ())
+    for operation in OPERATIONS:
+        if not operation.is_socket:
+            assert len(narrowed(allowed, operation.name).guard_request) == 1
 
 
 async def test_a_passthrough_without_a_body_has_nothing_to_read() -> None:

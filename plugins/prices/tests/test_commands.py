@@ -113,3 +113,41 @@ def test_prices_of_an_hour(run: Run) -> None:
     """A price that holds for some hours of the day says which."""
     found = rows(run("deepseek/deepseek-chat")[1])
     assert found.get("holds", "00:30:00+00:00 to 16:30:00+00:00") == "00:30:00+00:00 to 16:30:00+00:00"
+
+
+# `headgate check`
+
+
+@pytest.mark.parametrize(
+    ("content", "models", "words"),
+    [
+        (None, {}, "it cannot be read: No such file"),
+        ("[\n{]", {}, "line 2: it is no JSON list of providers"),
+        ("[]", {}, "it holds no provider"),
+        (
+            "listed",
+            {"main/*": {"same_as": "openai/nothing"}},
+            "`same_as` names `openai/nothing`, and no list knows that",
+        ),
+        ("listed", {"main/*": {"same_as": "openai/plain"}}, ""),
+    ],
+)
+def test_check_reads_the_file_as_a_start_does(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    listed: dict[str, Any],
+    content: str | None,
+    models: dict[str, Any],
+    words: str,
+) -> None:
+    """A file that would stop a start stops `headgate check`, with the same words; one that would not does not."""
+    if content is not None:
+        (tmp_path / "prices.json").write_text(json.dumps([listed]) if content == "listed" else content, "utf-8")
+    settings = {"path": str(tmp_path / "prices.json"), "models": models}
+    path = tmp_path / "headgate.yaml"
+    path.write_text(yaml.safe_dump({"plugins": [{"prices": settings}], "auth": {"mode": "open"}}), "utf-8")
+    code = main(["check", str(path)])
+    said = capsys.readouterr()
+    assert code == (1 if words else 0), said.err
+    assert words in said.err
+    assert said.err.count("prices.json` cannot be used: ") == (1 if words else 0)

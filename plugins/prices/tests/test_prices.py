@@ -97,6 +97,94 @@ async def test_a_model_without_a_price() -> None:
     assert [(line["models"], line["exchanges"]) for line in logs if "exchanges" in line] == [(1, 2)]
 
 
+STRANGE = ["nothing", "gpt-9o", "free", "0", "*", "my/gpt-4o-mini", "gpt-4o-minimal:free", "\u0130\u00df", "x" * 500]
+
+
+@pytest.mark.parametrize("answer", [completion(), stream(), completion(model="nothing either")])
+@pytest.mark.parametrize("base_url", ["https://api.openai.com/v1", "https://proxy.test/v1"])
+async def test_no_name_makes_a_model_free(answer: Recorded, base_url: str) -> None:
+    """Whatever a model is called, and whoever is behind it: what nobody has a price for never costs 0."""
+    plugin = Prices(PricesConfig(models={"main/mine": ModelSettings(free=True), "other/*": ModelSettings(free=True)}))
+    for name in STRANGE:
+        found = await costs(answer, model=f"main/{name}", prices=plugin, deployment={"base_url": base_url})
+        assert found == [(None, "unknown")], name
+    assert sum(plugin.unknown.values()) == len(STRANGE)
+    assert await costs(answer, model="main/mine", prices=plugin) == [(0, "settings")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "usage"),
+    [
+        ("/v1/responses", {"input": "Hi"}, {"input_tokens": 1, "output_tokens": 1}),
+        ("/v1/embeddings", {"input": "Hi"}, {"prompt_tokens": 1, "total_tokens": 1}),
+        ("/v1/images/generations", {"prompt": "Hi"}, {"input_tokens": 1, "output_tokens": 1}),
+        ("/v1/completions", {"prompt": "Hi"}, {"prompt_tokens": 1, "completion_tokens": 0}),
+    ],
+)
+async def test_no_operation_makes_a_model_free(path: str, body: Json, usage: Json) -> None:
+    """The same for other operations than chat; and the model list gives such a model no price of 0 either."""
+    seen = Seen()
+    providers = {"main": {"provider": "openai", "api_key": "sk-1", "models": ["nothing"]}}
+    upstream = ReplayUpstream({"*": Recorded(body=json.dumps({"usage": usage}).encode())})
+    async with gateway(Prices(PricesConfig()), seen, providers=providers, upstream=upstream) as client:
+        answer = await client.post(path, json={"model": "main/nothing", **body})
+        (listed,) = (await client.get("/v1/models")).json()["data"]
+        await eventually(lambda: len(seen.recorded) == 2, "both were recorded")
+    assert (answer.status_code, seen.recorded[0]) == (200, (None, "unknown"))
+    assert "usd_per_million_tokens" not in listed
+
+
+async def test_a_model_that_a_list_has_no_price_of(price_file: Callable[[object], Path], listed: Json) -> None:
+    """A list may name a model and no price: then there is none."""
+    plugin = Prices(PricesConfig(path=str(price_file([listed]))))
+    assert await costs(completion(), model="main/unpriced", prices=plugin) == [(None, "unknown")]
+
+
+# sessions with several models
+
+
+HEARD = Usage(1000, 100, audio_in=900)
+TALKED = Usage(1000, 200, audio_in=500, audio_out=100)
+TALK_COST = 500 * 4 + 500 * 32 + 100 * 16 + 100 * 64
+"""Of `TALKED` at gpt-realtime's prices, in micro-USD."""
+
+
+class Session(Hooks):
+    """Stands for a session over a WebSocket: what it used comes to be known after the call."""
+
+    def __init__(self, by_model: Mapping[str, Usage]) -> None:
+        self._by_model = by_model
+
+    @override
+    @hookimpl
+    async def guard_reply(self, ex: Exchange) -> None:
+        assert ex.reply is not None
+        ex.reply.usage, ex.reply.usage_by_model = Usage(), self._by_model
+
+
+@pytest.mark.parametrize(
+    ("by_model", "cost", "source", "unknown"),
+    [
+        ({"": TALKED}, TALK_COST, "genai-prices", {}),
+        ({"": TALKED, "gpt-4o-transcribe": HEARD}, TALK_COST + 100 * 2.5 + 900 * 6 + 100 * 10, "genai-prices", {}),
+        ({"gpt-4o-transcribe": HEARD}, 100 * 2.5 + 900 * 6 + 100 * 10, "genai-prices", {}),
+        ({"": TALKED, "whisper-1": Usage(raw={"seconds": 30.0})}, TALK_COST + 3000, "genai-prices", {}),
+        ({"": TALKED, "nobody-hears": HEARD}, TALK_COST, "partial", {"openai/nobody-hears": 1}),
+        ({"nobody-hears": HEARD}, None, "unknown", {"openai/nobody-hears": 1}),
+    ],
+)
+async def test_each_model_of_a_session_has_its_price(
+    by_model: dict[str, Usage], cost: float | None, source: str, unknown: dict[str, int]
+) -> None:
+    """What another model transcribed costs that model's price; where it has none the cost is what is known, and says so."""
+    plugin = Prices(PricesConfig())
+    found = await costs(
+        completion(model="gpt-realtime"), model="main/gpt-realtime", prices=plugin, plugins=(Session(by_model),)
+    )
+    assert found == [(cost, source)]
+    assert plugin.unknown == unknown
+
+
 @pytest.mark.parametrize("answer", [completion(None), stream(None), Recorded(status=500, body=b"{}")])
 async def test_no_usage(answer: Recorded) -> None:
     """Where the vendor states no usage the cost is not known, and it is not the price that is missing."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from providers.compatible.tests.calls import deploy, deploy_row, exchange, row_of
+from providers.compatible.tests.calls import VENDORS, deploy, deploy_row, exchange, row_of
 
 from headgate.errors import StartupError, UnsupportedField
 from headgate.exchange import Principal
@@ -22,6 +22,51 @@ def own(row: Mapping[str, Any] | None = None, **config: Any) -> Provider:
     quirks = msgspec.convert(row or {}, Quirks)
     held: dict[str, Any] = {"base_url": "http://127.0.0.1:9000/v1", "row": quirks, **config}
     return deploy(Compatible, **held)
+
+
+# responses and their state
+
+STATELESS = frozenset(
+    ("deepseek", "groq", "huggingface", "llamacpp", "ollama-openai", "openrouter", "sambanova", "scaleway", "vllm")
+)
+"""Whose documents say that nothing can go on from a response by its id; each row names the page."""
+
+
+def test_who_keeps_responses() -> None:
+    """The vendors that document it keep nothing; every other one is taken to be like OpenAI."""
+    found = {name for name in VENDORS if not deploy_row(name).keeps_responses}
+    assert found == STATELESS
+    assert all("responses" in row_of(name).operations for name in found)
+
+
+@pytest.mark.parametrize("name", sorted(STATELESS))
+@pytest.mark.parametrize("store", [True, False])
+def test_who_keeps_nothing_is_not_asked_to(name: str, store: bool) -> None:
+    """`store` means nothing to them, and some refuse it: it is left out and named, and nothing else changes."""
+    provider = deploy_row(name)
+    body = msgspec.json.encode({"model": "m", "store": store, "input": "hi"})
+    ex = exchange(provider, body, "responses")
+    assert provider.prepare(ex).body == b'{"model":"m","input":"hi"}'
+    assert ex.dropped == ["store"]
+    plain = exchange(provider, b'{"model":"m","input":"hi"}', "responses")
+    assert (provider.prepare(plain).body, plain.dropped) == (b'{"model":"m","input":"hi"}', [])
+
+
+def test_a_vendor_that_keeps_responses_is_told_what_to_keep() -> None:
+    """Where the vendor has a store, what the client says of it passes."""
+    provider = deploy_row("xai")
+    assert provider.keeps_responses
+    ex = exchange(provider, b'{"model":"m","store":false,"input":"hi"}', "responses")
+    assert provider.prepare(ex).body == b'{"model":"m","store":false,"input":"hi"}'
+
+
+def test_a_server_of_ones_own_that_keeps_nothing() -> None:
+    """A row of one's own says so too."""
+    assert own().keeps_responses
+    provider = own({"keeps_responses": False}, operations=["responses"])
+    assert not provider.keeps_responses
+    ex = exchange(provider, b'{"model":"m","store":true}', "responses")
+    assert provider.prepare(ex).body == b'{"model":"m"}'
 
 
 # placeholders

@@ -40,9 +40,28 @@ def load(given: Path | None) -> Loaded:
     return load_file(path) if path is not None else load_zero(Path.cwd())
 
 
-def compose_only(loaded: Loaded) -> Plan:
+def compose_only(loaded: Loaded, ctx: Context | None = None) -> Plan:
     """The plan `serve` would run, without starting anything. Problems come in the order of the file."""
     try:
-        return compose(loaded, Context(_NoUpstream(), loaded.state_dir, ""))
+        return compose(loaded, ctx or context_of(loaded))
     except StartupError as error:
         raise StartupError(in_order(error.problems)) from error
+
+
+def context_of(loaded: Loaded) -> Context:
+    """What plugins of a configuration that is only looked at are given."""
+    return Context(_NoUpstream(), loaded.state_dir, "")
+
+
+def try_files(plan: Plan, ctx: Context) -> None:
+    """Let every plugin read the files that its start would read. StartupError lists what is wrong with all of them."""
+    problems: list[Problem] = []
+    for plugin in plan.plugins:
+        try:
+            plugin.hooks.try_files(ctx)
+        except StartupError as error:
+            problems += error.problems
+        except Exception as error:
+            problems.append(Problem(f"plugin `{plugin.name}` cannot read its files: {type(error).__name__}: {error}"))
+    if problems:
+        raise StartupError(problems)

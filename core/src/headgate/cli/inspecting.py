@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headgate.cli.config import compose_only, load
+from headgate.cli.config import compose_only, context_of, load, try_files
 from headgate.config import Installed, PluginEntry, load_file
 from headgate.config.installed import distribution_of
 from headgate.config.schema import config_schema
@@ -20,13 +20,15 @@ from headgate.suggest import shown
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Load a file as `serve` would and compose its plan; nothing is started."""
+    """Load a file as `serve` would, compose its plan, and read what plugins read when they start; nothing is started."""
     path: Path = arguments.path
     if not path.is_file():
         print(f"headgate: there is no file `{path}`; `headgate init` writes one", file=sys.stderr)
         return 1
     loaded = load_file(path)
-    found = compose_only(loaded)
+    ctx = context_of(loaded)
+    found = compose_only(loaded, ctx)
+    try_files(found, ctx)
     print(
         f"{path}: ok, {len(loaded.plugins)} plugins, {len(loaded.deployments)} deployments, {len(found.models)} models"
     )

@@ -106,7 +106,7 @@ class Handler:
                 return
             if ex.operation is MODELS or ex.operation is GENERATE_MODELS:
                 await pipeline.authenticate(generation.plan, ex)
-                reply = Reply(200, (JSON,), answer_models(generation.plan, ex))
+                reply = Reply(200, (JSON,), await answer_models(generation.plan, ex))
             else:
                 plan = generation.plans[ex.operation.name]
                 reply = await pipeline.run(plan, ex, partial(self._body, generation, ex, run, receive))
@@ -340,6 +340,12 @@ def _not_taken(ex: Exchange) -> RequestError:
     operation = ex.operation
     if operation is GENERATE_MODELS and ex.scope_method == "POST":
         return _nothing_at(ex)
+    if operation.is_socket:
+        path = operation.path
+        return UpgradeRequired(
+            f"`{path}` speaks WebSocket: ask for it with GET and `upgrade: websocket`; other ways in are passed through: "
+            f"`POST {path}/client_secrets`, `POST {path}/calls`"
+        )
     return MethodNotAllowed(f"`{operation.path}` takes {operation.method}{_there_is(operation.path)}")
 
 

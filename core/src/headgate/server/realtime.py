@@ -21,7 +21,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from headgate.chat import add_usage
+from headgate.dialects.openai.realtime import Meter
 from headgate.errors import InvalidRequest, Overloaded, ProviderFailed, ProviderTimeout, RequestError, UpgradeRequired
 from headgate.exchange import Closing, Exchange, Reply
 from headgate.gateway import Gateway
@@ -43,7 +43,6 @@ _SAID = (
 """What a browser, which cannot set headers, says in subprotocols: the beginning, the header it stands for, and what that says
 before the rest. https://developers.openai.com/api/docs/guides/realtime-websocket, and the official clients."""
 _USUAL = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, NO_STATUS})
-_STATES_USAGE = b"response.done"
 _TICK_S = 0.001
 """How early a loop's timer may ring."""
 
@@ -131,6 +130,7 @@ class Session:
         self._inflight_bytes = inflight_bytes
         self._held: dict[Socket, int] = {client: 0, provider: 0}
         self._parts: list[bytes] | None = None
+        self._meter = Meter()
         self._ending = asyncio.Event()
         self._gone = asyncio.Event()
         if client.ws.max_message_size is not None:
@@ -280,8 +280,5 @@ class Session:
         if self._parts is None or not frame.fin:
             return
         parts, self._parts = self._parts, None
-        message = data if len(parts) == 1 else b"".join(parts)
-        dialect = self._ex.dialect
-        usage = dialect.tail_usage((message,)) if dialect is not None and _STATES_USAGE in message else None
-        if usage is not None:
-            self._reply.usage = add_usage(self._reply.usage, usage)
+        self._meter.take(data if len(parts) == 1 else b"".join(parts))
+        self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model

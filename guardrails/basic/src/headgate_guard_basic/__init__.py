@@ -14,6 +14,7 @@ from headgate.dialects import TextPlace
 from headgate.errors import InvalidRequest, Problem, RequestError, StartupError
 from headgate.exchange import Exchange
 from headgate.hooks import Check, CheckFactory, Fault, Hooks, MakeGuards, Verdict, Window, hookimpl, make_check
+from headgate.operations import OPERATIONS
 from headgate_guard_basic.checks import PASS, Forbids, contains, regex_match
 from headgate_guard_basic.groups import Group, changes_of, groups_of
 from headgate_guard_basic.hooks_of_configs import checks_of
@@ -25,6 +26,8 @@ __all__ = ["CheckConfig", "GuardBasic", "GuardBasicConfig"]
 
 FOUND_FAULT = 246
 """The status of a reply that a check without `deny` found fault with."""
+_READABLE = frozenset(operation.name for operation in OPERATIONS if not operation.is_socket)
+"""Operations of which a hook sees anything at all."""
 _ROLES = ("assistant", "developer", "function", "system", "tool", "tool_definition", "user")
 
 
@@ -49,6 +52,8 @@ class GuardBasic(Hooks):
         self._forbidding: Sequence[Forbids] = ()
         """The checks of replies where all of them forbid something in pieces of a text, which is judged without waiting."""
         self.on_error = "deny" if any(check.on_error == "deny" for check in config.checks) else "allow"
+        if config.passthrough == "allow":
+            self.operations = _READABLE
 
     @override
     @hookimpl

@@ -23,7 +23,9 @@ class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GuardBasicConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`checks` run in order. `passthrough` is for what cannot be read: opaque bodies, forms, files, voices, token lists."""
+    """`checks` run in order. `passthrough` is for what cannot be read: opaque bodies, forms, files, voices, token lists,
+    WebSocket sessions.
+    """
 
     checks: list[CheckConfig] = []
     passthrough: Literal["refuse", "allow"] = "refuse"

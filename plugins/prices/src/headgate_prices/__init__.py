@@ -10,10 +10,11 @@ from pathlib import Path
 import structlog
 from typing_extensions import override
 
-from headgate import Command, Context, Exchange, Hooks, Problem, Provider, StartupError, hookimpl
+from headgate import Attempt, Command, Context, Exchange, Hooks, Problem, Provider, Reply, StartupError, hookimpl
+from headgate.chat import Usage
 from headgate.hooks import FindFacts, ModelFacts
 from headgate.suggest import MAX_NAME, shown
-from headgate_prices.answers import said_of, terms_of
+from headgate_prices.answers import Said, said_of, terms_of
 from headgate_prices.book import Book, BookError
 from headgate_prices.commands import PricesCommand, add_arguments
 from headgate_prices.settings import KEYS, ModelSettings, PricesConfig, Settings
@@ -24,6 +25,8 @@ __all__ = ["ModelSettings", "Prices", "PricesConfig"]
 
 MAX_UNKNOWN = 1000
 UNKNOWN = "unknown"
+PARTIAL = "partial"
+"""The source of a cost that lacks what one of several models of a session used."""
 _NOTHING = ModelFacts()
 
 log = structlog.get_logger("headgate")
@@ -50,8 +53,15 @@ class Prices(Hooks):
     async def start(self, ctx: Context) -> None:
         self._path = ctx.state_dir / self._config.path
         self._stamp = _stamp(self._path)
+        self._table = await asyncio.to_thread(self._load, ctx)
+
+    @override
+    def try_files(self, ctx: Context) -> None:
+        self._load(ctx)
+
+    def _load(self, ctx: Context) -> Table:
         try:
-            self._table = await asyncio.to_thread(load, self._path if self._config.path else None, self._settings)
+            return load(ctx.state_dir / self._config.path if self._config.path else None, self._settings)
         except BookError as error:
             raise StartupError([Problem(str(error))]) from None
 
@@ -85,25 +95,37 @@ class Prices(Hooks):
         reply, attempt, table = ex.reply, ex.attempt, self._table
         if reply is None or attempt is None or table is None or reply.usage is None:
             return
-        usage, provider = reply.usage, attempt.provider
+        parts = reply.usage_by_model or {"": reply.usage}
+        found = [self._price(table, ex, attempt, reply, model, usage) for model, usage in parts.items()]
+        known = [price for price in found if price is not None]
+        if known:
+            ex.cost_microusd = sum(cost for cost, _ in known)
+        ex.cost_source = UNKNOWN if not known else PARTIAL if len(known) < len(found) else known[0][1]
+
+    def _price(
+        self, table: Table, ex: Exchange, attempt: Attempt, reply: Reply, other: str, usage: Usage
+    ) -> tuple[int, str] | None:
+        """What one model's part cost in micro-USD, and who says so; None where that is not known, which is counted.
+
+        `other` is the model's name where it is not the one that was called.
+        """
+        provider, model = attempt.provider, other or attempt.model
         url = ex.base_url or provider.url
-        known = table.find(called(provider, url, attempt.model))
+        known = table.find(called(provider, url, model))
         stated = stated_cost(known.vendor, usage.raw)
         if stated is not None:
-            ex.cost_microusd, ex.cost_source = stated, "stated"
-            return
-        said = said_of(reply)
-        if said.model and said.model != attempt.model and known.source != SETTINGS:
+            return stated, "stated"
+        said = Said() if other else said_of(reply)
+        if said.model and said.model != model and known.source != SETTINGS:
             answered = table.find(called(provider, url, said.model))
             known = answered if answered.source else known
         terms = terms_of(known.terms, ex, attempt, usage, said) if known.terms else {}
         rates = known.rates_at(ex.started_at, terms)
         cost = rates.cost(usage) if rates is not None else None
         if cost is None:
-            ex.cost_source = UNKNOWN
-            self.count_unknown(f"{provider.name}/{attempt.model}")
-            return
-        ex.cost_microusd, ex.cost_source = cost, known.source
+            self.count_unknown(f"{provider.name}/{model}")
+            return None
+        return cost, known.source
 
     def count_unknown(self, name: str) -> None:
         """Count an exchange with a model, `provider/model`, that has no known price; the first one is logged."""

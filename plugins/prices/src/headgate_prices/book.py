@@ -124,6 +124,7 @@ class Book:
         self.source = source
         self.dated = dated
         self.vendors = {vendor.id: vendor for vendor in vendors}
+        self._entries: dict[tuple[str, int], Entry] = {}
 
     @classmethod
     def bundled(cls) -> Book:
@@ -158,8 +159,16 @@ class Book:
             held = self.vendors.get(name)
             found = held.find_model(form, all_providers=[*self.vendors.values()]) if held is not None else None
             if held is not None and found is not None:
-                return Entry(held, found, self.source)
+                return self._entry(held, found)
         return None
+
+    def _entry(self, vendor: Provider, model: ModelInfo) -> Entry:
+        """A model's place in a list, made once: callers have many names for it. Lists may share an id, not the object."""
+        key = (vendor.id, id(model))
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry(vendor, model, self.source)
+        return entry
 
     def find_all(self, model: str) -> Iterator[Entry]:
         """A model in every list that names it itself."""

@@ -12,8 +12,8 @@ from headgate_prices.names import list_of
 from headgate_prices.rates import Rates
 from headgate_prices.settings import ModelSettings, Settings
 
-MAX_KEPT = 4096
-"""Callers choose names of models, so what is kept of them has a bound."""
+MAX_KEPT = 16384
+"""Callers choose names of models, so what is kept of them has a bound: some 10 MB. It holds the longest lists of models."""
 SETTINGS = "settings"
 
 Called = tuple[str, str, str, str, str]

@@ -101,6 +101,9 @@ class Compatible(OpenAI):
         if isinstance(config, CompatibleConfig):
             self.quirks = config.row
             self.dialects = {name: DIALECTS[name] for name in config.operations}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+        if not self.quirks.keeps_responses:
+            self.keeps_responses = False  # pyright: ignore[reportAttributeAccessIssue] - as above
+            self.left_out = {**self.left_out, "responses": ("store",)}
         self._vendor_headers = {name.lower().encode(): value.encode() for name, value in self.quirks.headers.items()}
 
     @override

@@ -81,6 +81,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
       behind), `models_path` where models are listed.
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
+    - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent.
     """
 
     rename: dict[str, str] = {}
@@ -101,6 +102,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     paths: dict[str, str] = {}
     models_path: str = "/models"
     only: dict[str, list[str]] = {}
+    keeps_responses: bool = True
 
     def concerns(self, body: bytes) -> bool:
         """Whether a body has to be looked into at all."""
