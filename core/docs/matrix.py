@@ -54,8 +54,8 @@ OTHER_LEGEND = """
 **yes**: a request for the operation reached the address that the vendor documents, with the credential and the model where they
 belong, and the client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts
 recorded exchanges with the vendor that arrive as well. An empty cell is an operation that the provider does not declare: none was
-found in the vendor's documents, or one in another shape than its clients know (Mistral's batches and speech, xAI's edits of
-pictures, Together's fine-tuning). Such are reached through `passthrough`, which every provider has. `compatible` takes any of
+found in the vendor's documents, or one in another shape than its clients know (Mistral's and Cohere's batches, Together's and
+Fireworks's fine-tuning). Such are reached through `passthrough`, which every provider has. `compatible` takes any of
 these operations from its configuration.
 
 """

@@ -20,9 +20,11 @@ from headgate.forms import (
     Field,
     FormEdit,
     FormReader,
+    Part,
     boundary_of,
     content_type_of,
     field_of,
+    parts_of,
 )
 
 BOUNDARY = b"x-boundary-1"
@@ -115,6 +117,28 @@ def test_missing_fields_are_put_in_at_the_end() -> None:
     assert edited(body, {"model": "m", "language": "en"}, 3) == form(
         FILE + b"sound", field_of("model", "m"), field_of("language", "en")
     )
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n\r\n"])
+def test_a_whole_form_is_taken_apart(end: bytes) -> None:
+    """Every part with its name, what it is labelled with and its bytes, line breaks at its ends included."""
+    sound = b"\r\n--\r\n" + bytes(range(256)) * 999 + b"--\r\n"
+    body = form(field_of("n", ""), FILE + sound, field_of("n", "\u00e9"), end=end)
+    assert parts_of(body, BOUNDARY) == [
+        Part("n", "", b""),
+        Part("file", "audio/wav", sound),
+        Part("n", "", "\u00e9".encode()),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", form(FILE)[:-4], form(FILE + b"--" + BOUNDARY), form(b"\r\n\r\nno name"), form(field_of("n", "")) + b"x"],
+)
+def test_a_whole_form_must_be_one(body: bytes) -> None:
+    """What is cut, or could be read in two ways, is refused as it is of a form in pieces."""
+    with pytest.raises(InvalidRequest, match="no valid form"):
+        parts_of(body, BOUNDARY)
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n\r\n"])

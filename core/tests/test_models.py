@@ -131,7 +131,7 @@ async def test_a_long_list_lets_others_have_their_turn() -> None:
 
     asked: list[tuple[str, int]] = []
     config = DeploymentConfig(provider="named", models=names)
-    plan = Plan((), Registry(facts=(find,)), {"d": Named("d", config, ReplayUpstream({}))}, {}, call_provider)
+    plan = Plan((), Registry(facts=(find,)), {"d": Named("d", config, ReplayUpstream({}))}, {}, call_provider, Fleet())
     task = asyncio.create_task(others())
     found = await usable_models(plan, None)
     task.cancel()

@@ -12,8 +12,10 @@ from core.tests.media import BOUNDARY, FORM, KEY, SPEECH_FILE, Acme, Noting, fie
 from typing_extensions import override
 
 from headgate import Exchange, Hooks, Outcome, ProviderError, Reply, Target, hookimpl
+from headgate.errors import BodyTooLarge, HookFailed
 from headgate.hooks import Call, Scene, Strategy
 from headgate.testing import MockUpstream, Recorded, eventually, gateway
+from headgate.upload import Upload
 
 PATH = "/v1/audio/transcriptions"
 HEARD = Recorded.from_json({"text": "heard"})
@@ -351,3 +353,35 @@ async def test_a_client_that_leaves_ends_the_upload() -> None:
         assert client.gateway.body_bytes == 0
     assert noting.last.outcome == "client_gone"
     assert upstream.requests == []
+
+
+async def test_a_body_that_is_read_whole_can_go_out_again() -> None:
+    """All of it is kept and counted, and a second reading or sending has the same bytes."""
+    held: list[int] = []
+    pieces = iter([b"a" * 5, b"b" * 5, b""])
+
+    async def pull() -> bytes:
+        return next(pieces)
+
+    upload = Upload(pull, held.append, b"application/octet-stream", None, None)
+    assert await upload.read(10) == b"aaaaabbbbb"
+    assert held == [5, 5]
+    assert await upload.read(10) == b"aaaaabbbbb"
+    assert [piece async for piece in upload.outgoing({}).source] == [b"aaaaa", b"bbbbb"]
+    assert not upload.is_spent
+
+
+async def test_a_body_that_is_read_whole_has_a_limit() -> None:
+    """One that is longer is refused before more of it is held, and one that has gone out cannot be read."""
+    held: list[int] = []
+
+    async def pull() -> bytes:
+        return b"a" * 6
+
+    upload = Upload(pull, held.append, b"application/octet-stream", None, None)
+    with pytest.raises(BodyTooLarge, match="larger than the 10 bytes"):
+        await upload.read(10)
+    assert held == [6]
+    await upload.take()
+    with pytest.raises(HookFailed, match="second time"):
+        await upload.read(10)

@@ -10,7 +10,8 @@ It is written from the pages, not from the product. Names are features of a requ
 - Cohere: https://docs.cohere.com/reference/chat (tool_choice REQUIRED or NONE; at most 5 stop sequences; no n, logit_bias)
 - Ollama: https://docs.ollama.com/api/chat (no tool_choice, n, logit_bias; pictures alone)
 - Mistral: https://docs.mistral.ai/api/, Groq: https://console.groq.com/docs/openai, DeepSeek: https://api-docs.deepseek.com,
-  Cerebras: https://inference-docs.cerebras.ai/api-reference, Perplexity: https://docs.perplexity.ai/api-reference
+  Cerebras: https://inference-docs.cerebras.ai/api-reference and /capabilities/image-inputs (pictures by their bytes),
+  Perplexity: https://docs.perplexity.ai/api-reference
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ CANNOT: dict[str, frozenset[str]] = {
     "together": _PLAIN_CHAT - {"top_k"} | {"document", "parallel"},
     "openrouter": _PLAIN_CHAT - {"top_k"},
     "fireworks": _PLAIN_CHAT - {"top_k"} | {"audio", "video", "document"},
-    "cerebras": _TEXT_CHAT | {"presence_penalty", "frequency_penalty", "logit_bias", "n", "parallel"},
+    "cerebras": _TEXT_CHAT - {"image"} | {"presence_penalty", "frequency_penalty", "logit_bias", "n", "parallel"},
     "perplexity": _TEXT_CHAT - {"top_k", "image"}
     | {"tools", "choice", "parallel", "seed", "stop", "n", "logprobs", "logit_bias", "history of tools", "free json"},
 }

@@ -99,7 +99,7 @@ async def _other(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, dialect: str, faults: list[str]
 ) -> Json:
     request = other_request(operation, DEPLOYMENT, model_of(kind, operation))
-    answer = other_answer(operation, dialect)
+    answer = other_answer(operation, dialect, kind.name)
     upstream.requests.clear()
     upstream.answer("*", answer)
     given: Json = {"json": request.json}

@@ -30,6 +30,7 @@ _PARAMS = re.compile(_PARAM)
 _END = b"\r\n"
 _BLANK = b"\r\n\r\n"
 _LAST = b"--"
+_PIECE_BYTES = 64 * 1024
 
 
 class Field(Struct, frozen=True):
@@ -67,6 +68,14 @@ def content_type_of(boundary: bytes) -> bytes:
 def field_of(name: str, value: str) -> bytes:
     """Head and value of a field, as they stand between two boundaries."""
     return b'Content-Disposition: form-data; name="%b"\r\n\r\n%b' % (name.encode(), value.encode())
+
+
+class Part(Struct, frozen=True):
+    """One part of a whole form: a field, or a file with its `content_type`, which is empty where none is said."""
+
+    name: str
+    content_type: str
+    content: bytes
 
 
 class FormReader:
@@ -227,6 +236,27 @@ class FormEdit:
                 return b"".join([start + field_of(*pair) for pair in self._values.items()]) + part.raw
             case _:
                 return part
+
+
+def parts_of(body: bytes, boundary: bytes) -> list[Part]:
+    """The parts of a form that is all here. Raises InvalidRequest for what is no form, or could be read in two ways."""
+    reader = FormReader(boundary, ())
+    for at in range(0, len(body), _PIECE_BYTES):  # a reader keeps what it was fed last, and copies it with each part
+        reader.feed(body[at : at + _PIECE_BYTES])
+    reader.end()
+    between = body.rstrip(_END).removesuffix(_LAST).split(_LAST + boundary)[1:-1]
+    return [_part_of(each[2:-2]) for each in between]  # without the line breaks that belong to the boundaries
+
+
+def _part_of(part: bytes) -> Part:
+    head, _, content = part.partition(_BLANK)
+    try:
+        name = _name_in(head).decode()
+    except UnicodeDecodeError:
+        raise _invalid("the name of a part is not valid UTF-8") from None
+    lines = (line.partition(b":") for line in head.split(_END))
+    kinds = [value.strip() for title, _, value in lines if title.lower() == b"content-type"]
+    return Part(name, kinds[0].decode("latin-1") if kinds else "", content)
 
 
 def _name_in(head: bytes) -> bytes:

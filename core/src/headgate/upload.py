@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from headgate.errors import HookFailed
+from headgate.errors import BodyTooLarge, HookFailed
 from headgate.forms import Field, FormEdit, FormReader, content_type_of, field_of
 from headgate.upstream import Pieces
 
@@ -16,6 +16,7 @@ Hold = Callable[[int], None]
 MODEL = "model"
 SMALL_BYTES = 64 * 1024
 """A body up to this size is read whole."""
+_SPENT = "the body of this request is gone: it cannot be sent a second time"
 
 
 class Upload:
@@ -59,10 +60,29 @@ class Upload:
         self.model = self._field.value if self._field is not None else ""
         return self._field is not None or self.is_whole
 
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body, which is kept and can still go out again.
+
+        Raises BodyTooLarge over `limit_bytes`, HookFailed when the body has gone before, and as `Pull`.
+        """
+        if self.is_spent:
+            raise HookFailed(_SPENT, code="body_spent")
+        size = sum(map(len, self._kept))
+        while not self.is_whole:
+            piece = await self._pull()
+            size += len(piece)
+            if size > limit_bytes:
+                raise BodyTooLarge(f"the body is larger than the {limit_bytes} bytes that this provider's can be")
+            self.is_whole = not piece
+            if piece:
+                self._hold(len(piece))
+                self._kept.append(piece)
+        return b"".join(self._kept)
+
     def outgoing(self, values: Mapping[str, str]) -> Pieces:
         """What goes to a provider, with these values in the fields of a form. HookFailed when it has gone before."""
         if self.is_spent:
-            raise HookFailed("the body of this request is gone: it cannot be sent a second time", code="body_spent")
+            raise HookFailed(_SPENT, code="body_spent")
         edit = FormEdit(self.boundary, values) if self.boundary is not None and values else None
         return Pieces(_Outgoing(self, edit), self._length_with(values))
 
@@ -136,6 +156,6 @@ class _Outgoing:
                 self._at += 1
                 return piece
             if upload.is_spent:
-                raise HookFailed("the body of this request is gone: it cannot be sent a second time", code="body_spent")
+                raise HookFailed(_SPENT, code="body_spent")
             self._is_ahead = not upload.is_whole
         return await upload.take()

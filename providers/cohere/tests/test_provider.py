@@ -18,7 +18,7 @@ from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
 from headgate.operations import CHAT, EMBEDDINGS, MESSAGES, RERANK, RESPONSES, Operation
 from headgate.provider import Provider
 from headgate.secret import Secret
-from headgate.testing import ProviderContract, Recorded, ReplayUpstream
+from headgate.testing import ProviderContract, Recorded, ReplayUpstream, gateway
 from headgate.testing.recorded import EVENT_STREAM
 from headgate_cohere import Cohere
 
@@ -165,6 +165,24 @@ async def test_rerank_goes_as_it_comes() -> None:
     ex = spoken(exchange(provider, RERANK, None, {"model": "rerank-v3.5", "query": "q", "documents": ["d"]}), provider)
     reply = await provider.call(ex)
     assert (await body_of(reply), upstream.requests[0].body) == (answered.body, ex.body)
+
+
+async def test_transcriptions_go_as_they_come() -> None:
+    """A form of OpenAI's clients is Cohere's too: sent whole, under the model's own name, and the transcript comes back."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"text": "Grüße"})})
+    config = {"c": {"provider": "cohere", "api_key": "co-key"}}
+    sound = b"RIFF\x00\xff\r\n--"
+    async with gateway(Cohere, providers=config, upstream=upstream) as client:
+        reply = await client.post(
+            "/v1/audio/transcriptions",
+            data={"model": "c/cohere-transcribe-03-2026", "language": "de"},
+            files={"file": ("talk.wav", sound, "audio/wav")},
+        )
+    assert (reply.status_code, reply.json()) == (200, {"text": "Grüße"})
+    request = upstream.requests[-1]
+    assert request.url == "https://api.cohere.com/v2/audio/transcriptions"
+    assert b'name="model"\r\n\r\ncohere-transcribe-03-2026\r\n' in request.body
+    assert request.body.index(b'name="language"') < request.body.index(sound)
 
 
 async def test_passthrough_and_names() -> None:

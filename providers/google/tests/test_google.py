@@ -16,18 +16,20 @@ from headgate.dialects.google.generate import GoogleGenerate
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
 from headgate.operations import (
+    BATCHES,
     CHAT,
     EMBED_CONTENT,
     EMBED_CONTENTS,
     EMBEDDINGS,
     GENERATE,
     GENERATE_COUNT,
+    IMAGES_GENERATE,
     PASSTHROUGH,
     Operation,
 )
 from headgate.provider import Provider
 from headgate.secret import Secret
-from headgate.testing import ProviderContract, Recorded, ReplayUpstream
+from headgate.testing import ProviderContract, Recorded, ReplayUpstream, gateway
 from headgate_google import Google
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
@@ -154,6 +156,48 @@ def test_passthrough_keeps_its_path() -> None:
     """Any other path is called below the base URL."""
     ex = exchange(None, PASSTHROUGH, path="/v1/cachedContents", query=b"pageSize=5")
     assert deploy().prepare(ex).url == f"{BASE}/cachedContents?pageSize=5"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "query", "wanted"),
+    [
+        ("/v1/batches", "POST", b"", "/openai/batches"),
+        ("/v1/batches", "GET", b"limit=2", "/openai/batches?limit=2"),
+        ("/v1/batches/batches%2Fb1", "GET", b"", "/openai/batches/batches%2Fb1"),
+        ("/v1/batches/b1/cancel", "POST", b"", "/openai/batches/b1/cancel"),
+    ],
+)
+def test_batches_are_in_the_layer(path: str, method: str, query: bytes, wanted: str) -> None:
+    """Batches in OpenAI's shape go to Google's layer for it as they come, with the key as that layer takes it."""
+    body = b'{"input_file_id": "files/abc",  "endpoint": "/v1/chat/completions", "completion_window": "24h"}'
+    request = deploy().prepare(exchange(None, BATCHES, model="", body=body, path=path, method=method, query=query))
+    assert (request.url, request.body) == (BASE + wanted, body)
+    assert request.credential is not None
+    assert request.credential.field() == (b"authorization", b"Bearer AIza-deployment")
+
+
+async def test_pictures_are_made_in_the_layer() -> None:
+    """A client of OpenAI's pictures gets them from Google's layer for that, under the model's own name; so do its errors."""
+    made = Recorded.from_json({"created": 1, "data": [{"b64_json": "aGVsbG8="}]})
+    upstream = ReplayUpstream({"*": made})
+    config = {"g": {"provider": "google", "api_key": "AIza-deployment"}}
+    body = {"model": "g/gemini-2.5-flash-image", "prompt": "Grüße", "n": 1, "response_format": "b64_json"}
+    async with gateway(Google, providers=config, upstream=upstream) as client:
+        reply = await client.post("/v1/images/generations", json=body)
+        assert (reply.status_code, reply.content) == (200, made.body)
+        upstream.answer("*", Recorded.from_json([{"error": {"code": 429, "message": "slow down"}}], 429))
+        refused = await client.post("/v1/images/generations", json=body)
+        files = await client.post("/v1/files", json={}, headers={"x-headgate-provider": "g"})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (429, "slow down")
+    assert (files.status_code, files.json()["error"]["code"]) == (400, "unsupported_operation")
+    request = upstream.requests[-1]
+    assert request.url == f"{BASE}/openai/images/generations"
+    assert json.loads(request.body) == {**body, "model": "gemini-2.5-flash-image"}
+    assert request.credential is not None
+    assert request.credential.field() == (b"authorization", b"Bearer AIza-deployment")
+    target = Target(deployment="main", override_params={"n": 2})
+    sent = deploy().prepare(exchange(None, IMAGES_GENERATE, body=b'{"model":"x","prompt":"p"}', target=target)).body
+    assert json.loads(sent) == {"model": MODEL, "prompt": "p", "n": 2}
 
 
 def test_a_base_url_of_the_caller() -> None:

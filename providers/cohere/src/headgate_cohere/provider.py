@@ -1,4 +1,8 @@
-"""The Cohere provider: chat and embeddings translated, reranking as it comes."""
+"""The Cohere provider: chat and embeddings translated, reranking and transcriptions as they come.
+
+Transcriptions are in OpenAI's shape: https://docs.cohere.com/reference/create-audio-transcription. Its batches and fine-tuned
+models are not, and passed through.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +34,16 @@ class Cohere(Provider):
         "chat": CohereChat.name,
         "embeddings": CohereEmbed.name,
         "rerank": "cohere.rerank",
+        "audio.transcriptions": "openai.transcription",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {CohereChat.name: CohereChat(), CohereEmbed.name: CohereEmbed()}
-    paths: ClassVar[Mapping[str, str]] = {"chat": "/v2/chat", "embeddings": "/v2/embed", "rerank": "/v2/rerank"}
+    paths: ClassVar[Mapping[str, str]] = {
+        "chat": "/v2/chat",
+        "embeddings": "/v2/embed",
+        "rerank": "/v2/rerank",
+        "audio.transcriptions": "/v2/audio/transcriptions",
+    }
     forwarded: ClassVar[tuple[str, ...]] = ("x-client-name",)
 
     @override

@@ -1,4 +1,8 @@
-"""The Gemini API: a method of a model is called, so the URL says which model is meant and whether the answer streams."""
+"""The Gemini API: a method of a model is called, so the URL says which model is meant and whether the answer streams.
+
+Pictures and batches in OpenAI's shape are at Google's own layer for that, which takes the key as a bearer token:
+https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,22 @@ import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
-from headgate.caller import checked_base_url
+from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps, GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google import policy as google_policy
 from headgate.dialects.google.embed import with_model
 from headgate.exchange import Exchange
-from headgate.operations import EMBEDS
+from headgate.operations import BATCHES, EMBEDS, IMAGES_GENERATE
 from headgate.provider import Provider, operation_of
+from headgate.upstream import Credential
 
 _SECOND_KEY_ENV = "GOOGLE_API_KEY"
 _COLLECTIONS = ("models", "tunedModels", "dynamic")
 """What a model's full name may begin with; a plain name is one of `models`."""
+_LAYER = "/openai"
+_IN_LAYER = frozenset({IMAGES_GENERATE.name, BATCHES.name})
+"""What goes to the layer in OpenAI's shape. It has no files: they are uploaded to Google's own File API, whose names it takes."""
 
 
 class Google(Provider):
@@ -39,6 +47,8 @@ class Google(Provider):
         "generate.embed": GoogleEmbed.name,
         "generate.embed_one": GoogleEmbedOne.name,
         "embeddings": GoogleEmbed.name,
+        "images.generate": "openai.images",
+        "batches": "",
         "passthrough": "",
     }
     paths: ClassVar[Mapping[str, str]] = {
@@ -47,6 +57,7 @@ class Google(Provider):
         "generate.embed": "/{model}:batchEmbedContents",
         "generate.embed_one": "/{model}:embedContent",
         "embeddings": "/{model}:batchEmbedContents",
+        "images.generate": f"{_LAYER}/images/generations",
     }
     key_header = "x-goog-api-key"
     key_prefix = ""
@@ -69,9 +80,16 @@ class Google(Provider):
         return google_policy.fetches(part)
 
     @override
+    def credential(self, ex: Exchange) -> Credential | None:
+        found = super().credential(ex)
+        if found is None or operation_of(ex) not in _IN_LAYER:
+            return found
+        return Credential("authorization", found.secret, found.origins, "Bearer ")
+
+    @override
     def url_for(self, ex: Exchange) -> str:
         operation, attempt = operation_of(ex), ex.attempt
-        path = self.paths.get(operation)
+        path = _LAYER + passed_path(ex) if operation == BATCHES.name else self.paths.get(operation)
         if path is None or attempt is None:
             return super().url_for(ex)
         if operation == "generate" and ex.stream:
@@ -83,7 +101,7 @@ class Google(Provider):
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
-        if attempt is None or attempt.body is not None or self.is_passed(ex):
+        if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:
             return super().body_for(ex)
         if ex.operation in EMBEDS:
             return with_model(ex.body_for("", attempt.target.override_params), attempt.model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 from msgspec.structs import replace
@@ -18,7 +18,13 @@ from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall,
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import Members
 from headgate.dialects.openai.reasoning import take_reasoning
+from headgate.errors import ProviderError
+from headgate.exchange import Exchange, Reply
+from headgate.operations import SPEECH
+from headgate.provider import operation_of
+from headgate.relay import passed_headers, relayed_error
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import speech
 
 Json = dict[str, Any]
 
@@ -33,6 +39,38 @@ class Mistral(Compatible):
     """Mistral's La Plateforme."""
 
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"mistral"})
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        if operation_of(ex) != SPEECH.name:
+            return body
+        gaps = Gaps(self.name, self.policy(ex))
+        body = speech.encode(body, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return self._speak(ex) if operation_of(ex) == SPEECH.name else super().call(ex)
+
+    async def _speak(self, ex: Exchange) -> Reply:
+        request = self.prepare(ex)
+        try:
+            response = await self.upstream.send(request)
+            try:
+                body = await response.read()
+            finally:
+                response.close()
+            secrets = self.secrets_of(ex)
+            headers = passed_headers(response.headers, secrets)
+            if not 200 <= response.status < 300:
+                return relayed_error(ex, response.status, headers, body, secrets)
+            return speech.decode(headers, body, request.body)
+        except ProviderError as error:
+            error.provider, error.deployment = self.name, self.deployment
+            error.extra = {"provider": self.name}
+            raise
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -1,22 +1,29 @@
 """xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
 
 Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning, for
-`realtime` https://docs.x.ai/docs/guides/voice/agent
+`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures see `edits`
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from msgspec import structs
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
+from headgate.dialects.openai.errors import decode_error
 from headgate.exchange import Exchange, Reply
+from headgate.forms import parts_of
+from headgate.operations import IMAGES_EDIT
+from headgate.relay import relay
+from headgate.upload import Upload
 from headgate_compatible import policy
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import edits
 
 _EFFORTS = (
     ("grok-3-mini", ("low", "high")),
@@ -52,9 +59,35 @@ class XAI(Compatible):
         return replace(request, sampling=sampling)
 
     @override
+    def fields_for(self, ex: Exchange) -> Mapping[str, str]:
+        return {} if ex.operation is IMAGES_EDIT else super().fields_for(ex)
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        return edits.from_json(body) if ex.operation is IMAGES_EDIT else body
+
+    @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        form = ex.upload if ex.operation is IMAGES_EDIT else None
+        called = super().call(ex) if form is None else self._edit(ex, form)
         is_translated = ex.attempt is not None and ex.attempt.dialect is not None
-        return super().call(ex) if is_translated or ex.dialect is None else _corrected(super().call(ex), ex.dialect)
+        return called if is_translated or ex.dialect is None else _corrected(called, ex.dialect)
+
+    async def _edit(self, ex: Exchange, upload: Upload) -> Reply:
+        """Edit the pictures of a form, which is sent as JSON."""
+        request = self.prepare(ex)
+        gaps = Gaps(self.name, self.policy(ex))
+        parts = parts_of(await upload.read(edits.MAX_BYTES), upload.boundary or b"")
+        attempt = ex.attempt
+        named = {"model": attempt.model} if attempt is not None and attempt.model else {}
+        values = {**named, **(attempt.target.override_params if attempt is not None else {})}
+        body = edits.from_form(parts, values, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        headers = tuple(pair for pair in request.headers if pair[0] != b"content-type")
+        headers = (*headers, (b"content-type", b"application/json"))
+        request = structs.replace(request, headers=headers, body=body, pieces=None)
+        return await relay(ex, self.upstream, request, self._origin)
 
 
 def thinks(model: str) -> bool:
@@ -66,7 +99,7 @@ async def _corrected(call: Coroutine[Any, Any, Reply], dialect: Dialect) -> Repl
     """An answer to a wrong key with the status that retries and fallbacks know it by."""
     reply = await call
     if reply.status == 400:
-        words = dialect.decode_error(400, reply.body)
+        words = decode_error(400, reply.body)  # whatever is asked, xAI's clients speak OpenAI's errors
         if words.status == 401:
             reply.status = 401
             reply.body = dialect.encode_error(replace(words, type="authentication_error", code="invalid_api_key"))
