@@ -1,15 +1,20 @@
 # ruff: noqa: INP001 - a tool of the repository, not a package
-"""The tables of providers, operations and features, from what passes in tests: tests/replay/matrix.json and others.json."""
+"""The tables of providers, operations and features, from what passes in tests: tests/replay/matrix.json and others.json.
+
+Why reasoning is not asked for, where it is not, stands in tests/replay/reasoning.toml.
+"""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 MATRIX = Path("tests/replay/matrix.json")
 OTHERS = Path("tests/replay/others.json")
+REASONS = Path("tests/replay/reasoning.toml")
 Json = dict[str, Any]
 
 FEATURES = ("whole", "stream", "tools", "parallel", "images", "structured", "reasoning")
@@ -32,6 +37,7 @@ _OTHERS = (
     "generate.count_tokens",
     "generate.embed",
     "generate.embed_one",
+    "realtime",
 )
 _PROVIDERS = {"azure": "azure-openai"}
 """Providers of the matrix that the recordings call otherwise."""
@@ -44,8 +50,12 @@ vendor, and the answer with it reached the client, from every client that is tra
 vendor's own. **refused**: a client of another API gets a 400 that names the field. **left out**: the rest is sent, and
 `x-headgate-dropped` names what was not. **own**: only clients of this very API come here, and pass as they are; others are
 translated into the operation above it. What the models behind a vendor's API can do is the vendor's matter. *parallel* is two
-calls in one answer, and both results back. Replicate and SageMaker are not here: what a model takes is told by its own schema
-there, or by its container, and tested model by model in their packages.
+calls in one answer, and both results back. For reasoning that cannot be asked for, **answers** says that the vendor documents
+thoughts in its answers and that they reached the client, **none** that it documents neither; why, below the table.
+
+What a model takes on Replicate is told by its own schema: the row is that of one with the inputs of `openai/gpt-5`, and others
+are tested in the package. What an endpoint of SageMaker takes is its container's matter: the row is that of one that speaks
+OpenAI's API. `compatible` takes what its deployment's `row` says: here that it knows efforts.
 
 """
 OTHER_LEGEND = """
@@ -53,10 +63,12 @@ OTHER_LEGEND = """
 
 **yes**: a request for the operation reached the address that the vendor documents, with the credential and the model where they
 belong, and the client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts
-recorded exchanges with the vendor that arrive as well. An empty cell is an operation that the provider does not declare: none was
-found in the vendor's documents, or one in another shape than its clients know (Mistral's and Cohere's batches, Together's and
-Fireworks's fine-tuning). Such are reached through `passthrough`, which every provider has. `compatible` takes any of
-these operations from its configuration.
+recorded exchanges with the vendor that arrive as well. For `realtime` it is a session over a WebSocket: the vendor's events
+reached the client and the client's the vendor, and what they state of usage was counted.
+
+An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, or one in another
+shape than its clients know (Mistral's and Cohere's batches, Together's and Fireworks's fine-tuning). Such are reached through
+`passthrough`, which every provider has. `compatible` takes any of these operations from its configuration.
 
 """
 
@@ -64,7 +76,7 @@ these operations from its configuration.
 def matrix_tables() -> str:
     """Both tables, one row for each provider and chat operation, and one for each provider with others."""
     rows: Mapping[str, Json] = json.loads(MATRIX.read_text("utf-8"))
-    return "".join([CHAT_LEGEND, *_chat_rows(rows), OTHER_LEGEND, *_other_rows(rows)])
+    return "".join([CHAT_LEGEND, *_chat_rows(rows), *_reasons(), OTHER_LEGEND, *_other_rows(rows)])
 
 
 def _chat_rows(rows: Mapping[str, Json]) -> list[str]:
@@ -74,6 +86,17 @@ def _chat_rows(rows: Mapping[str, Json]) -> list[str]:
             if "cell" not in held:
                 cells = [f"`{name}`", operation, *(_cell(held, feature) for feature in FEATURES)]
                 lines.append(f"| {' | '.join(cells)} |\n")
+    return lines
+
+
+def _reasons() -> list[str]:
+    """Why a provider is not asked to think; providers of one reason on one line."""
+    data: Mapping[str, Mapping[str, str]] = tomllib.loads(REASONS.read_text("utf-8"))
+    lines = ["\nReasoning that cannot be asked for:\n\n"]
+    for word, reasons in data.items():
+        for reason in dict.fromkeys(reasons.values()):
+            names = ", ".join(f"`{name}`" for name, why in reasons.items() if why == reason)
+            lines.append(f"- {names} (**{word}**): {reason}\n")
     return lines
 
 

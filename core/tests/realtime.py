@@ -22,6 +22,7 @@ from headgate.server.app import build_app
 from headgate.server.door import Door, use_limits
 from headgate.server.handler import Handler
 from headgate.testing.running import load
+from headgate.upstream import Upstream
 from headgate.upstream.engines import create_engine
 
 KEY = "hg-good-key"
@@ -158,19 +159,23 @@ class Served:
 async def served(
     port: int,
     folder: Path,
-    *plugins: Hooks,
+    *plugins: Hooks | type[Provider],
     config: Mapping[str, Any] | None = None,
     others: Mapping[str, Any] | None = None,
+    upstream: Upstream | None = None,
     **deployment: Any,
 ) -> AsyncGenerator[Served]:
-    """A gateway whose deployment `talk` is the provider on `port`. At the end nothing of it may be running."""
+    """A gateway whose deployment `talk` is the provider on `port`. At the end nothing of it may be running.
+
+    `upstream` is what it calls through, by default the engine that it is configured with.
+    """
     keys = next((plugin for plugin in plugins if isinstance(plugin, Keys)), Keys())
     rest = [plugin for plugin in plugins if plugin is not keys]
     own = {"provider": "talker", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": SECRET, **deployment}
     providers = {"talk": own, "quiet": {**own, "provider": "mute"}, **(others or {})}
     settings = {"models": {"voice": "talk/gpt-realtime"}, **(config or {})}
     loaded = load(keys, *rest, Talker, Mute, providers=providers, config=settings, folder=folder)
-    held = Gateway(lambda: loaded, create_engine(loaded.config.server.engine))
+    held = Gateway(lambda: loaded, upstream or create_engine(loaded.config.server.engine))
     await held.start(loaded)
     use_limits(loaded.config.limits)
     uvicorn_config = uvicorn.Config(

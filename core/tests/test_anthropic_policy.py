@@ -301,6 +301,15 @@ def test_a_schema_by_the_output_tool(model: str, schema: Json) -> None:
     assert "output_config" not in body
 
 
+def test_the_output_tool_and_thinking() -> None:
+    """A model that is made to call a tool does not think with a budget: the schema goes before, and that is told."""
+    held = gaps()
+    open_ended = ResponseFormat("json_schema", "n", {"type": "object"})
+    body = sent_as(MANUAL, held=held, response_format=open_ended, thinking=Thinking("low"))
+    assert (body["tool_choice"]["name"], "thinking" in body) == ("headgate_output", False)
+    assert held.dropped == ["reasoning_effort"]
+
+
 def test_the_output_tool_beside_others() -> None:
     """Beside tools of the caller's one of all must be called; a forced one is called first."""
     both: dict[str, Any] = {"tools": (Tool("f"), Tool("g")), "response_format": FORMAT}

@@ -70,7 +70,8 @@ def test_claude_code_is_understood() -> None:
         },
         system=[{"type": "text", "text": "You are", "cache_control": MARK}, {"type": "text", "text": "kind."}],
         tools=[
-            {"name": "Read", "description": "reads", "input_schema": {"type": "object"}, "eager_input_streaming": True},
+            {"name": "Read", "description": "reads", "input_schema": {"type": "object"}, "eager_input_streaming": True}
+            | {"cache_control": MARK},
             {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
         ],
         tool_choice={"type": "auto", "disable_parallel_tool_use": True},
@@ -92,6 +93,10 @@ def test_claude_code_is_understood() -> None:
     assert request.thinking == Thinking("low", 2048, "enabled", is_shown=False)
     assert (request.user, request.parallel_tool_calls, request.sampling.stop) == ("u1", False, ("END",))
     assert request.tools[1].kind == "web_search_20250305"
+    assert request.tools[0].cache == MARK
+    assert [part.cache for message in request.messages[:2] for part in message.parts if isinstance(part, Text)] == [
+        MARK, None, MARK
+    ]  # fmt: skip
     again: Json = msgspec.json.decode(DIALECT.encode_request(request, gaps()))
     assert again == msgspec.json.decode(written)
 

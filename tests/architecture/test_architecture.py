@@ -25,6 +25,7 @@ TOP = {
     "Makefile",
     "LICENSE",
     "CHANGELOG.md",
+    "conftest.py",
     "CONTRIBUTING.md",
 }
 DIALECT_PROVIDERS = {"headgate-compatible", "headgate-openai"}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import msgspec
+from providers.replicate.tests.replicate_wire import WIDE, inputs
 
 from headgate.builtin import Core
 from headgate.chat import ChatReply, ChatRequest, StreamEvent
@@ -14,6 +15,7 @@ from headgate.dialects import ChatDialect, Dialect, Gaps
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.testing import ReplayUpstream
+from headgate_replicate import ReplicateChat
 
 MODELS = {
     "anthropic.messages": "claude-sonnet-4-6",
@@ -21,10 +23,11 @@ MODELS = {
     "cohere.chat": "command-a-03-2025",
     "google.generate": "gemini-3-pro-preview",
     "ollama.chat": "llama3.1",
+    "replicate.prediction": "o/n",
 }
 """A model of each vendor whose dialect depends on it; any other is called `m`."""
-LEFT_OUT = frozenset({"replicate.prediction"})
-"""Dialects that hold one turn and refuse all else, so that there is nothing to keep: their packages say what that turn keeps."""
+OF_A_MODEL = {ReplicateChat.name: ReplicateChat(inputs(WIDE))}
+"""Dialects in which each model takes inputs of its own, for one that takes all there are: what others do not take they refuse."""
 SETTINGS: dict[str, dict[str, str]] = {"bedrock": {"region": "us-east-1"}}
 """What a deployment of a vendor needs beside its key."""
 CLIENTS: dict[str, ChatDialect] = {
@@ -40,8 +43,7 @@ def _spoken() -> dict[str, ChatDialect]:
         provider = installed.provider(name)
         codecs = provider.codecs.values() if provider is not None else ()
         found |= {dialect.name: dialect for dialect in codecs if dialect.name not in CLIENTS}
-    chats = {name: dialect for name, dialect in found.items() if isinstance(dialect, ChatDialect)}
-    return {name: dialect for name, dialect in chats.items() if name not in LEFT_OUT}
+    return {name: dialect for name, dialect in (found | OF_A_MODEL).items() if isinstance(dialect, ChatDialect)}
 
 
 SPOKEN = _spoken()

@@ -13,7 +13,18 @@ from tests.pairs.dialects import CLIENTS, SPOKEN, events_of, stream_of, whole_of
 from tests.pairs.meaning import answered
 from tests.pairs.unsaid import REPLIES, STREAMS, Row, differing
 
-from headgate.chat import ChatReply, ChatRequest, ErrorEvent, Message, Sampling, StreamEvent, Text, collect, replay
+from headgate.chat import (
+    ChatReply,
+    ChatRequest,
+    ErrorEvent,
+    Finish,
+    Message,
+    Sampling,
+    StreamEvent,
+    Text,
+    collect,
+    replay,
+)
 from headgate.dialects import ChatDialect
 from headgate.errors import ProviderFailed
 
@@ -95,6 +106,8 @@ def test_a_broken_stream_has_no_finish(name: str, client: str, data: st.DataObje
     assert isinstance(stream[-1], ErrorEvent)
     told = dialect.stream_encoder(asking(dialect))
     data_sent = b"".join(map(told.feed, stream))
+    assert b"[DONE]" not in data_sent
+    assert not any(isinstance(event, Finish) for event in events_of(dialect, data_sent))
     with pytest.raises(ProviderFailed, match="out of order"):
         collect(events_of(dialect, data_sent))
 

@@ -81,6 +81,7 @@ def is_switched(request: ChatRequest) -> bool:
 
 ANTHROPIC, BEDROCK, COHERE, GOOGLE = "anthropic.messages", "bedrock.converse", "cohere.chat", "google.generate"
 OLLAMA, CHAT, RESPONSES = "ollama.chat", "openai.chat", "openai.responses"
+REPLICATE = "replicate.prediction"
 _TEXT = "it has no part for a refusal: the words stand as text"
 _LABEL = "a schema has no name there"
 _STRICT = "a schema is always held to"
@@ -91,6 +92,24 @@ _SWITCH = "there is a switch alone"
 _VENDOR = "no client speaks it, and the vendor itself has no word for it"
 _HIDING = "only of thoughts that there are can it be said that they are not shown"
 _UNASKED = "the model decides unless it is told"
+
+WHOLE: dict[str, dict[str, str]] = {
+    REPLICATE: {
+        "tools": "tools",
+        "parameters": "tools",
+        "descriptions": "tools",
+        "strict": "tools",
+        "calls": r"messages\[\d+\]\.tool_calls",
+        "results": r"messages\[\d+\]\.content",
+        "failed": r"messages\[\d+\]\.content",
+        "schema": "response_format",
+        "schema_name": "response_format",
+        "schema_description": "response_format",
+        "schema_strict": "response_format",
+        "marks": rf"tools|messages\[\d+\]\.tool_calls|{_PLACE}|{TOLD['marks']}",
+    }
+}
+"""Where a dialect has no place for the whole of something, its name tells of the parts as well."""
 
 REQUESTS = (
     Row(ANTHROPIC, "max_tokens", "the API demands one", made),
@@ -173,6 +192,10 @@ REQUESTS = (
     Row(CHAT, "schema_name", "a schema must have a name", made),
     Row(CHAT, "shown", _ASKED, lambda _, after: after is None),
     Row(CHAT, "thinks", _UNASKED, lambda before, after: before == "adaptive"),
+    Row(REPLICATE, "budget", "a budget is an effort for a model with efforts", lost),
+    Row(REPLICATE, "effort", "a budget is an effort for a model with efforts", made),
+    Row(REPLICATE, "refusals", _TEXT, lost),
+    Row(REPLICATE, "shown", _ASKED, lambda _, after: after is None),
     Row(RESPONSES, "budget", "a budget is an effort there", lost),
     Row(RESPONSES, "effort", "a budget is an effort there", made),
     Row(RESPONSES, "filenames", "bytes must have a name", lambda _, after: all(after)),
@@ -229,6 +252,20 @@ REPLIES = (
     Row(OLLAMA, "signed_calls", _VENDOR),
     Row(OLLAMA, "sources", _VENDOR),
     Row(OLLAMA, "stop", _VENDOR),
+    Row(REPLICATE, "cache_write", _VENDOR),
+    Row(REPLICATE, "cached", _VENDOR),
+    Row(REPLICATE, "calls", _VENDOR, shrunk),
+    Row(REPLICATE, "finish", "a prediction succeeds or fails", lambda _, after: after == ["stop"]),
+    Row(REPLICATE, "items", _VENDOR),
+    Row(REPLICATE, "pictures", _VENDOR),
+    Row(REPLICATE, "reasoning_tokens", _VENDOR),
+    Row(REPLICATE, "refusal", _TEXT, shrunk),
+    Row(REPLICATE, "service_tier", _VENDOR),
+    Row(REPLICATE, "signed", _VENDOR),
+    Row(REPLICATE, "signed_calls", _VENDOR),
+    Row(REPLICATE, "sources", _VENDOR),
+    Row(REPLICATE, "stop", _VENDOR),
+    Row(REPLICATE, "thought", _VENDOR),
     Row(RESPONSES, "id", "ids have a form of their own", lambda before, after: str(before) in after),
     Row(RESPONSES, "items", _BESIDE, shrunk),
     Row(RESPONSES, "sources", _BESIDE, shrunk),
@@ -270,9 +307,13 @@ def unexplained(
         row = next((row for row in REQUESTS if row.dialect == dialect and row.slot == slot), None)
         if row is not None and row.holds(value, after[slot]) and row.is_read(request):
             used.add((dialect, slot))
-        elif not any(re.fullmatch(TOLD.get(slot, slot), name) for name in dropped):
+        elif not any(re.fullmatch(_told(dialect, slot), name) for name in dropped):
             yield f"{slot}: {value!r} became {after[slot]!r}"
 
 
 def _bytes(media: list[str]) -> list[str]:
     return sorted(held.rpartition(" ")[2] for held in media)
+
+
+def _told(dialect: str, slot: str) -> str:
+    return WHOLE.get(dialect, {}).get(slot) or TOLD.get(slot, slot)

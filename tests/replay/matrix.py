@@ -5,7 +5,9 @@ anew with `python -m tests.replay.matrix` from the repository root. A cell says
 
 - `yes`: what was asked for reached the vendor, and the vendor's answer with it reached the client;
 - `refused`: nothing was sent, and the client got a 400 that names the field;
-- `left out`: the rest was sent, and the reply names in `x-headgate-dropped` what was not.
+- `left out`: the rest was sent, and the reply names in `x-headgate-dropped` what was not;
+- `answers`, `none`: of reasoning that is left out, that the vendor documents thoughts in its answers and they reach the client,
+  or that it documents none. `reasoning.toml` says for each where that was looked up.
 """
 
 from __future__ import annotations
@@ -13,15 +15,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from tests.replay.clients import DIALECTS
 from tests.replay.matrix_answers import SCORES, SOUND, VECTORS, other_answer
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import other_request, texts_of
+from tests.replay.matrix_calls import call_of
 from tests.replay.matrix_chat import Asking, features
 from tests.replay.matrix_providers import (
     chat_operations,
@@ -29,22 +30,22 @@ from tests.replay.matrix_providers import (
     foreign_dialects,
     model_of,
     providers,
+    reasoning_of,
     thoughts_of,
 )
+from tests.replay.matrix_sessions import session_row
+from tests.replay.matrix_wires import wire_of
 from tests.replay.reading import Json, objects
-from tests.replay.vendors import DEPLOYMENT, KEY
+from tests.replay.vendors import DEPLOYMENT
 
 from headgate.provider import Provider
 from headgate.testing import Client, ReplayUpstream, gateway
-from headgate.upstream import UpstreamRequest, origin_of
 
 FILE = Path(__file__).parent / "matrix.json"
 _RANKS = ("yes", "left out", "refused", "no")
 """Cells from the best to the worst; a cell of several clients is the worst of theirs."""
-_NO_MODEL = frozenset({"files", "uploads", "batches", "passthrough"})
-"""Operations that a model is no part of."""
-SESSIONS = frozenset({"realtime"})
-"""Operations that are sessions over a WebSocket and not requests: `ProviderContract` has them."""
+_SESSIONS = frozenset({"realtime"})
+"""Operations that are sessions over a WebSocket and not requests."""
 
 
 def held(name: str) -> Json:
@@ -60,9 +61,9 @@ async def row_of(kind: type[Provider]) -> tuple[Json, list[str]]:
     faults: list[str] = []
     async with gateway(kind, providers={DEPLOYMENT: deployment_of(kind)}, upstream=upstream) as client:
         for operation, dialect in kind.dialects.items():
-            if operation in SESSIONS:
-                continue
-            if operation in chat_operations(kind):
+            if operation in _SESSIONS:
+                row[operation] = await session_row(kind, operation, faults)
+            elif operation in chat_operations(kind):
                 row[operation] = await _chat(client, upstream, kind, operation, faults)
             else:
                 row[operation] = await _other(client, upstream, kind, operation, dialect, faults)
@@ -78,15 +79,15 @@ async def _chat(
     for side, dialects in (("own", own), ("translated", foreign_dialects(kind, operation))):
         cells: dict[str, str] = {}
         for dialect in dialects:
-            asking = Asking(
-                client, upstream, dialect, spoken, f"{DEPLOYMENT}/{model_of(kind, operation)}", thoughts_of(kind)
-            )
+            model = f"{DEPLOYMENT}/{model_of(kind, operation)}"
+            asking = Asking(client, upstream, dialect, spoken, model, thoughts_of(kind), wire_of(kind.name))
             for feature, cell in (await features(asking, faults)).items():
                 cells[feature] = _worse(cells.get(feature), cell)
             if side == "own" or not row:
-                row["call"], wrong = _call(asking.first, kind, operation)
+                row["call"], wrong = call_of(asking.first, kind, operation)
                 faults += [f"{operation} as {dialect}: {each}" for each in wrong]
         if cells:
+            cells["reasoning"] = reasoning_of(kind, cells["reasoning"])
             row[side] = cells
     return row
 
@@ -110,7 +111,7 @@ async def _other(
     if reply.status_code != 200 or not upstream.requests:
         faults.append(f"{operation}: {reply.status_code} {reply.text[:200]}")
         return {}
-    call, wrong = _call(upstream.requests[-1], kind, operation)
+    call, wrong = call_of(upstream.requests[-1], kind, operation)
     wrong += _unread(operation, dialect, reply.content, answer.body)
     faults += [f"{operation}: {each}" for each in wrong]
     return {"call": call, "cell": "no" if wrong else "yes"}
@@ -128,55 +129,6 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
     if operation == "rerank":
         return [] if texts_of(said["results"]) == SCORES else [f"ranking {said}"]
     return [] if said == json.loads(answer) else [f"{dialect or operation} {said}"]
-
-
-def _call(request: UpstreamRequest | None, kind: type[Provider], operation: str) -> tuple[Json, list[str]]:
-    """How the vendor was called, without what is secret, and what is wrong with it."""
-    if request is None:
-        return {}, ["nothing was sent"]
-    headers = dict(request.headers)
-    form = is_form_of(request)
-    wrong: list[str] = []
-    credential = request.credential
-    if (credential is None) != (not kind.auth):
-        wrong.append("a key where none is wanted, or none where one is")
-    if credential is not None and (
-        credential.secret.reveal() != KEY or set(credential.origins) != {origin_of(request.url)}
-    ):
-        wrong.append("another key, or one for another origin")
-    if KEY in request.url or KEY.encode() in request.body or any(KEY.encode() in value for _, value in request.headers):
-        wrong.append("the key stands where it does not belong")
-    address = urlsplit(request.url)
-    if "//" in address.path or "/v1/v1" in address.path or address.scheme not in {"https", "http"}:
-        wrong.append(f"odd address {request.url}")
-    content_type = headers.get(b"content-type", b"").decode().partition(";")[0]
-    if content_type != ("multipart/form-data" if form else "application/json"):
-        wrong.append(f"content type {content_type}")
-    if operation not in _NO_MODEL and not _names(request, model_of(kind, operation), is_form=form):
-        wrong.append(f"the model `{model_of(kind, operation)}` stands neither in the body nor in the address")
-    auth = credential.field()[0].decode() if credential is not None else ""
-    return {"method": request.method, "url": request.url, "auth": auth}, wrong
-
-
-def is_form_of(request: UpstreamRequest) -> bool:
-    """Whether a multipart form was sent, whole."""
-    return UPLOADED[1] in request.body
-
-
-def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
-    if is_form:
-        return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body
-    said: Mapping[str, Any] = json.loads(request.body)
-    spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
-    path = urlsplit(request.url).path
-    return said.get("model") in spoken or any(
-        each in path for each in {*spoken, quote(model, safe=""), _host_name(model)}
-    )
-
-
-def _host_name(model: str) -> str:
-    """A model as NVIDIA's addresses write it."""
-    return model.replace(".", "_")
 
 
 def text_of(rows: Json) -> str:

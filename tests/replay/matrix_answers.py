@@ -21,6 +21,7 @@ SCORES = [(1, 0.875), (0, 0.125)]
 TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
 TOKENS = 5
+REPLICATE = "replicate.prediction"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def _chat(said: Said, thoughts: str) -> Json:
     if said.thought and thoughts == "parts":
         thinking = {"type": "thinking", "thinking": [{"type": "text", "text": said.thought}]}
         message["content"] = [thinking, {"type": "text", "text": said.text}]
+    elif said.thought and thoughts == "details":
+        message["reasoning_details"] = [{"type": "reasoning.text", "id": "reasoning-text-0", "text": said.thought}]
     elif said.thought and thoughts:
         message["reasoning" if thoughts == "reasoning_details" else thoughts] = said.thought
     if said.calls:
@@ -178,6 +181,18 @@ def _ollama(said: Said, _: str) -> Json:
     }
 
 
+def _prediction(said: Said, _: str) -> Json:
+    return {
+        "id": "p1",
+        "model": "openai/gpt-5",
+        "status": "succeeded",
+        "output": [said.text[:2], said.text[2:]],
+        "error": None,
+        "created_at": "2026-01-01T00:00:00Z",
+        "metrics": {"input_token_count": 9, "output_token_count": 7, "predict_time": 0.5},
+    }
+
+
 _CHATS: Mapping[str, Callable[[Said, str], Json]] = {
     "openai.chat": _chat,
     "openai.responses": _responses,
@@ -186,6 +201,7 @@ _CHATS: Mapping[str, Callable[[Said, str], Json]] = {
     "bedrock.converse": _converse,
     "cohere.chat": _cohere,
     "ollama.chat": _ollama,
+    REPLICATE: _prediction,
 }
 
 

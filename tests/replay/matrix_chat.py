@@ -16,14 +16,16 @@ from tests.replay import (
     read_google,
     read_ollama,
     read_openai,
+    read_replicate,
     read_responses,
     returning,
 )
 from tests.replay.asked import Asked, digest
-from tests.replay.matrix_answers import Said, chat_answer
+from tests.replay.matrix_answers import REPLICATE, Said, chat_answer
 from tests.replay.matrix_asking import FEATURES, PIXEL, SAID, SCHEMA, asked_for
+from tests.replay.matrix_wires import Wire, streamed
 from tests.replay.reading import Json, Reading, members
-from tests.replay.targets import READERS, canned
+from tests.replay.targets import READERS
 from tests.replay.vendors import KEY
 
 from headgate.testing import Client, Recorded, ReplayUpstream
@@ -37,10 +39,12 @@ _ANSWERS = {
     "bedrock.converse": read_bedrock,
     "cohere.chat": read_cohere,
     "ollama.chat": read_ollama,
+    REPLICATE: read_replicate,
 }
+_REQUESTS = {**READERS, REPLICATE: read_replicate.read_input}
 _OUTPUT_TOOL = "headgate_output"
 """The tool that stands for a schema where a vendor has no words for one."""
-_SWITCHES = frozenset({"enable_thinking", "reasoning_format"})
+_SWITCHES = frozenset({"chat_template_kwargs", "enable_thinking", "reasoning_format"})
 """Members that ask for thinking and that the readers of requests do not know."""
 _THINKING = frozenset({"effort", "budget", "thinking", *_SWITCHES})
 
@@ -55,13 +59,14 @@ class Asking:
     spoken: str
     model: str
     thoughts: str
+    wire: Wire
     first: UpstreamRequest | None = None
     """The first request that was sent: the plain one."""
 
     async def post(self, feature: str, body: Json, answer: Recorded) -> Any:
         """Send one request, with this as the vendor's answer."""
         self.upstream.requests.clear()
-        self.upstream.answer("*", answer)
+        self.wire(self.upstream, answer, feature == "stream")
         path = clients.path_of(self.dialect, clients.Question("m", feature == "stream"))
         held, _, method = path.rpartition("/m:")
         reply = await self.client.post(
@@ -69,13 +74,18 @@ class Asking:
             content=json.dumps(body, default=float),
             headers={"content-type": "application/json"},
         )
-        self.first = self.first or (self.upstream.requests[-1] if self.upstream.requests else None)
+        self.first = self.first or self.last()
         return reply
+
+    def last(self) -> UpstreamRequest | None:
+        """The last request that asks for an answer; others only look at something."""
+        return next((request for request in reversed(self.upstream.requests) if request.body), None)
 
     def sent(self) -> tuple[Json, Asked]:
         """What the vendor was asked last."""
-        body = members(json.loads(self.upstream.requests[-1].body))
-        return body, READERS[self.spoken](body)
+        request = self.last()
+        body = members(json.loads(request.body)) if request is not None else {}
+        return body, _REQUESTS[self.spoken](body)
 
 
 async def features(asking: Asking, faults: list[str]) -> dict[str, str]:
@@ -93,10 +103,10 @@ async def _cell(asking: Asking, feature: str) -> tuple[str, list[str]]:
     reply = await asking.post(feature, body, answer)
     if reply.status_code == 400:
         wrong = [] if "`" in reply.text else [f"a refusal that names nothing: {reply.text[:200]}"]
-        return "refused", wrong + (["refused, and sent"] if asking.upstream.requests else [])
+        return "refused", wrong + (["refused, and sent"] if asking.last() else [])
     if reply.status_code != 200:
         return "no", [f"{reply.status_code} {reply.text[:200]}"]
-    if feature == "structured" and _OUTPUT_TOOL.encode() in asking.upstream.requests[-1].body:
+    if feature == "structured" and _is_output_tool_sent(asking):
         said = Said("", calls=((_OUTPUT_TOOL, json.loads(SAID["structured"].text)),))
         reply = await asking.post(feature, body, chat_answer(asking.spoken, said))
         answer = chat_answer(asking.spoken, SAID["structured"])
@@ -109,9 +119,14 @@ async def _cell(asking: Asking, feature: str) -> tuple[str, list[str]]:
     return ("no" if wrong or missing else "yes"), wrong + missing
 
 
+def _is_output_tool_sent(asking: Asking) -> bool:
+    request = asking.last()
+    return request is not None and _OUTPUT_TOOL.encode() in request.body
+
+
 def _answer(asking: Asking, feature: str) -> Recorded:
     if feature == "stream":
-        return canned(asking.spoken, stream=True)
+        return streamed(asking.spoken)
     thoughts = "" if asking.spoken != "openai.chat" else asking.thoughts
     return chat_answer(asking.spoken, SAID[feature], thoughts)
 
@@ -165,7 +180,8 @@ def _missing(asking: Asking, feature: str) -> Iterator[str]:
 
 
 def _streams(asking: Asking, body: Json) -> bool:
-    return body.get("stream") is True or "stream" in asking.upstream.requests[-1].url.rpartition("/")[2].lower()
+    request = asking.last()
+    return body.get("stream") is True or (request is not None and "stream" in request.url.rpartition("/")[2].lower())
 
 
 async def _second_turn(asking: Asking, body: Json, first: bytes) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.replay.clients import DIALECTS
@@ -13,18 +15,28 @@ from headgate.config import Installed
 from headgate.operations import CHAT_OPERATIONS
 from headgate.provider import Provider
 
-LEFT_OUT = frozenset({"demo", "replicate", "sagemaker"})
-"""The demo calls nobody. What a model of Replicate takes is told by its own schema, and what an endpoint of SageMaker takes by
-the container in it: the cells of one would say nothing of the next. Their packages' tests have them model by model."""
+REASONS = Path(__file__).parent / "reasoning.toml"
+LEFT_OUT = frozenset({"demo"})
+"""The demo calls nobody."""
+_KEYS: Mapping[str, Mapping[str, str]] = {
+    "sagemaker": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": KEY},
+}
+"""What stands in the place of an API key where there are none."""
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "azure-foundry": {"resource": "matrix"},
     "azure-openai": {"resource": "matrix"},
     "bedrock": {"region": "us-east-1"},
-    "compatible": {"base_url": "https://compatible.example/v1"},
+    "compatible": {
+        "base_url": "https://compatible.example/v1",
+        "row": {"efforts": ["low", "medium", "high"]},
+    },
+    "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "global"},
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
 _PLAIN = "some-model"
+_THOUGHTS: Mapping[str, str] = {"minimax": "details", "mistral": "parts"}
+"""Where vendors think that have no member for it: in `reasoning_details`, or in parts of the content."""
 _MODELS: Mapping[str, Mapping[str, str]] = {
     "anthropic": {"": "claude-sonnet-4-5"},
     "azure-foundry": {"": "gpt-5.1", "messages": "claude-sonnet-4-5", "count_tokens": "claude-sonnet-4-5"},
@@ -40,6 +52,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "google": {"": "gemini-2.5-flash"},
     "groq": {"": "openai/gpt-oss-120b"},
     "openai": {"": "gpt-5.1"},
+    "replicate": {"": "openai/gpt-5"},
     "perplexity": {"chat": "sonar-pro", "responses": "openai/gpt-5.1"},
     "vertex": {
         "": "gemini-2.5-flash",
@@ -65,7 +78,7 @@ def providers() -> Mapping[str, type[Provider]]:
 
 def deployment_of(kind: type[Provider]) -> dict[str, Any]:
     """The configuration of a deployment of this provider."""
-    key = {"api_key": KEY} if kind.auth else {}
+    key = _KEYS.get(kind.name, {"api_key": KEY} if kind.auth else {})
     placeholders: Mapping[str, str] = getattr(_row(kind), "vars_env", {})
     filled = {"vars": {each: f"{each.replace('_', '-')}.example" for each in placeholders}} if placeholders else {}
     return {"provider": kind.name, **key, **filled, **_SETTINGS.get(kind.name, {})}
@@ -99,8 +112,20 @@ def foreign_dialects(kind: type[Provider], operation: str) -> list[str]:
 
 
 def thoughts_of(kind: type[Provider]) -> str:
-    """The member that a vendor of OpenAI's shape thinks in; `parts` are parts of the content."""
-    return "parts" if kind.name == "mistral" else getattr(_row(kind), "thoughts", "reasoning_content")
+    """The member that a vendor of OpenAI's shape thinks in, or one of the words of `_THOUGHTS`."""
+    return _THOUGHTS.get(kind.name) or getattr(_row(kind), "thoughts", "reasoning_content")
+
+
+@cache
+def undocumented() -> Mapping[str, Mapping[str, str]]:
+    """Of providers that are not asked to think: what their vendors say of it, and why, by name."""
+    return tomllib.loads(REASONS.read_text("utf-8"))
+
+
+def reasoning_of(kind: type[Provider], cell: str) -> str:
+    """What a cell says of reasoning that is left out: that thoughts are only answered, or that nothing is documented."""
+    known = (word for word, names in undocumented().items() if kind.name in names)
+    return next(known, cell) if cell == "left out" else cell
 
 
 def _row(kind: type[Provider]) -> Any:

@@ -115,7 +115,7 @@ def canned(dialect: str, *, stream: bool) -> Recorded:
     if not stream:
         return Recorded.from_json(_WHOLE[dialect])
     if dialect == "bedrock.converse":
-        body = b"".join(_frame(kind, data) for kind, data in _CONVERSE)
+        body = b"".join(framed(kind, msgspec.json.encode(data)) for kind, data in _CONVERSE)
         return Recorded(headers=(("content-type", "application/vnd.amazon.eventstream"),), body=body)
     if dialect == "ollama.chat":
         body = b"".join(msgspec.json.encode(line) + b"\n" for line in _OLLAMA)
@@ -292,13 +292,12 @@ _STREAMS: Mapping[str, list[Json]] = {
 }
 
 
-def _frame(kind: str, data: Json) -> bytes:
+def framed(kind: str, payload: bytes) -> bytes:
     """One message of an event stream. https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html"""
     headers = b"".join(
         struct.pack("!B", len(name)) + name + struct.pack("!BH", 7, len(value)) + value
         for name, value in ((b":message-type", b"event"), (b":event-type", kind.encode()))
     )
-    payload = msgspec.json.encode(data)
     prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
     start = prelude + struct.pack("!I", zlib.crc32(prelude))
     return start + headers + payload + struct.pack("!I", zlib.crc32(start + headers + payload))

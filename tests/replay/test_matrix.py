@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import pytest
-from tests.replay.matrix import FILE, SESSIONS, held, row_of, text_of
-from tests.replay.matrix_providers import chat_operations, providers
+from tests.replay.matrix import FILE, held, row_of, text_of
+from tests.replay.matrix_providers import chat_operations, providers, undocumented
+from tests.replay.vendors import KEY
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
 from headgate.dialects import Gaps
 from headgate.exchange import Exchange
 from headgate.provider import Provider
-from headgate.upstream import Credential
+from headgate.upstream import Credential, UpstreamRequest
+from headgate_bedrock import SageMaker
 from headgate_compatible import catalogue
+from headgate_openai import OpenAI
+from headgate_replicate import Replicate
 
 
 @pytest.mark.parametrize("name", providers())
@@ -31,12 +36,25 @@ def test_the_file_holds_what_there_is() -> None:
     """Neither a provider nor an operation more than are declared, and every feature of chat, in the file's own form."""
     rows: Any = json.loads(FILE.read_text("utf-8"))
     assert {name: set(row) for name, row in rows.items()} == {
-        name: set(kind.dialects) - SESSIONS for name, kind in providers().items()
+        name: set(kind.dialects) for name, kind in providers().items()
     }
     for name, kind in providers().items():
         for operation in chat_operations(kind):
             assert "own" in rows[name][operation] or "translated" in rows[name][operation]
     assert FILE.read_text("utf-8") == text_of(rows)
+
+
+def test_reasoning_that_is_left_out_has_its_reason() -> None:
+    """No cell says that reasoning is left out without a reason, and none has a reason where it is not left out."""
+    rows: Any = json.loads(FILE.read_text("utf-8"))
+    cells = {
+        (name, side.get("reasoning"))
+        for name, row in rows.items()
+        for held in row.values()
+        for side in (held.get("own", {}), held.get("translated", {}))
+    }
+    told = {(name, word) for word, names in undocumented().items() for name in names}
+    assert {cell for cell in cells if cell[1] not in {"yes", "refused", None}} == told
 
 
 class _Base(catalogue()["groq"]):  # pyright: ignore[reportUntypedBaseClass, reportGeneralTypeIssues] - made at run time
@@ -76,9 +94,37 @@ class _Renaming(_Base):
         return super().body_for(ex).replace(b"gpt-oss-120b", b"gpt-oss-20b")
 
 
+class _Unsigned(SageMaker):
+    """Forgets to sign."""
+
+    @override
+    async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
+        return request
+
+
+class _Thoughtless(Replicate):
+    """Never asks to think, and tells nobody."""
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        return msgspec.structs.replace(super().adapt(request, gaps), thinking=None)
+
+
+class _Elsewhere(OpenAI):
+    """Opens sessions for another model, and shows the key."""
+
+    @override
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        return {"key": KEY, "model": "gpt-realtime-mini"}
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
+        (_Unsigned, "embeddings: a key where none is wanted, or none where one is"),
+        (_Thoughtless, "as openai.chat, reasoning: nothing was said of thinking"),
+        (_Elsewhere, "realtime: another model is asked for"),
+        (_Elsewhere, "realtime: the key stands where it does not belong"),
         (_Forgetful, "as anthropic.messages, tools: tools []"),
         (_Forgetful, "as google.generate, images: no picture was sent"),
         (_Astray, "odd address"),

@@ -355,6 +355,12 @@ class Exchange:
         for name in ("_json", "attempt", "body", "data", "dropped", "is_changed", "stream", "timings"):
             setattr(self, name, getattr(fork, name))
 
+    def mark(self, stage: str) -> None:
+        """Note the time since the last mark under this stage; only for those who asked for times."""
+        if self.timings is not None:
+            passed_s = time.perf_counter() - self.started - sum(self.timings.values())
+            self.timings[stage] = self.timings.get(stage, 0.0) + passed_s
+
     def header(self, name: str) -> str | None:
         """A request header by lower-case name."""
         value = self.headers.get(name.encode())

@@ -6,52 +6,35 @@ the server writes; nothing here knows HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import structlog
 
-from headgate.body import examine_body, with_params
+from headgate.body import examine_body
 from headgate.caller import deadline_s
+from headgate.calling import call_leaf, call_target, refuse_unguarded
 from headgate.errors import (
-    Blocked,
-    DeadlineExceeded,
-    Forbidden,
-    HookFailed,
     InvalidRequest,
     ModelNotFound,
     ProviderError,
-    ProviderFailed,
     RequestError,
     Unauthenticated,
 )
-from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
-from headgate.fleet import Fleet, broke, let_go
+from headgate.exchange import Exchange, Principal, Reply, Target
+from headgate.fleet import broke, let_go
 from headgate.folds import every, first, notify
-from headgate.guarding import StreamGuard, with_guards
-from headgate.hooks import Outcome, Scene, Strategy
-from headgate.mirroring import mirror
 from headgate.plan import Plan
 from headgate.provider import Provider
-from headgate.racing import race
 from headgate.relay import OwnedStream, discard
-from headgate.upstream.decoding import MAX_BODY_BYTES
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
 MAX_COLLECTED_BYTES = 8 * 1024 * 1024
 METADATA_CHARS = 128
 MODEL_CHARS = 512
-UNSUPPORTED = "unsupported_operation"
-"""The code of a target that cannot do what is asked; another one may."""
-
-T = TypeVar("T")
-
 log = structlog.get_logger("headgate")
 
 
@@ -63,11 +46,11 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
     if plan.admit:
         await every(plan.admit, ex)
         if ex.timings is not None:
-            _mark(ex, "auth")
+            ex.mark("auth")
     if plan.lookup and not ex.operation.is_socket:
         ex.reply = await first(plan.lookup, ex, Reply)
         if ex.timings is not None:
-            _mark(ex, "cache")
+            ex.mark("cache")
         if ex.reply is not None:
             ex.cache_status = "HIT"
             return ex.reply
@@ -77,7 +60,7 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
     if ex.pinned is not None:
         ex.target = _pinned(plan, ex.target, ex.pinned) or ex.target
     if ex.timings is not None:
-        _mark(ex, "route")
+        ex.mark("route")
     call = call_target if ex.target.targets else call_leaf
     ex.reply = await call(plan, ex, ex.target)
     return ex.reply
@@ -95,89 +78,7 @@ async def authenticate(plan: Plan, ex: Exchange) -> None:
     if asked is not None or ex.principal.deadline_s:
         ex.deadline = plan.fleet.clock() + deadline_s(asked, ex.principal.deadline_s)
     if ex.timings is not None:
-        _mark(ex, "auth")
-
-
-async def call_target(plan: Plan, ex: Exchange, target: Target) -> Reply:
-    """Call a leaf, or what a node's strategy picks. The last outcome stands: its reply is returned, its error raised.
-
-    When the request cannot go out again the outcome is final, and the strategy is not asked for another target.
-    """
-    if not target.targets:
-        return await call_leaf(plan, ex, target)
-    strategy = plan.registry.strategies[target.strategy]
-    outcomes: list[Outcome] = []
-    reply: Reply | None = None
-    error: RequestError | None = None
-    while True:
-        scene = Scene(plan.fleet.clock(), plan.fleet.rng, plan.fleet, ex.model)
-        index = _choose(strategy, ex, target, outcomes, scene)
-        if index is None or (outcomes and scene.now >= ex.deadline):
-            break
-        if not outcomes:
-            _send_mirrors(plan, ex, target, scene)
-        if reply is not None:
-            await _leave(ex, reply)
-        try:
-            reply, error = await _call_child(plan, ex, target, index, scene), None
-            is_final, status = not ex.can_repeat, reply.status
-        except RequestError as raised:
-            reply, error = None, raised
-            can_leave = isinstance(raised, ProviderError) or raised.error_code == UNSUPPORTED
-            is_final, status = not can_leave or not ex.can_repeat, raised.status
-        outcome = Outcome(index, status, is_final, plan.fleet.clock() - scene.now)
-        outcomes.append(outcome)
-        _tell(strategy, ex, target, outcome, scene)
-        if not ex.can_repeat:
-            break
-    if reply is not None:
-        return reply
-    raise error or HookFailed(f"strategy `{target.strategy}` chose nothing to call")
-
-
-async def _call_child(plan: Plan, ex: Exchange, target: Target, index: int, scene: Scene) -> Reply:
-    """Call a child; beside it, where the strategy wants that and the first does not answer in time, a second one."""
-    strategy = plan.registry.strategies[target.strategy]
-    after_s = _ask(strategy, ex, lambda: strategy.hedge_after_s(target, ex, index, scene))
-    if after_s is None or not ex.can_repeat:
-        return await call_target(plan, ex, target.targets[index])
-
-    def second() -> int | None:
-        then = Scene(plan.fleet.clock(), plan.fleet.rng, plan.fleet, ex.model)
-        other = _ask(strategy, ex, lambda: strategy.second(target, ex, index, then))
-        return other if other is not None and 0 <= other < len(target.targets) and then.now < ex.deadline else None
-
-    async def call(fork: Exchange, at: int) -> Reply:
-        return await call_target(plan, fork, target.targets[at])
-
-    return await race(ex, index, after_s, second, call)
-
-
-def _send_mirrors(plan: Plan, ex: Exchange, target: Target, scene: Scene) -> None:
-    """Start the shadows that a strategy wants. That it cannot say is no reason to fail the request."""
-    strategy = plan.registry.strategies[target.strategy]
-    try:
-        indexes = strategy.mirrors(target, ex, scene)
-        children = [target.targets[index] for index in indexes]
-    except Exception as error:
-        log.error(
-            "strategy failed", strategy=target.strategy, request_id=ex.id, error=f"{type(error).__name__}: {error}"
-        )
-        return
-
-    async def end(shadow: Exchange) -> None:
-        await notify(plan.settle, shadow)
-        await notify(plan.record, shadow)
-
-    for child in children if ex.upload is None and not ex.operation.is_socket else ():
-        mirror(ex, partial(call_target, plan, target=child), end)
-
-
-async def _leave(ex: Exchange, reply: Reply) -> None:
-    """Give up the last reply, because another target is called."""
-    await discard(reply)
-    if ex.attempt is not None:
-        let_go(ex.attempt)
+        ex.mark("auth")
 
 
 def _pinned(plan: Plan, target: Target, can_answer: Callable[[Provider], bool]) -> Target | None:
@@ -186,133 +87,6 @@ def _pinned(plan: Plan, target: Target, can_answer: Callable[[Provider], bool]) 
         name = target.deployment
         return target if name in plan.deployments and can_answer(plan.deployments[name]) else None
     return next((leaf for child in target.targets if (leaf := _pinned(plan, child, can_answer)) is not None), None)
-
-
-def _choose(strategy: Strategy, ex: Exchange, target: Target, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
-    """Ask the strategy. What it raises, or an index no child has, fails the route stage closed."""
-
-    def choose() -> int | None:
-        index = strategy.choose(target, ex, outcomes, scene)
-        if index is None or (target.targets[index : index + 1] and index >= 0):
-            return index
-        raise IndexError(f"it chose target {index} of {len(target.targets)}")
-
-    return _ask(strategy, ex, choose)
-
-
-def _ask(strategy: Strategy, ex: Exchange, question: Callable[[], T]) -> T:
-    """What a strategy answers; what it raises that is no RequestError fails the route stage closed."""
-    try:
-        return question()
-    except RequestError:
-        raise
-    except Exception as error:
-        name = type(strategy).__name__
-        log.error("strategy failed", strategy=name, request_id=ex.id, error=f"{type(error).__name__}: {error}")
-        raise HookFailed("the gateway could not finish its `route` stage for this request") from error
-
-
-def _tell(strategy: Strategy, ex: Exchange, target: Target, outcome: Outcome, scene: Scene) -> None:
-    """Let the strategy learn; that it cannot is no reason to fail what has been answered."""
-    try:
-        strategy.ended(target, outcome, scene)
-    except Exception as error:
-        log.error(
-            "strategy failed", strategy=target.strategy, request_id=ex.id, error=f"{type(error).__name__}: {error}"
-        )
-
-
-def _attempt(fleet: Fleet, ex: Exchange, target: Target, provider: Provider) -> Attempt:
-    """The attempt that begins now. Raises DeadlineExceeded when nothing may begin any more."""
-    now = fleet.clock()
-    if now >= ex.deadline:
-        raise DeadlineExceeded("the time for this request is over; nothing more is started")
-    model = target.model or ex.model
-    attempt = ex.attempt = Attempt(target, provider, model, now)
-    attempt.fleet, attempt.health = fleet, fleet.health(target.deployment, model, target.breaker)
-    ex.attempts.append(attempt)
-    ex.base_url = target.base_url or ex.custom_host
-    return attempt
-
-
-def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:
-    """Settle in which operation and dialect the attempt is made. Raises InvalidRequest when the provider has none for it."""
-    provider, dialect = attempt.provider, ex.dialect
-    spoken = provider.spoken(ex, attempt.model)
-    if spoken is None:
-        words = f"provider `{provider.name}` has no operation `{ex.operation.name}`"
-        raise InvalidRequest(words, code=UNSUPPORTED)
-    attempt.operation, name = spoken
-    if name != (dialect.name if dialect is not None else ""):
-        attempt.dialect = provider.codecs.get(name) or plan.registry.dialects[name]
-    elif dialect is not None and dialect.carries_foreign(ex.body):
-        attempt.dialect = dialect
-
-
-async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
-    """One attempt: guard the request, then call the deployment through the wrappers."""
-    try:
-        provider = plan.deployments[target.deployment]
-    except KeyError:
-        log.error("a router names a deployment that is not there", deployment=target.deployment, request_id=ex.id)
-        raise HookFailed("the gateway could not finish its `route` stage for this request") from None
-    attempt, is_answered = _attempt(plan.fleet, ex, target, provider), False
-    try:
-        _speak(plan, ex, attempt)
-        if target.guards is not None:
-            plan = with_guards(plan, target.guards)
-            if ex.operation.is_socket:
-                _refuse_unguarded(plan)
-        if plan.guard_request:
-            await every(plan.guard_request, ex)
-            if ex.timings is not None:
-                _mark(ex, "guardrail")
-        if (target.default_params or target.drop_params) and ex.body:
-            attempt.source = with_params(ex.body, target.default_params, target.drop_params)
-        reply = await _answer(plan, ex, attempt)
-        is_answered = True
-    except RequestError as error:
-        attempt.status, attempt.error = error.status, error.error_code
-        raise
-    except asyncio.CancelledError:
-        attempt.error = attempt.error or "cancelled"
-        raise
-    except Exception as error:
-        log.exception("provider failed", provider=provider.name, deployment=target.deployment, request_id=ex.id)
-        attempt.status, attempt.error = ProviderFailed.status, ProviderFailed.code
-        raise ProviderFailed(f"provider `{provider.name}` failed", provider=provider.name) from error
-    finally:
-        attempt.ended = plan.fleet.clock()
-        if not is_answered:
-            let_go(attempt)
-    attempt.status = reply.status
-    return reply
-
-
-async def _answer(plan: Plan, ex: Exchange, attempt: Attempt) -> Reply:
-    """The provider's reply, judged. One that the guardrails refuse is asked for again where the target's `retry` lists that."""
-    while True:
-        reply = await plan.call(ex)
-        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins are not trusted
-            name = attempt.provider.name
-            raise ProviderFailed(f"provider `{name}` answered with no reply", provider=name)
-        if ex.timings is not None:
-            _mark(ex, "call")
-        if not reply.is_ok or ex.dialect is None or not (plan.guard_reply or plan.guard_chunk):
-            return reply
-        ex.reply = reply
-        try:
-            await _guard(plan, ex, reply)
-        except Blocked as error:
-            await discard(reply)  # it stays `ex.reply`, for it has been paid for
-            retry = attempt.target.retry
-            if error.status not in retry.on_status_codes or attempt.retries >= retry.attempts or not ex.can_repeat:
-                raise
-            attempt.retries += 1
-            continue
-        if ex.timings is not None:
-            _mark(ex, "guardrail")
-        return reply
 
 
 def never(_: bytes) -> bool:
@@ -415,42 +189,13 @@ async def finish(plan: Plan, ex: Exchange) -> None:
         await notify(plan.record, ex)
 
 
-async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:
-    if reply.chunks is None:
-        await every(plan.guard_reply, ex)
-    elif reply.form == "large":
-        if plan.guard_reply:
-            await _collect(reply)
-            await every(plan.guard_reply, ex)
-    elif ex.event_dialect is not None:
-        source = Reply(reply.status, chunks=reply.chunks)
-        guard = StreamGuard(plan, ex, ex.event_dialect)
-        way = guard.way_of(reply.chunks.pour) if isinstance(reply.chunks, OwnedStream) else None
-        reply.chunks = OwnedStream(guard.run(reply.chunks), lambda: discard(source), way)
-
-
-async def _collect(reply: Reply) -> None:
-    """Make a large reply whole. Raises ProviderFailed when it is cut, or larger than any whole reply may be."""
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in reply.chunks or ():
-            size += len(piece)
-            if size > MAX_BODY_BYTES:
-                raise ProviderFailed(f"the reply is larger than {MAX_BODY_BYTES} bytes", code="upstream_too_large")
-            pieces.append(piece)
-    finally:
-        await discard(reply)
-    reply.body, reply.chunks = b"".join(pieces), None
-
-
 def _probe(plan: Plan, ex: Exchange) -> None:
     """Read what the gateway itself needs from the body, and refuse what is no valid request."""
     operation = ex.operation
     if not operation.has_model:
         return
     if operation.is_socket:
-        _refuse_unguarded(plan)
+        refuse_unguarded(plan)
         _name_model(ex, ex.option("model") or ex.model)
         return
     named = ex.option("model") if operation.is_model_optional else None
@@ -467,19 +212,6 @@ def _probe(plan: Plan, ex: Exchange) -> None:
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens
     ex.max_tokens = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
-
-
-def _refuse_unguarded(plan: Plan) -> None:
-    """No guardrail sees what passes over a WebSocket, so none may believe that it does.
-
-    Those whose `Hooks.operations` leave it out are not in the plan.
-    """
-    for step in (*plan.guard_request, *plan.guard_chunk, *plan.guard_reply):
-        raise Forbidden(
-            f"this gateway guards what is said (plugin `{step.plugin}`), and a WebSocket cannot be guarded; the operator can "
-            "let sessions through in that plugin's settings, where it has one for this",
-            code="realtime_unguarded",
-        )
 
 
 def _name_model(ex: Exchange, model: str) -> None:
@@ -505,9 +237,3 @@ def _metadata(given: str | None) -> dict[str, str]:
             f"`x-headgate-metadata` takes names and values of at most {METADATA_CHARS} characters", code="bad_metadata"
         )
     return held
-
-
-def _mark(ex: Exchange, stage: str) -> None:
-    """Note the time since the last mark under this stage; only for those who asked for times."""
-    if ex.timings is not None:
-        ex.timings[stage] = ex.timings.get(stage, 0.0) + time.perf_counter() - ex.started - sum(ex.timings.values())

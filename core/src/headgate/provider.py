@@ -142,7 +142,7 @@ class Provider:
         if target is not None and target.credential is not None:
             own = target.credential
         base = ex.base_url
-        if own is None and (not base or self.config.api_key is None or (target is not None and target.is_callers)):
+        if own is None and (not base or self.config.api_key is None or self._is_strange(ex)):
             return self._credential
         origins = frozenset({origin_of(base)}) if base else self.origins
         return Credential(self.key_header, own or self.config.api_key or Secret(""), origins, self.key_prefix)

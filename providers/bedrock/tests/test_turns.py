@@ -110,7 +110,8 @@ def test_results_come_first_in_the_order_of_the_calls(problems: Judge) -> None:
         turn("tool", ToolResult("c2", (Text("two"),))),
         turn("tool", ToolResult("c1", (Text("one"),), is_error=True)),
     )
-    assert body["messages"][1]["content"][0] == {"text": "text"}
+    said = body["messages"][1]["content"]
+    assert (said[0], [list(block) for block in said[1:]]) == ({"text": "text"}, [["toolUse"], ["toolUse"]])
     assert body["messages"][2] == {
         "role": "user",
         "content": [

@@ -241,3 +241,19 @@ async def test_a_chat_client_keeps_its_bytes_but_for_names() -> None:
         == b'{"model":"m","messages":[{"role":"user","content":"hi"}],"random_seed":7,"max_tokens":9,"stream":true}'
     )
     assert ex.dropped == ["stream_options"]
+
+
+async def test_named_and_strict_tools_and_schemas_are_mistrals_own() -> None:
+    """A tool is forced by its name and held to its schema, and an answer to another one, in OpenAI's words."""
+    schema: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
+    function: Json = {"type": "function", "name": "f", "parameters": schema, "strict": True}
+    form: Json = {"type": "json_schema", "name": "n", "schema": schema, "strict": True}
+    body = responses_request(
+        USER, tools=[function], tool_choice={"type": "function", "name": "f"}, text={"format": form}
+    )
+    sent, dropped = await mistral(body, "responses")
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert sent["tools"][0]["function"]["strict"] is True
+    wanted = {"name": "n", "schema": schema, "strict": True}
+    assert sent["response_format"] == {"type": "json_schema", "json_schema": wanted}
+    assert dropped == []

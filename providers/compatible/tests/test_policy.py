@@ -249,6 +249,12 @@ def test_efforts(known: list[str], asked: Thinking, said: str | None) -> None:
             {"type": "enabled", "budget_tokens": 2000},
             {"enable_thinking": True, "thinking_budget": 2000},
         ),
+        ("chat_template_kwargs", {"type": "disabled"}, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (
+            "chat_template_kwargs",
+            {"type": "enabled", "budget_tokens": 2000},
+            {"chat_template_kwargs": {"enable_thinking": True, "thinking_budget": 2000}},
+        ),
         ("reasoning", {"type": "disabled"}, {"reasoning": {"enabled": False}}),
         ("reasoning", {"type": "enabled", "budget_tokens": 2000}, {"reasoning": {"enabled": True}}),
         ("", {"type": "enabled", "budget_tokens": 2000}, {}),
@@ -257,7 +263,14 @@ def test_efforts(known: list[str], asked: Thinking, said: str | None) -> None:
 async def test_switches(switch: Any, thinking: Json, said: Json) -> None:
     """A vendor with a switch for thinking has it set, and a budget where it has one; another is asked for nothing."""
     sent, dropped = await send(own(switch=switch), messages_request(USER, max_tokens=4000, thinking=thinking))
-    members = {"thinking", "enable_thinking", "thinking_budget", "reasoning", "reasoning_effort"}
+    members = {
+        "thinking",
+        "enable_thinking",
+        "thinking_budget",
+        "chat_template_kwargs",
+        "reasoning",
+        "reasoning_effort",
+    }
     assert {name: value for name, value in sent.items() if name in members} == said
     assert dropped == ([] if switch else ["reasoning_effort"])
 

@@ -506,3 +506,47 @@ def test_where_fireworks_hears(model: str, config: Json, origin: str) -> None:
     chat = provider.prepare(exchange(provider, {"model": model, "messages": []}))
     assert chat.credential is not None
     assert chat.credential.origins == provider.origins
+
+
+# MatterAI and MiniMax
+
+
+@pytest.mark.parametrize(
+    ("thinking", "effort"),
+    [({"type": "disabled"}, "none"), ({"type": "enabled", "budget_tokens": 2000}, "medium")],
+)
+async def test_matterai_is_told_an_effort_in_an_object(thinking: Json, effort: str) -> None:
+    """The effort stands in `reasoning` and nowhere else."""
+    sent, dropped = await sent_by("matterai", messages_request(USER, max_tokens=4000, thinking=thinking))
+    assert (sent["reasoning"], "reasoning_effort" in sent, dropped) == ({"effort": effort}, False, [])
+
+
+@pytest.mark.parametrize(
+    ("thinking", "said"),
+    [
+        ({}, None),
+        ({"thinking": {"type": "disabled"}}, {"type": "disabled"}),
+        (THINK, {"type": "adaptive"}),
+    ],
+)
+async def test_minimax_decides_how_much_it_thinks(thinking: Json, said: Json | None) -> None:
+    """Thinking is switched off, or left to the model; its thoughts are always asked for apart from the content."""
+    sent, dropped = await sent_by("minimax", messages_request(USER, **thinking))
+    assert (sent.get("thinking"), sent["reasoning_split"], dropped) == (said, True, [])
+    assert "reasoning_effort" not in sent
+
+
+async def test_thoughts_go_back_to_minimax_as_they_came() -> None:
+    """Its details are read as thoughts, and such thoughts go back as details, by way of a Messages client."""
+    detail = {"type": "reasoning.text", "id": "reasoning-text-0", "text": "hm"}
+    answer = Recorded.from_json(chat_reply({"content": "yes", "reasoning_details": [detail]}))
+    provider = deploy_row("minimax", ReplayUpstream({"*": answer}))
+    reply = await provider.call(exchange(provider, messages_request(USER), "messages", asked="chat"))
+    content = json.loads(reply.body)["content"]
+    assert [block.get("thinking") for block in content] == ["hm", None]
+    turns = (USER, {"role": "assistant", "content": content}, USER)
+    sent, dropped = await send(provider, messages_request(*turns), asked="chat")
+    turn = sent["messages"][1]
+    assert (turn["reasoning_details"], "reasoning_content" in turn, dropped) == (
+        [{"type": "reasoning.text", "text": "hm"}], False, []
+    )  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Text
+from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Sampling, Text
 from headgate.dialects import Gaps, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
-from headgate.errors import InvalidRequest, ProviderFailed, StartupError
+from headgate.errors import InvalidRequest, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Attempt, Exchange, Principal, Target
 from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MODELS, PASSTHROUGH, REALTIME, Operation
 from headgate.secret import Secret
@@ -447,3 +448,16 @@ def test_thinking_goes_where_it_can_be_said(dialect: str, client: str, is_kept: 
     adapted = deploy().adapt(request, gaps)
     assert adapted.messages[0].parts == ((thought, Text("yes")) if is_kept else (Text("yes"),))
     assert gaps.dropped == ([] if is_kept else ["messages[0].reasoning"])
+
+
+def test_no_more_than_four_stop_sequences() -> None:
+    """A fifth is refused by name and never cut off without a word: https://platform.openai.com/docs/api-reference/chat/create."""
+    asked = ChatRequest("m", (Message("user", (Text("x"),)),), Sampling(stop=tuple("abcd")), dialect="google.generate")
+    gaps = Gaps("openai", dialect="openai.chat")
+    assert (deploy().adapt(asked, gaps).sampling.stop, gaps.dropped) == (tuple("abcd"), [])
+    more = replace(asked, sampling=Sampling(stop=tuple("abcde")))
+    with pytest.raises(UnsupportedField, match="at most 4") as caught:
+        deploy().adapt(more, gaps)
+    assert caught.value.param == "stop"
+    dropping = Gaps("openai", "drop", dialect="openai.chat")
+    assert (len(deploy().adapt(more, dropping).sampling.stop), dropping.dropped) == (4, ["stop"])

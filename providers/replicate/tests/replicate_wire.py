@@ -53,6 +53,14 @@ GEMINI = described(
     max_output_tokens={"type": "integer"}, thinking_budget={"type": "integer"},
 )  # fmt: skip
 BARE = described(prompt=TEXT)
+WIDE = described(
+    prompt=TEXT, system_prompt=TEXT, messages={"type": "array", "items": {"type": "object"}}, image_input=LIST,
+    max_completion_tokens={"type": "integer"}, temperature=NUMBER, top_p=NUMBER, top_k={"type": "integer"},
+    seed={"type": "integer"}, presence_penalty=NUMBER, frequency_penalty=NUMBER,
+    stop={"type": "array", "items": {"type": "string"}},
+    reasoning_effort={"enum": ["none", "minimal", "low", "medium", "high"]}, verbosity={"enum": ["low", "medium", "high"]},
+)  # fmt: skip
+"""A model that takes everything some model takes."""
 
 
 def inputs(model: Json) -> Inputs:

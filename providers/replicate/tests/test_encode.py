@@ -160,20 +160,26 @@ def test_a_comma_in_a_stop_sequence() -> None:
     ("model", "thinking", "told", "dropped"),
     [
         (GPT, Thinking("low"), {"reasoning_effort": "low"}, []),
-        (GPT, Thinking("max"), {}, ["reasoning_effort"]),
-        (GPT, Thinking(budget_tokens=2000), {}, ["thinking.budget_tokens"]),
+        (GPT, Thinking("max"), {"reasoning_effort": "high"}, ["reasoning_effort"]),
+        (GPT, Thinking("none"), {}, ["reasoning_effort"]),
+        (GPT, Thinking(mode="adaptive"), {}, ["reasoning_effort"]),
+        (GPT, Thinking(budget_tokens=2000), {"reasoning_effort": "low"}, []),
+        (GPT, Thinking(budget_tokens=9000, mode="enabled"), {"reasoning_effort": "high"}, []),
         (GPT, Thinking("low", summary="auto"), {"reasoning_effort": "low"}, ["reasoning.summary"]),
         (CLAUDE, Thinking(budget_tokens=2000, mode="enabled"),
          {"extended_thinking": True, "thinking_budget_tokens": 2000}, []),
         (CLAUDE, Thinking(mode="disabled"), {"extended_thinking": False}, []),
+        (CLAUDE, Thinking("high"), {"extended_thinking": True, "thinking_budget_tokens": 16384}, []),
+        (CLAUDE, Thinking(mode="adaptive"), {"extended_thinking": True}, []),
         (GEMINI, Thinking(budget_tokens=2000), {"thinking_budget": 2000}, []),
+        (GEMINI, Thinking("low"), {"thinking_budget": 2048}, []),
         (GEMINI, Thinking("none"), {"thinking_budget": 0}, []),
         (LLAMA, Thinking("high"), {}, ["reasoning_effort"]),
         (LLAMA, Thinking(), {}, []),
     ],
 )  # fmt: skip
 def test_thinking(model: Json, thinking: Thinking, told: Json, dropped: list[str]) -> None:
-    """An effort by the model's own words, a budget where it has one; anything else is a hint that is left out and told."""
+    """An effort by the model's own words, a budget where it takes that; what it has no word for is left out and told."""
     assert sent(model, asked(thinking=thinking)) == ({"prompt": "hello", **told}, dropped)
 
 

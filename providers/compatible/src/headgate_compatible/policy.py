@@ -75,7 +75,7 @@ def say_thinking(body: dict[str, Any], thinking: Thinking | None, switch: str) -
     if thinking is None:
         return
     if thinking.effort is not None:
-        body["reasoning_effort"] = thinking.effort
+        body |= _effort_said(thinking.effort, switch)
     if thinking.mode is None or thinking.effort == "none":
         return
     is_on = thinking.mode != "disabled"
@@ -86,10 +86,17 @@ def say_thinking(body: dict[str, Any], thinking: Thinking | None, switch: str) -
             body["enable_thinking"] = is_on
             if is_on and thinking.budget_tokens:
                 body["thinking_budget"] = thinking.budget_tokens
+        case "chat_template_kwargs":
+            budget = {"thinking_budget": thinking.budget_tokens} if is_on and thinking.budget_tokens else {}
+            body["chat_template_kwargs"] = {"enable_thinking": is_on, **budget}
         case "reasoning":
             body["reasoning"] = {"enabled": is_on}
         case _:
             pass
+
+
+def _effort_said(effort: str, switch: str) -> dict[str, Any]:
+    return {"reasoning": {"effort": effort}} if switch == "reasoning/effort" else {"reasoning_effort": effort}
 
 
 def effort_of(thinking: Thinking | None) -> str | None:

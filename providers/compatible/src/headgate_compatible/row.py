@@ -76,7 +76,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
       with an error, `omit` values that go without saying; without `developer` that role is sent as `system`.
     - `knows` names optional fields, `takes` media, `formats` those of answers beside text; `max_stop` counts stop sequences.
     - `efforts` are its words for `reasoning_effort` (none: it has no such field), `switch` is the field that turns thinking
-      on and off, `thoughts` the one in which earlier thinking goes back.
+      on and off (or, `reasoning/effort`, the one that holds the effort), `thoughts` the one in which earlier thinking goes back.
     - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string.
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
       behind), `models_path` where models are listed.
@@ -91,7 +91,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     developer: bool = False
     knows: list[OptionalField] = []
     efforts: list[str] = []
-    switch: Literal["thinking", "enable_thinking", "reasoning", ""] = ""
+    switch: Literal["thinking", "enable_thinking", "chat_template_kwargs", "reasoning", "reasoning/effort", ""] = ""
     formats: tuple[Literal["json_object", "json_schema"], ...] = ("json_object", "json_schema")
     takes: tuple[Media, ...] = ("image",)
     max_stop: int | None = None

@@ -6,7 +6,8 @@ Source: https://replicate.com/docs/reference/http#models.predictions.create
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, cast
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import msgspec
 from typing_extensions import override
@@ -17,8 +18,8 @@ from headgate.chat import (
     ChatRequest,
     ErrorEvent,
     Finish,
-    Image,
-    Message,
+    Refusal,
+    RefusalDelta,
     Start,
     StreamEvent,
     Text,
@@ -27,10 +28,11 @@ from headgate.chat import (
     UsageEvent,
 )
 from headgate.dialects import ChatDialect, Ending, Gaps, TextPlace
-from headgate.dialects.openai.members import Json, Members, as_object, objects
+from headgate.dialects.openai.members import Json, as_object, objects
 from headgate.dialects.words import Headers, words_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
-from headgate_replicate.encode import NAME, encode_request
+from headgate_replicate.decode import decode_request
+from headgate_replicate.encode import IGNORED, NAME, encode_request
 from headgate_replicate.inputs import Inputs
 from headgate_replicate.replies import OVER, ReplicateDecoder, decode_reply, failure_of, usage_of
 
@@ -42,6 +44,7 @@ class ReplicateChat(ChatDialect):
 
     name = NAME
     operation = "chat"
+    ignored = IGNORED
 
     def __init__(self, inputs: Inputs | None = None) -> None:
         self.inputs = inputs or Inputs()
@@ -110,19 +113,7 @@ class ReplicateChat(ChatDialect):
 
     @override
     def decode_request(self, body: bytes) -> ChatRequest:
-        held = Members(decode_object(body))
-        told = held.inner("input")
-        stream, version = held.find("stream", bool), held.find("version", str)
-        messages = [_decode_turn(turn) for turn in told.listed("messages")]
-        if not messages:
-            messages = list(_decode_single(told))
-        return ChatRequest(
-            f":{version}" if version else "",
-            tuple(messages),
-            stream=bool(stream),
-            dialect=self.name,
-            extra=told.rest(),
-        )
+        return decode_request(body, self.inputs)
 
     @override
     def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
@@ -137,9 +128,10 @@ class ReplicateChat(ChatDialect):
 
     @override
     def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        text = reply.choices[0].message.text if reply.choices else ""
-        said: Json = {"id": reply.id, "model": reply.model, "status": "succeeded", "output": [text], "error": None}
-        return msgspec.json.encode(said | _metrics(reply.usage))
+        parts = reply.choices[0].message.parts if reply.choices else ()
+        text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
+        said: Json = {**_begun(reply.id, reply.model, reply.created), "status": "succeeded", "output": [text]}
+        return msgspec.json.encode({**said, "error": None, **_metrics(reply.usage)})
 
     @override
     def stream_decoder(self) -> ReplicateDecoder:
@@ -160,8 +152,8 @@ class ReplicateEncoder:
         """Encode one event."""
         match event:
             case Start():
-                return _frame("prediction", msgspec.json.encode({"id": event.id, "model": event.model}))
-            case TextDelta():
+                return _frame("prediction", msgspec.json.encode(_begun(event.id, event.model, event.created)))
+            case TextDelta() | RefusalDelta():
                 return _frame("output", event.text.encode())
             case Finish():
                 return _frame("done", b"{}")
@@ -183,6 +175,12 @@ def _frame(kind: str, data: bytes) -> bytes:
     return b"event: " + kind.encode() + b"\n" + lines + b"\n"
 
 
+def _begun(prediction_id: str, model: str, created: int) -> Json:
+    """What a prediction says of itself from its beginning on."""
+    at = datetime.fromtimestamp(created, UTC).isoformat() if created else None
+    return {"id": prediction_id, "model": model, "created_at": at}
+
+
 def _metrics(usage: Usage | None) -> Json:
     if usage is None:
         return {}
@@ -199,25 +197,3 @@ def _request_places(body: Json) -> Iterator[TextPlace]:
             yield TextPlace(
                 ("input", "messages", at, "content"), turn["content"], str(turn.get("role", "")), ".content"
             )
-
-
-def _decode_turn(turn: Members) -> Message:
-    role = turn.need("role", str)
-    text = turn.find("content", str) or ""
-    if role not in {"system", "user", "assistant"}:
-        raise InvalidRequest(f"`{turn.at('role')}` must be system, user or assistant", param=turn.at("role"))
-    return Message(cast('Literal["system", "user", "assistant"]', role), (Text(text),), extra=turn.rest())
-
-
-def _decode_single(told: Members) -> Iterator[Message]:
-    for name in ("system_prompt", "system_instruction"):
-        system = told.find(name, str)
-        if system:
-            yield Message("system", (Text(system),))
-    pictures: list[str] = []
-    for name in ("image_input", "images", "image"):
-        held: Any = told.take(name)
-        pictures += [held] if isinstance(held, str) else held or []
-    prompt = told.find("prompt", str)
-    if prompt is not None or pictures:
-        yield Message("user", (Text(prompt or ""), *(Image(url=url) for url in pictures)))

@@ -28,7 +28,7 @@ from headgate.chat import (
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.errors import InvalidRequest
-from headgate_replicate.inputs import Inputs
+from headgate_replicate.inputs import Field, Inputs
 
 NAME = "replicate.prediction"
 IGNORED = frozenset(
@@ -36,7 +36,6 @@ IGNORED = frozenset(
         "ChatRequest.dialect",  # decides how `extra` is written
         "ChatRequest.include_usage",  # decided on the way back
         "ChatRequest.model",  # stands in the path, but for a version
-        "Image.media_type",  # part of the data URL
         "Reasoning.is_redacted",  # no thinking goes back
         "Reasoning.is_summary",
         "Reasoning.item_id",
@@ -53,6 +52,10 @@ IGNORED = frozenset(
 _APART = "\n\n"
 _SYSTEM = frozenset({"system", "developer"})
 _PLAIN = ("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "max_tokens")
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 24_576, "max": 32_000}
+"""How many tokens of thinking an effort is where a model takes tokens, from the least to the most."""
+SWITCH = "extended_thinking"
+"""The input with which Claude models are told to think at all: https://replicate.com/anthropic/claude-3.7-sonnet/api/schema"""
 _TIERS = frozenset({"auto", "default", "standard"})
 _HINTS = frozenset({"annotations", "caller", "id", "phase", "status", "title", "type"})
 _REQUEST_HINTS = _HINTS | {
@@ -223,23 +226,40 @@ class _Writer:
         return {field.name: list(stop) if field.kind == "array" else ",".join(stop)}
 
     def thinking(self, thinking: Thinking | None) -> Json:
-        """An effort by the model's own words, or a budget where it takes one. What it has no word for is a hint left out."""
+        """An effort by the model's own words, or a budget where it takes one: of the two, what it takes stands for the other.
+
+        What it has no word for is a hint that is left out; another word than was asked for is told.
+        """
         if thinking is None:
             return {}
         if thinking.summary is not None:
             self._gaps.skip("reasoning.summary")
         effort, budget = self._inputs.find("effort"), self._inputs.find("budget")
-        word = "none" if thinking.mode == "disabled" or thinking.budget_tokens == 0 else thinking.effort
-        if word is not None and effort is not None and word in effort.words:
-            return {effort.name: word}
-        is_switched = "extended_thinking" in self._inputs.fields
-        if word == "none" and (is_switched or budget is not None):
-            return {"extended_thinking": False} if is_switched else {budget.name: 0} if budget else {}
-        if thinking.budget_tokens and budget is not None:
-            switch = {"extended_thinking": True} if is_switched else {}
-            return {**switch, budget.name: thinking.budget_tokens}
-        if word is not None or thinking.budget_tokens or thinking.mode is not None:
-            self._gaps.skip("thinking.budget_tokens" if word is None and thinking.budget_tokens else "reasoning_effort")
+        if thinking.effort == "none" or thinking.mode == "disabled" or thinking.budget_tokens == 0:
+            return self._no_thinking(effort, budget)
+        tokens = thinking.budget_tokens if (thinking.budget_tokens or 0) > 0 else None
+        if effort is not None and effort.words and (thinking.effort or tokens) and (budget is None or not tokens):
+            word = _nearest(thinking.effort or _effort_of(tokens or 0), effort.words)
+            if thinking.effort not in {None, word}:
+                self._gaps.skip("reasoning_effort")
+            return {effort.name: word} if word else {}
+        switch = {SWITCH: True} if SWITCH in self._inputs.fields else {}
+        if budget is not None and (tokens or thinking.effort in _BUDGETS):
+            return {**switch, budget.name: tokens or _BUDGETS[thinking.effort or ""]}
+        if switch and thinking.mode is not None:
+            return switch
+        if thinking.effort is not None or tokens or thinking.mode is not None:
+            self._gaps.skip("reasoning_effort")
+        return {}
+
+    def _no_thinking(self, effort: Field | None, budget: Field | None) -> Json:
+        if effort is not None and "none" in effort.words:
+            return {effort.name: "none"}
+        if SWITCH in self._inputs.fields:
+            return {SWITCH: False}
+        if budget is not None:
+            return {budget.name: 0}
+        self._gaps.skip("reasoning_effort")
         return {}
 
     def verbosity(self, word: str | None) -> Json:
@@ -250,6 +270,21 @@ class _Writer:
         if word is not None:
             self._gaps.skip("verbosity")
         return {}
+
+
+def _effort_of(tokens: int) -> str:
+    """What a budget is called where there are words alone."""
+    return next((effort for effort in ("low", "medium") if tokens <= _BUDGETS[effort]), "high")
+
+
+def _nearest(effort: str, words: Sequence[str]) -> str | None:
+    """The model's word closest to an effort, the higher of two; thinking is not switched off in place of less."""
+    if effort in words or effort not in _BUDGETS:
+        return effort if effort in words else None
+    ranks = list(_BUDGETS)
+    wanted = ranks.index(effort)
+    known = [word for word in ranks if word in words]
+    return min(known, key=lambda word: (abs(ranks.index(word) - wanted), -ranks.index(word)), default=None)
 
 
 def _tell(request: ChatRequest, gaps: Gaps) -> None:

@@ -12,6 +12,7 @@ from headgate_compatible.vendors.deepseek import DeepSeek
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
 from headgate_compatible.vendors.jina import Jina, JinaShaped
+from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.openrouter import OpenRouter
@@ -26,6 +27,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "fireworks": Fireworks,
     "groq": Groq,
     "jina": Jina,
+    "minimax": MiniMax,
     "mistral": Mistral,
     "novita": JinaShaped,
     "nvidia": Nvidia,

@@ -1,0 +1,89 @@
+"""How a vendor was called: where to, with which key and for which model, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tests.replay.matrix_asking import FILE as UPLOADED
+from tests.replay.matrix_providers import model_of
+from tests.replay.reading import Json
+from tests.replay.vendors import KEY
+
+from headgate.provider import Provider
+from headgate.upstream import UpstreamRequest, origin_of
+
+_NO_MODEL = frozenset({"files", "uploads", "batches", "passthrough"})
+"""Operations that a model is no part of."""
+_SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html: a secret key signs and is not sent."""
+
+
+def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: str) -> tuple[Json, list[str]]:
+    """How the vendor was called, without what is secret, and what is wrong with it."""
+    if request is None:
+        return {}, ["nothing was sent"]
+    is_form = UPLOADED[1] in request.body
+    wrong = [*_key_faults(request, kind), *_address_faults(request)]
+    content_type = dict(request.headers).get(b"content-type", b"").decode().partition(";")[0]
+    if content_type != ("multipart/form-data" if is_form else "application/json"):
+        wrong.append(f"content type {content_type}")
+    if operation not in _NO_MODEL and not _names(request, model_of(kind, operation), is_form=is_form):
+        wrong.append(f"the model `{model_of(kind, operation)}` stands neither in the body nor in the address")
+    return _said(request), wrong
+
+
+def session_of(request: UpstreamRequest, kind: type[Provider]) -> tuple[Json, list[str]]:
+    """How the vendor's WebSocket was asked for, and what is wrong with it."""
+    wrong = [*_key_faults(request, kind), *_address_faults(request)]
+    if request.body or b"content-type" in dict(request.headers):
+        wrong.append("a handshake with a body")
+    return _said(request), wrong
+
+
+def _said(request: UpstreamRequest) -> Json:
+    auth = request.credential.field()[0].decode() if request.credential is not None else ""
+    if not auth and _is_signed(request):
+        auth = "authorization, signed"
+    return {"method": request.method, "url": request.url, "auth": auth}
+
+
+def _is_signed(request: UpstreamRequest) -> bool:
+    return _SIGNED.fullmatch(dict(request.headers).get(b"authorization", b"")) is not None
+
+
+def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]:
+    credential = request.credential
+    if (credential is None and not _is_signed(request)) != (not kind.auth):
+        yield "a key where none is wanted, or none where one is"
+    if credential is not None and (
+        credential.secret.reveal() != KEY or set(credential.origins) != {origin_of(request.url)}
+    ):
+        yield "another key, or one for another origin"
+    if KEY in request.url or KEY.encode() in request.body or any(KEY.encode() in value for _, value in request.headers):
+        yield "the key stands where it does not belong"
+
+
+def _address_faults(request: UpstreamRequest) -> Iterator[str]:
+    address = urlsplit(request.url)
+    if "//" in address.path or "/v1/v1" in address.path or address.scheme not in {"https", "http"}:
+        yield f"odd address {request.url}"
+
+
+def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
+    if is_form:
+        return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body
+    said: Mapping[str, Any] = json.loads(request.body)
+    spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
+    path = urlsplit(request.url).path
+    return said.get("model") in spoken or any(
+        each in path for each in {*spoken, quote(model, safe=""), _host_name(model)}
+    )
+
+
+def _host_name(model: str) -> str:
+    """A model as NVIDIA's addresses write it."""
+    return model.replace(".", "_")

@@ -1,0 +1,114 @@
+"""A WebSocket session with each vendor that has them, through the gateway's own front door and engine.
+
+The gateway believes to call the vendor: its engine opens the WebSocket at a scripted server on loopback instead, and the address
+and the key are those of the call as it was to be made. Events: https://platform.openai.com/docs/api-reference/realtime.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from core.tests.realtime import KEY as CALLERS_KEY
+from core.tests.realtime import Provided, Served, provided, served
+from msgspec.structs import replace
+from tests.replay.matrix_calls import session_of
+from tests.replay.matrix_providers import deployment_of, model_of
+from tests.replay.reading import Json
+from tests.replay.vendors import DEPLOYMENT, KEY
+from websockets.asyncio.server import ServerConnection
+
+from headgate.provider import Provider
+from headgate.upstream import Opening, UpstreamRequest, UpstreamResponse
+from headgate.upstream.engines import create_engine
+from headgate.upstream.interface import Connecting
+
+_LIMIT_S = 20
+_USED = {"total_tokens": 16, "input_tokens": 9, "output_tokens": 7}
+_SCRIPT: Mapping[str, Json] = {
+    "session.update": {"type": "session.updated", "event_id": "e2", "session": {"instructions": "Grüße"}},
+    "response.create": {"type": "response.done", "event_id": "e3", "response": {"id": "r", "usage": _USED}},
+}
+"""What the vendor answers to an event of the client's."""
+_CREATED: Json = {"type": "session.created", "event_id": "e1", "session": {"id": "sess_1"}}
+
+
+class _Elsewhere:
+    """An Upstream that opens WebSockets at a port of this machine, whatever the address, and keeps what was asked for."""
+
+    def __init__(self, port: int) -> None:
+        self._engine = create_engine("h1")
+        self._origin = f"http://127.0.0.1:{port}"
+        self.asked: list[UpstreamRequest] = []
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """See Upstream."""
+        return await self._engine.send(request)
+
+    async def connect(self, request: UpstreamRequest) -> Opening:
+        """See Connecting."""
+        self.asked.append(request)
+        held = request.credential
+        credential = replace(held, origins=frozenset({self._origin})) if held is not None else None
+        url = f"{self._origin}/{request.url.partition('://')[2].partition('/')[2]}"
+        engine = self._engine
+        assert isinstance(engine, Connecting)
+        hosts = frozenset({"127.0.0.1"})
+        return await engine.connect(replace(request, url=url, credential=credential, private_hosts=hosts))
+
+    async def close(self) -> None:
+        """See Upstream."""
+        await self._engine.close()
+
+
+async def session_row(kind: type[Provider], operation: str, faults: list[str]) -> Json:
+    """Open a session, talk, and close it; what is wrong is told in `faults`."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with provided(_play) as vendor:
+            elsewhere = _Elsewhere(vendor.port)
+            others = {DEPLOYMENT: deployment_of(kind)}
+            async with served(vendor.port, Path(folder), kind, others=others, upstream=elsewhere) as gateway:
+                wrong = await _talk(gateway, f"{DEPLOYMENT}/{model_of(kind, operation)}")
+            wrong += _heard(vendor, model_of(kind, operation))
+    if not elsewhere.asked:
+        faults.append(f"{operation}: no WebSocket was asked for")
+        return {}
+    call, more = session_of(elsewhere.asked[-1], kind)
+    faults += [f"{operation}: {each}" for each in (*wrong, *more)]
+    return {"call": call, "cell": "no" if wrong or more else "yes"}
+
+
+async def _play(connection: ServerConnection) -> None:
+    await connection.send(json.dumps(_CREATED))
+    async for message in connection:
+        await connection.send(json.dumps(_SCRIPT[json.loads(message)["type"]]))
+
+
+async def _talk(gateway: Served, model: str) -> list[str]:
+    """What a client does not get of the vendor's session, and what is not counted of it."""
+    got: list[Json] = []
+    async with asyncio.timeout(_LIMIT_S), gateway.connect(model) as client:
+        got.append(json.loads(await client.recv()))
+        for kind in _SCRIPT:
+            await client.send(json.dumps({"type": kind}))
+            got.append(json.loads(await client.recv()))
+    reply = (await gateway.record()).reply
+    usage = reply.usage if reply is not None else None
+    wrong = [] if got == [_CREATED, *_SCRIPT.values()] else [f"other events: {got}"]
+    if usage is None or (usage.prompt, usage.completion) != (9, 7):
+        wrong.append(f"usage {usage}")
+    return wrong
+
+
+def _heard(vendor: Provided, model: str) -> Iterator[str]:
+    """What is wrong with the handshake as it came to the vendor."""
+    said = [value for head in vendor.heads[-1:] for value in head.values()]
+    if not any(KEY in value for value in said):
+        yield "the vendor did not get its key"
+    if any(CALLERS_KEY in value for value in said):
+        yield "the vendor got the caller's key"
+    if not vendor.paths or not vendor.paths[-1].endswith(f"={model}"):
+        yield f"another model is asked for: {vendor.paths}"
