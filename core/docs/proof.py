@@ -66,9 +66,10 @@ RATES = """
 
 A case is one exchange in one client's dialect, at one target. It passes when nothing is wrong with it; a refusal passes where
 the vendor has no words for what was asked, and names the field. Failures are the faults of tests/replay/known.toml, and the
-recordings that tests/replay/exceptions.toml leaves out for a fault of the product. *Tricky requests* are made: results out of
-order, odd ids, large numbers, pictures. Of the *errors* some are recorded; others are every status in the vendor's envelope, and
-streams that break off. Of the *upstream bodies* {refused:,} are refusals.
+recordings that tests/replay/exceptions.toml leaves out for a fault of the product. *Tricky requests* are made, in the words of
+each client that is translated: results out of order, odd ids, large numbers, pictures, instructions between turns. Of the
+*errors* some are recorded; others are every status in the vendor's envelope, and streams that break off. Of the *upstream
+bodies* {refused:,} are refusals.
 
 | kind | passed / all | rate | least provider |
 |---|---|---|---|

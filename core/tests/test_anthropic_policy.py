@@ -154,11 +154,14 @@ def test_a_budget_is_always_below_the_limit(family: str, effort: str, limit: int
 def test_thinking_in_the_words_of_the_model(
     model: str, thinking: Thinking | None, expected: tuple[Json | None, str | None]
 ) -> None:
-    """An effort, a budget or none becomes what the model knows; nothing of the meaning is lost."""
-    held = gaps()
+    """An effort, a budget or none becomes what the model knows; another measure and another number are named."""
+    held, asked = gaps(), thinking or Thinking()
     body = sent_as(model, held=held, thinking=thinking)
     assert (body.get("thinking"), body.get("output_config", {}).get("effort")) == expected
-    assert held.dropped == []
+    budget = (expected[0] or {}).get("budget_tokens")
+    is_other = asked.effort not in {None, "none", expected[1]}
+    is_bent = (asked.budget_tokens or 0) > 0 and asked.budget_tokens != budget
+    assert held.dropped == ["reasoning_effort"] * is_other + ["thinking.budget_tokens"] * is_bent
 
 
 @pytest.mark.parametrize(

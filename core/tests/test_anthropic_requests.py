@@ -189,15 +189,26 @@ def test_unknown_members_are_kept_at_their_depth() -> None:
     ("part", "block"),
     [
         (Image(url="https://example.org/a.png"), {"type": "url", "url": "https://example.org/a.png"}),
-        (Image(file_id="file_1"), {"type": "file", "file_id": "file_1"}),
         (File(data=PNG, media_type="application/pdf", filename="a.pdf"), {"type": "base64"}),
         (File(data=b64encode(b"a,b").decode(), media_type="text/csv"), {"type": "text", "data": "a,b"}),
     ],
 )
 def test_media(part: Part, block: Json) -> None:
-    """Pictures and documents are sent by URL, id or bytes; text of any kind is plain text."""
+    """Pictures and documents are sent by URL or bytes; text of any kind is plain text."""
     source = turns(user(part))[0]["content"][0]["source"]
     assert block.items() <= source.items()
+
+
+@pytest.mark.parametrize("part", [Image(file_id="file_1"), File(file_id="file_1")])
+def test_a_file_of_another_vendor_is_refused_by_name(part: Image | File) -> None:
+    """An id holds at the vendor that gave it: only a client of this dialect can name a file of Anthropic's."""
+    with pytest.raises(UnsupportedField, match=r"`messages\[0\]\.content\[1\]\.file_id` .*its bytes or its URL"):
+        turns(user(Text("x"), part))
+    held = gaps("drop")
+    assert sent(chat(user(Text("x"), part)), held)["messages"][0]["content"] == "x"
+    assert held.dropped == ["messages[0].content[1].file_id"]
+    own = sent(msgspec.structs.replace(chat(user(part)), dialect=DIALECT.name))
+    assert own["messages"][0]["content"][0]["source"] == {"type": "file", "file_id": "file_1"}
 
 
 @pytest.mark.parametrize(

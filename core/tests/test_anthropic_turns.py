@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from core.tests.anthropic_sdk import DIALECT, assistant, chat, gaps, sent, turns, user
 
 from headgate.chat import Message, Text, Tool, ToolCall, ToolResult
-from headgate.errors import UnsupportedField
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
+SPOKEN = "<system>\nbe brief\n</system>"
 
 
 def test_neighbours_of_one_side_are_one_turn() -> None:
@@ -56,15 +59,57 @@ def test_instructions_at_the_top() -> None:
 def test_instructions_between_turns_wait_for_the_end_of_the_users_turn() -> None:
     """A system message stands behind what the user says, before the assistant, as the API demands."""
     spoken = Message("system", (Text("be brief"),))
+    held = turns(user(Text("x")), spoken, spoken, assistant(Text("y")), user(Text("z")), spoken)
+    assert [turn["role"] for turn in held] == ["user", "system", "assistant", "user", "system"]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "wanted"),
+    [
+        ([user(Text("x"))], [user(Text("z"))], [["x", SPOKEN, "z"]]),
+        ([user(Text("x"))], [user(Text("z")), assistant(Text("y"))], [["x", SPOKEN, "z"], ["y"]]),
+        ([user(Text("x")), assistant(Text("y"))], [user(Text("z"))], [["x"], ["y"], [SPOKEN, "z"]]),
+        ([user(Text("x")), assistant(Text("y"))], [], [["x"], ["y"], [SPOKEN]]),
+        ([user(Text("x")), assistant(Text("y"))], [assistant(Text("z"))], [["x"], ["y"], [SPOKEN], ["z"]]),
+    ],
+)
+def test_instructions_that_cannot_stand_where_they_are_are_said_by_the_user(
+    before: list[Message], behind: list[Message], wanted: list[list[str]]
+) -> None:
+    """The API takes none before a user's turn or behind an assistant's: they keep their place, and that is told."""
+    held = gaps()
+    mark = Message("system", (Text("be brief", MARK),))
+    messages = sent(chat(*before, mark, *behind), held)["messages"]
+    said = [[part["text"] for part in _blocks(turn["content"])] for turn in messages]
+    assert (said, [turn["role"] for turn in messages]) == (
+        wanted,
+        ["user", "assistant", "user", "assistant"][: len(wanted)],
+    )
+    assert held.dropped == [f"messages[{len(before)}].role"]
+    marked = [part for turn in messages for part in _blocks(turn["content"]) if part["text"] == SPOKEN]
+    assert marked == [{"type": "text", "text": SPOKEN, "cache_control": MARK}]
+
+
+def test_instructions_before_a_result_stand_behind_it() -> None:
+    """Results come first in their turn, so that instructions before one move, and that is told."""
+    held = gaps()
     result = Message("tool", (ToolResult("a", (Text("A"),)),))
-    held = turns(user(Text("x")), assistant(ToolCall("a", "f", "{}")), spoken, result)
-    assert [turn["role"] for turn in held] == ["user", "assistant", "user", "system"]
-    held = turns(user(Text("x")), assistant(Text("y")), spoken, spoken, user(Text("z")))
-    assert [turn["role"] for turn in held] == ["user", "assistant", "user", "system"]
-    with pytest.raises(UnsupportedField, match=r"`messages\[2\].role`"):
-        turns(user(Text("x")), assistant(Text("y")), spoken, assistant(Text("z")))
-    held = sent(chat(user(Text("x")), assistant(Text("y")), spoken), gaps("drop"))["messages"]
-    assert held[-1] == {"role": "user", "content": "be brief"}
+    spoken = Message("system", (Text("be brief"),))
+    messages = sent(chat(user(Text("x")), assistant(ToolCall("a", "f", "{}")), spoken, result), held)["messages"]
+    assert [turn["role"] for turn in messages] == ["user", "assistant", "user", "system"]
+    assert held.dropped == ["messages[2].role"]
+
+
+def test_a_client_of_the_same_dialect_places_its_instructions_itself() -> None:
+    """What it wrote is what is sent, whatever the API says to it."""
+    spoken = Message("system", (Text("be brief"),))
+    request = chat(user(Text("x")), spoken, user(Text("z")))
+    held = sent(msgspec.structs.replace(request, dialect=DIALECT.name))["messages"]
+    assert [turn["role"] for turn in held] == ["user", "system", "user"]
+
+
+def _blocks(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def test_ids_and_names_are_bent_alike() -> None:

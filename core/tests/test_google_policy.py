@@ -95,10 +95,15 @@ def test_aliases_are_the_newest() -> None:
     ],
 )
 def test_thinking(model: str, asked: Thinking | None, made: Thinking | None) -> None:
-    """Efforts are levels from Gemini 3 on and budgets before, and named where nearest; who asks for thinking is shown it."""
-    effort, level = (None if held is None else held.effort for held in (asked, made))
-    is_named = effort is not None and level is not None and effort != level
-    assert thinking(model, asked) == (made, ["reasoning_effort"] if is_named else [])
+    """Efforts are levels from Gemini 3 on and budgets before; who asks for thinking is shown it.
+
+    What is another measure than was asked for, or another number, is named.
+    """
+    before, after = asked or Thinking(), made or Thinking()
+    is_other = before.effort not in {None, "none", after.effort}
+    is_bent = before.budget_tokens not in {None, after.budget_tokens}
+    names = ["reasoning_effort"] * is_other + ["thinking.budget_tokens"] * is_bent
+    assert thinking(model, asked) == (made, names)
 
 
 def test_a_summary_of_a_certain_length_is_named() -> None:
@@ -128,8 +133,18 @@ def test_models_that_do_not_think() -> None:
 
 def test_thinking_leaves_room_for_the_answer() -> None:
     """A budget at or above the caller's limit becomes half of it."""
-    assert thinking(FLASH, Thinking("high"), 4000) == (Thinking(budget_tokens=2000, is_shown=True), [])
-    assert thinking(FLASH, Thinking("low"), 4000) == (Thinking(budget_tokens=1024, is_shown=True), [])
+    high, low = Thinking("high"), Thinking(budget_tokens=2048)
+    assert thinking(FLASH, high, 4000) == (Thinking(budget_tokens=2000, is_shown=True), ["reasoning_effort"])
+    assert thinking(FLASH, low, 4000) == (Thinking(budget_tokens=2048, is_shown=True), [])
+    assert thinking(FLASH, low, 2000) == (Thinking(budget_tokens=1000, is_shown=True), ["thinking.budget_tokens"])
+
+
+def test_a_level_beside_a_budget_is_named() -> None:
+    """Gemini takes one of the two: the budget, where it knows budgets."""
+    both = Thinking("low", 5000)
+    made = Thinking(budget_tokens=5000, is_shown=True)
+    assert thinking(FLASH, both) == thinking(THREE, both) == (made, ["reasoning_effort"])
+    assert thinking(FOUR, both) == (Thinking("low", is_shown=True), ["thinking.budget_tokens"])
 
 
 def test_stop_sequences() -> None:

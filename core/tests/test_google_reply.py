@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from core.tests.google_wire import GOOGLE, answer, ask, check_reply, decode, read, turn, write
+from core.tests.google_wire import said as chunks_of
 
 from headgate.chat import (
     Audio,
@@ -26,6 +27,7 @@ from headgate.chat import (
     Text,
     ToolCall,
     Usage,
+    replay,
 )
 from headgate.dialects.gaps import Gaps
 from headgate.errors import ProviderFailed
@@ -353,6 +355,40 @@ def test_finish_reasons_for_clients(finish: FinishReason, raw: str | None, said:
     """Google's own word where it was one; another vendor's word stands beside what it means."""
     candidate = write(said_by(Text("x"), finish=finish, finish_raw=raw))["candidates"][0]
     assert {name: value for name, value in candidate.items() if name.startswith("finish")} == said
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [("stop_sequence", 'stop_sequence: "END\\n"'), ("stop", 'stop: "END\\n"'), (None, 'stop: "END\\n"')],
+)
+def test_the_stop_sequence_for_clients(raw: str | None, said: str) -> None:
+    """Google has no member for it: the message about the end tells it as JSON, whole and in a stream."""
+    reply = said_by(Text("x"), finish_raw=raw, stop="END\n")
+    candidate = write(reply)["candidates"][0]
+    assert (candidate["finishReason"], candidate["finishMessage"]) == ("STOP", said)
+    assert chunks_of(list(replay(reply)))[-1]["candidates"][0]["finishMessage"] == said
+
+
+def test_the_transcript_of_a_sound() -> None:
+    """What is said in a sound stands beside it, for a client whole and in a stream, and is read there of a vendor."""
+    reply = said_by(Audio("QkJC", "wav", "hello"))
+    [part] = write(reply)["candidates"][0]["content"]["parts"]
+    assert part == {"inlineData": {"mimeType": "audio/wav", "data": "QkJC"}, "audioTranscription": {"text": "hello"}}
+    assert chunks_of(list(replay(reply)))[0]["candidates"][0]["content"]["parts"] == [part]
+    more = {**part, "audioTranscription": {"text": "hello", "languageCode": "en"}}
+    found = read(answer(part, more)).choices[0].message.parts
+    assert found == (
+        Audio("QkJC", "wav", "hello"),
+        Audio("QkJC", "wav", "hello", extra={"audioTranscription": {"languageCode": "en"}}),
+    )
+
+
+def test_a_sound_goes_back_to_google_with_its_transcript() -> None:
+    """What a client of Google's sends back is what it got."""
+    spoken: dict[str, Any] = {"text": "a", "words": []}
+    part = {"inlineData": {"mimeType": "audio/wav", "data": "QkJC"}, "audioTranscription": spoken}
+    body = {"contents": [turn("hi"), turn(part, role="model")]}
+    assert json.loads(GOOGLE.encode_request(decode(**body), Gaps("google")))["contents"][1]["parts"] == [part]
 
 
 def test_blocks_and_media_for_clients() -> None:

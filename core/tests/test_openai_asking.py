@@ -159,11 +159,14 @@ def test_ids_are_each_their_own(turns: list[list[str]]) -> None:
     ],
 )
 def test_thinking_is_an_effort(thinking: Thinking | None, expected: str | None) -> None:
-    """OpenAI has efforts: a budget becomes the nearest one, and a switch that is off becomes none."""
-    body = encode(replace(FOREIGN, thinking=thinking))
+    """OpenAI has efforts: a budget becomes the nearest one, which is told, and a switch that is off becomes none."""
+    gaps = Gaps("vendor")
+    body = encode(replace(FOREIGN, thinking=thinking), gaps)
     check_request(body)
     assert body.get("reasoning_effort") == expected
     assert not body.keys() & {"thinking", "reasoning"}
+    is_budget = thinking is not None and thinking.effort is None and expected not in {None, "none"}
+    assert gaps.dropped == ["thinking.budget_tokens"] * is_budget
 
 
 def test_schemas_have_a_name() -> None:
@@ -179,7 +182,7 @@ def test_schemas_have_a_name() -> None:
 # anything that a client of another dialect may say
 
 PLAIN = st.builds(Text, SOME)
-SHOWN = PLAIN | st.builds(Image, data=st.just("AAAA"), media_type=st.just("image/png")) | st.builds(File, file_id=IDS)
+SHOWN = PLAIN | st.builds(Image, data=st.just("AAAA"), media_type=st.just("image/png")) | st.builds(File, IDS)
 SAID = (
     PLAIN
     | st.builds(Reasoning, SOME, st.none() | st.builds(Opaque, IDS, IDS))

@@ -128,6 +128,15 @@ def test_results_are_messages_of_their_own() -> None:
     assert told[6]["content"] == "error"
 
 
+def test_a_result_that_is_an_error_is_named() -> None:
+    """Chat has no mark for it: what the tool said is sent as it is, and the mark is told under either policy."""
+    failed = ToolResult("1", (Text("no such file"),), is_error=True)
+    gaps = Gaps("vendor")
+    body = encode(asked(Message("tool", (ToolResult("0", (Text("a"),)), failed))), gaps)
+    assert [message["content"] for message in body["messages"]] == ["a", "no such file"]
+    assert gaps.dropped == ["messages[0].content[1].is_error"]
+
+
 def test_pictures_of_tools_follow_the_results() -> None:
     """A picture cannot stand in a result: the result says so, and a user message behind the last result shows it."""
     told = sent(
@@ -227,11 +236,12 @@ def test_pictures_the_assistant_made_are_shown_by_the_user() -> None:
     ("part", "expected"),
     [
         (Image("https://a.b/c", detail="low"), {"url": "https://a.b/c", "detail": "low"}),
+        (Image("https://a.b/c", detail="auto"), {"url": "https://a.b/c"}),
         (Image(data="AAAA", media_type="image/png"), {"url": "data:image/png;base64,AAAA"}),
     ],
 )
 def test_pictures(part: Image, expected: Json) -> None:
-    """By URL, or by their bytes in a data URL."""
+    """By URL, or by their bytes in a data URL; a detail of `auto`, which is the default, goes unsaid."""
     assert content(part) == [{"type": "image_url", "image_url": expected}]
 
 
@@ -246,12 +256,11 @@ def test_pictures(part: Image, expected: Json) -> None:
             File(data="AAAA", filename="a.bin"),
             {"filename": "a.bin", "file_data": "data:application/octet-stream;base64,AAAA"},
         ),
-        (File(file_id="f", title="t"), {"file_id": "f", "filename": "t"}),
         (File("https://a.b/c"), {"file_data": "https://a.b/c"}),
     ],
 )
 def test_files(part: File, expected: Json) -> None:
-    """By id, by data, which needs a name, or by URL for the vendors that take one."""
+    """By data, which needs a name, or by URL for the vendors that take one."""
     assert content(part) == [{"type": "file", "file": expected}]
 
 
@@ -280,7 +289,9 @@ def test_sound_and_films() -> None:
 @pytest.mark.parametrize(
     ("message", "place"),
     [
-        (Message("user", (Image(file_id="f"),)), "messages[0].content[0]"),
+        (Message("user", (Image(file_id="f"),)), "messages[0].content[0].file_id"),
+        (Message("user", (File(file_id="f"),)), "messages[0].content[0].file_id"),
+        (Message("tool", (ToolResult("c", (File(file_id="f"),)),)), "messages[0].content[0].file_id"),
         (Message("user", (Text("a"), File("u", cites=True))), "messages[0].content[1].citations"),
         (Message("assistant", (Audio("AAAA", "wav", "said"),)), "messages[0].content[0]"),
         (Message("user", (Item("anthropic.messages", {"type": "container_upload"}),)), "messages[0].content[0]"),

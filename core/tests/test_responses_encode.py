@@ -81,12 +81,11 @@ def test_plain_request_stores_nothing() -> None:
 
 
 def test_media() -> None:
-    """Pictures and files by URL, by id and by their bytes, which need a name here."""
+    """Pictures and files by URL and by their bytes, which need a name here."""
     parts = (
         Text("look"),
         Image("https://x/y.png", detail="high"),
         Image(data="AAAA", media_type="image/webp"),
-        Image(file_id="file-1"),
         File("https://x/y.pdf"),
         File(data="JVBE", media_type="application/pdf"),
         File(data="YQ==", filename="a.txt"),
@@ -96,11 +95,21 @@ def test_media() -> None:
         {"type": "input_text", "text": "look"},
         {"type": "input_image", "detail": "high", "image_url": "https://x/y.png"},
         {"type": "input_image", "detail": "auto", "image_url": "data:image/webp;base64,AAAA"},
-        {"type": "input_image", "detail": "auto", "file_id": "file-1"},
         {"type": "input_file", "file_url": "https://x/y.pdf"},
         {"type": "input_file", "file_data": "data:application/pdf;base64,JVBE", "filename": "file.pdf"},
         {"type": "input_file", "file_data": "data:text/plain;base64,YQ==", "filename": "a.txt"},
     ]
+
+
+@pytest.mark.parametrize("part", [Image(file_id="f"), File(file_id="f")])
+def test_a_file_of_another_vendor_is_refused_by_name(part: Image | File) -> None:
+    """An id holds at the vendor that gave it, in what a tool gave as well; let drop, the rest is sent."""
+    with pytest.raises(UnsupportedField) as caught:
+        items(Message("user", (Text("x"), part)))
+    assert caught.value.param == "messages[0].content[1].file_id"
+    with pytest.raises(UnsupportedField) as caught:
+        items(USER, turn(ToolCall("c", "f", "{}")), Message("tool", (ToolResult("c", (part,)),)))
+    assert caught.value.param == "messages[2].content[0].file_id"
 
 
 def test_tool_loop() -> None:
@@ -258,6 +267,7 @@ def test_settings() -> None:
 @pytest.mark.parametrize(
     ("thinking", "reasoning", "is_encrypted"),
     [
+        (Thinking("high", budget_tokens=1000), {"effort": "high"}, True),
         (Thinking("high"), {"effort": "high"}, True),
         (Thinking("low", is_shown=True), {"effort": "low", "summary": "auto"}, True),
         (Thinking("low", summary="detailed", is_shown=False), {"effort": "low"}, True),
@@ -268,10 +278,14 @@ def test_settings() -> None:
     ],
 )
 def test_thinking(thinking: Thinking, reasoning: Json | None, *, is_encrypted: bool) -> None:
-    """Efforts, budgets and switches; encrypted thinking is asked for only where there is thinking at all."""
+    """Efforts, budgets and switches; encrypted thinking is asked for only where there is thinking at all.
+
+    A budget has no place, and that is told.
+    """
     body = encode(asked(thinking=thinking))
     assert body.get("reasoning") == reasoning
     assert ("include" in body) == is_encrypted
+    assert dropped(asked(thinking=thinking)) == ["thinking.budget_tokens"] * (thinking.budget_tokens is not None)
 
 
 def test_too_low_a_limit_is_raised() -> None:

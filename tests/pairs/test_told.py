@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from headgate.chat import (
     ChatRequest,
     Citation,
     File,
+    Image,
     Message,
     Part,
     Refusal,
@@ -22,6 +24,11 @@ from headgate.chat import (
     ToolCall,
     ToolResult,
 )
+from headgate.dialects import Gaps
+from headgate.errors import UnsupportedField
+
+_TAKES_SYSTEM = {"openai.chat", "openai.responses", "cohere.chat", "ollama.chat", "replicate.prediction"}
+"""Dialects in which instructions may stand between two turns."""
 
 
 def sent(name: str, *messages: Message, **fields: Any) -> tuple[Any, list[str]]:
@@ -54,6 +61,60 @@ def test_names_of_tools_come_back_from_bedrock() -> None:
 def test_another_effort_is_named(name: str, effort: str) -> None:
     """A level that the model does not have becomes the nearest, and that is told."""
     assert sent(name, thinking=Thinking(effort))[1] == ["reasoning_effort"]
+
+
+@pytest.mark.parametrize("name", ["openai.chat", "openai.responses", "ollama.chat"])
+def test_a_budget_that_becomes_an_effort_is_named(name: str) -> None:
+    """Where a model takes no number of tokens."""
+    body, told = sent(name, thinking=Thinking(budget_tokens=5000))
+    assert "medium" in {body.get("reasoning_effort"), body.get("think"), body.get("reasoning", {}).get("effort")}
+    assert told == ["thinking.budget_tokens"]
+
+
+def test_an_effort_that_becomes_a_budget_is_named() -> None:
+    """Where a model takes a number of tokens alone."""
+    body, told = sent("cohere.chat", thinking=Thinking("low"))
+    assert (body["thinking"], told) == ({"type": "enabled", "token_budget": 1024}, ["reasoning_effort"])
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*SPOKEN} - {"anthropic.messages", "bedrock.converse", "google.generate", "replicate.prediction"})
+)
+def test_a_result_that_is_an_error_is_named(name: str) -> None:
+    """Where results have no mark for it, its text is sent as it is."""
+    call, failed = ToolCall("c", "f", "{}"), ToolResult("c", (Text("no such file"),), is_error=True)
+    body, told = sent(name, Message("assistant", (call,)), Message("tool", (failed,)))
+    assert "no such file" in str(body)
+    assert told == ["messages[1].content[0].is_error"]
+
+
+@pytest.mark.parametrize("name", sorted({*SPOKEN} - {"replicate.prediction"}))
+@pytest.mark.parametrize("part", [Image(file_id="f"), File(file_id="f")])
+def test_a_file_of_another_vendor_is_refused_by_name(name: str, part: Image | File) -> None:
+    """An id holds at the vendor that gave it: it goes to nobody else, and the error says what to do."""
+    request = ChatRequest(model_of(name), (Message("user", (Text("x"), part)),))
+    with pytest.raises(UnsupportedField, match="send its bytes or its URL") as caught:
+        SPOKEN[name].encode_request(request, Gaps(name))
+    assert caught.value.param == "messages[0].content[1].file_id"
+
+
+@pytest.mark.parametrize("name", sorted({*SPOKEN} - _TAKES_SYSTEM))
+def test_instructions_between_two_turns_of_the_user_keep_their_place(name: str) -> None:
+    """Where a vendor takes none there, the user says them, and that is told."""
+    gaps = Gaps(name)
+    turns = Message("user", (Text("A"),)), Message("system", (Text("S"),)), Message("user", (Text("B"),))
+    body = SPOKEN[name].encode_request(ChatRequest(model_of(name), turns), gaps)
+    assert re.search(rb'"A".*<system>\\nS\\n</system>.*"B"', body)
+    assert gaps.dropped == ["messages[1].role"]
+
+
+@pytest.mark.parametrize("part", [Image(file_id="f"), File(file_id="f"), ToolResult("c", (Text("x"),), is_error=True)])
+def test_replicate_takes_neither_files_nor_results(part: Part) -> None:
+    """A prediction has texts and pictures by address or bytes; anything else is refused by name."""
+    request = ChatRequest(model_of("replicate.prediction"), (Message("user", (Text("x"), part)),))
+    with pytest.raises(UnsupportedField) as caught:
+        SPOKEN["replicate.prediction"].encode_request(request, Gaps("replicate"))
+    assert (caught.value.param or "").startswith("messages[0].content[1]")
 
 
 @pytest.mark.parametrize("name", sorted({*SPOKEN} - {"openai.responses"}))

@@ -86,7 +86,6 @@ _TEXT = "it has no part for a refusal: the words stand as text"
 _LABEL = "a schema has no name there"
 _STRICT = "a schema is always held to"
 _ASKED = "whether thoughts are shown is decided on the way back"
-_ERROR = "its text says so, or is `error` where there is none"
 _URL = "where the call goes says it"
 _SWITCH = "there is a switch alone"
 _VENDOR = "no client speaks it, and the vendor itself has no word for it"
@@ -150,9 +149,6 @@ REQUESTS = (
     Row(BEDROCK, "schema_strict", _STRICT, lost),
     Row(BEDROCK, "stream", _URL, lost),
     Row(COHERE, "refusals", _TEXT, lost),
-    Row(COHERE, "failed", _ERROR, lost),
-    Row(COHERE, "effort", "an effort is a budget there", lost),
-    Row(COHERE, "budget", "an effort is a budget there", made),
     Row(COHERE, "schema_name", _LABEL, lost),
     Row(COHERE, "schema_strict", _STRICT, lost),
     Row(COHERE, "shown", _ASKED, lambda _, after: after is None),
@@ -179,15 +175,11 @@ REQUESTS = (
     Row(GOOGLE, "strict", "a mode of all calls holds them to their schemas", lost),
     Row(GOOGLE, "thinks", _UNASKED, lambda before, after: before == "adaptive"),
     Row(OLLAMA, "refusals", _TEXT, lost),
-    Row(OLLAMA, "failed", _ERROR, lost),
     Row(OLLAMA, "media", "it looks at the bytes", lambda before, after: _bytes(before) == _bytes(after)),
     Row(OLLAMA, "schema_name", _LABEL, lost),
     Row(OLLAMA, "schema_strict", _STRICT, lost),
     Row(OLLAMA, "shown", _ASKED, lambda _, after: after is None),
     Row(OLLAMA, "thinks", _SWITCH, lambda before, after: before == "adaptive"),
-    Row(CHAT, "budget", "a budget is an effort there", lost),
-    Row(CHAT, "effort", "a budget is an effort there", made),
-    Row(CHAT, "failed", _ERROR, lost),
     Row(CHAT, "filenames", "bytes must have a name", lambda _, after: all(after)),
     Row(CHAT, "schema_name", "a schema must have a name", made),
     Row(CHAT, "shown", _ASKED, lambda _, after: after is None),
@@ -239,7 +231,7 @@ REPLIES = (
     Row(COHERE, "stop", _VENDOR),
     Row(GOOGLE, "cache_write", "it is counted with the prompt", lambda _, after: after == 0),
     Row(GOOGLE, "refusal", _TEXT, shrunk),
-    Row(GOOGLE, "stop", "which of the stop sequences it was is not told there", shrunk),
+    Row(GOOGLE, "stop", "it stands in the message about the end, which is for people", shrunk),
     Row(OLLAMA, "cache_write", _VENDOR),
     Row(OLLAMA, "cached", _VENDOR),
     Row(OLLAMA, "finish", _VENDOR, lambda before, after: before == ["content_filter"] and after == ["stop"]),

@@ -141,7 +141,7 @@ def _media(value: Any) -> Iterator[str]:
         for held in _within(members(value).get(name)):
             kind = str(held.get("type") or "")
             mime = str(held.get("mimeType") or held.get("mime_type") or held.get("media_type") or "")
-            if held.get("file_id"):
+            if held.get("file_id") or "/files/" in str(held.get("fileUri") or held.get("file_uri") or ""):
                 yield "file id"
             if kind in {"image", "image_url", "input_image"} or mime.startswith("image/"):
                 yield "image"

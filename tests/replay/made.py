@@ -95,6 +95,11 @@ _MESSAGES: dict[str, list[Json]] = {
         _result("call_2", ""),
         {"role": "user", "content": "So?"},
     ],
+    "system-between": [
+        _USER,
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "And quickly."},
+    ],
     "picture": [
         {
             "role": "user",

@@ -11,6 +11,7 @@ from tests.replay import validators
 from tests.replay.abilities import CANNOT, features_of
 from tests.replay.corpus import Recording, exceptions, recordings
 from tests.replay.fidelity import changes
+from tests.replay.made_shapes import shaped_requests
 from tests.replay.reading import Json, members, parse
 from tests.replay.targets import READERS, Target, World
 from tests.replay.vendors import DEPLOYMENT, KEY, deployment_of, dialect_of, restricted, speaks
@@ -45,10 +46,7 @@ class Misasked:
 
 def client_requests(target: Target) -> list[Recording]:
     """The recorded requests of clients that are translated for this target."""
-    without = exceptions("questions")
-    own = {_SAME.get(target.dialect, target.dialect)}
-    if target.only == "chat":
-        own |= {dialect for dialect in _PATHS if speaks(target.vendor, dialect)}
+    without, own = exceptions("questions"), _relayed_to(target)
     return [
         each
         for each in recordings()
@@ -58,6 +56,20 @@ def client_requests(target: Target) -> list[Recording]:
         and each.group != "vertex/messages"
         and dialect_of(each.shape) not in {"", *own}
     ]
+
+
+def hard_requests(target: Target) -> list[Recording]:
+    """The made requests of clients that are translated for this target."""
+    own = _relayed_to(target)
+    return [each for each in shaped_requests() if dialect_of(each.shape) not in own]
+
+
+def _relayed_to(target: Target) -> set[str]:
+    """The dialects of clients whose requests reach this target as they are."""
+    own = {_SAME.get(target.dialect, target.dialect)}
+    if target.only == "chat":
+        own |= {dialect for dialect in _PATHS if speaks(target.vendor, dialect)}
+    return own
 
 
 def open_target(target: Target, world: ReplayUpstream) -> AbstractAsyncContextManager[Client]:

@@ -143,7 +143,7 @@ async def _measured() -> dict[str, Any]:
         run = await running.questions(target)
         rows[target.name] = questions_row(run.outcomes)
         note("questions", target.name, run)
-    for target in running.TRICKED:
+    for target in TARGETS:
         note("tricky", target.name, await running.tricky(target))
     for group in groups():
         note("recorded errors", group, await running.recorded_errors(group))

@@ -15,10 +15,16 @@ from tests.replay.clients import DIALECTS
 from tests.replay.corpus import Recording, chosen, exceptions, groups, recordings
 from tests.replay.failures import Failure, broken_streams, failure_faults, made_failures, recorded_failure
 from tests.replay.loops import has_loop, loop_faults
-from tests.replay.made import made_requests
-from tests.replay.questions import Misasked, Outcome, client_requests, open_target, question_outcome
+from tests.replay.questions import (
+    Misasked,
+    Outcome,
+    client_requests,
+    hard_requests,
+    open_target,
+    question_outcome,
+)
 from tests.replay.same import same_faults
-from tests.replay.targets import TARGETS, Target, World
+from tests.replay.targets import Target, World
 from tests.replay.vendors import DEPLOYMENT, deployment_of, dialect_of, open_vendor
 
 from headgate.testing import ReplayUpstream, gateway
@@ -44,8 +50,6 @@ FAILING = (
     "xai/chat",
 )
 """The wire formats whose errors are made up, recorded or not."""
-TRICKED = tuple(target for target in TARGETS if target.only != "chat")
-"""The targets that made requests are translated for: they are a chat client's."""
 
 
 @dataclass
@@ -117,8 +121,8 @@ async def questions(target: Target) -> Run:
 
 
 async def tricky(target: Target) -> Run:
-    """The made requests, as they reach a target."""
-    return await _asked(target, made_requests())
+    """The made requests of clients in other dialects, as they reach a target."""
+    return await _asked(target, hard_requests(target))
 
 
 async def recorded_errors(group: str) -> Run:

@@ -21,7 +21,7 @@ async def test_questions_keep_their_meaning(target: Target) -> None:
     assert run.rate == rate("questions", target.name)
 
 
-@pytest.mark.parametrize("target", running.TRICKED, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 async def test_hard_questions_keep_their_meaning(target: Target) -> None:
     """Turns of one speaker, blanks, results out of order, odd ids, large numbers, pictures: all of it reaches the vendor."""
     run = await running.tricky(target)

@@ -35,8 +35,10 @@ def thought(model: str, thinking: Thinking, limit: int | None = None, gaps: Gaps
 
 @pytest.mark.parametrize("effort", sorted(BUDGETS))
 def test_effort_is_a_budget_for_older_claude(effort: str) -> None:
-    """A level stands for a number of tokens; the limit of the answer is above it."""
-    request = thought(CLAUDE_4, Thinking(effort))
+    """A level stands for a number of tokens, and is told; the limit of the answer is above it."""
+    gaps = Gaps("bedrock")
+    request = thought(CLAUDE_4, Thinking(effort), gaps=gaps)
+    assert gaps.dropped == ["reasoning_effort"]
     assert request.thinking == Thinking(budget_tokens=BUDGETS[effort], mode="enabled")
     assert request.sampling.max_tokens == BUDGETS[effort] + 4096
 

@@ -73,14 +73,24 @@ def test_instructions_come_first(problems: Judge) -> None:
 
 
 def test_later_instructions_stay_where_a_model_takes_them(problems: Judge) -> None:
-    """A newer Claude takes instructions behind a user's turn; for others the user says them, and that is told."""
-    said = (turn("user", "a"), turn("system", "b"), turn("user", "c"))
-    body = encoded(problems, *said, model="global.anthropic.claude-opus-4-8")
-    assert [one["role"] for one in body["messages"]] == ["user", "system", "user"]
-    gaps = Gaps("bedrock")
-    body = encoded(problems, *said, gaps=gaps)
-    assert [part["text"] for part in body["messages"][0]["content"]] == ["a", "<system>\nb\n</system>", "c"]
-    assert gaps.dropped == ["messages[1].role"]
+    """A newer Claude takes instructions between a user's turn and its own; else the user says them, and that is told."""
+    said = (turn("user", "a"), turn("system", "b"))
+    newer = "global.anthropic.claude-opus-4-8"
+    for more in ((), (turn("assistant", "c"), turn("user", "d"))):
+        body = encoded(problems, *said, *more, model=newer)
+        assert [one["role"] for one in body["messages"]][:2] == ["user", "system"]
+    for model in (newer, CLAUDE):
+        gaps = Gaps("bedrock")
+        body = encoded(problems, *said, turn("user", "c"), model=model, gaps=gaps)
+        assert [part["text"] for part in body["messages"][0]["content"]] == ["a", "<system>\nb\n</system>", "c"]
+        assert gaps.dropped == ["messages[1].role"]
+
+
+def test_later_instructions_keep_their_mark(problems: Judge) -> None:
+    """Where the user says them, the cache point stands behind them."""
+    said = (turn("user", "a"), turn("system", Text("b", {"type": "ephemeral"})), turn("user", "c"))
+    body = encoded(problems, *said)
+    assert [sorted(block) for block in body["messages"][0]["content"]] == [["text"], ["text"], ["cachePoint"], ["text"]]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
@@ -249,16 +259,20 @@ def test_words_of_other_kinds(problems: Judge) -> None:
     [
         Item("anthropic.messages", {"type": "server_tool_use"}),
         Image(url="s3://bucket/key.png"),
-        Image(file_id="file-1"),
         Image(data=PNG, media_type="image/tiff"),
         File(data=PDF, media_type="application/zip"),
-        File(file_id="file-1"),
         Audio("QUJD", "midi"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_by_its_place(part: Part) -> None:
-    """A block of another provider, a place in S3, an id of a file elsewhere, a format that Converse does not list."""
+    """A block of another provider, a place in S3, a format that Converse does not list."""
     refused("messages[0].content[1]", turn("user", "a", part))
+
+
+@pytest.mark.parametrize("part", [Image(file_id="file-1"), File(file_id="file-1")])
+def test_a_file_of_another_vendor_is_refused_by_name(part: Part) -> None:
+    """An id holds at the vendor that gave it."""
+    refused("messages[0].content[1].file_id", turn("user", "a", part))
 
 
 def test_only_users_show_media() -> None:

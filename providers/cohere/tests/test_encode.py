@@ -119,7 +119,8 @@ def test_tool_history() -> None:
         ("c2", [{"type": "text", "text": "4"}, {"type": "text", "text": "PM"}]),
         ("c3", "error"),
     ]
-    assert (user, dropped) == ({"role": "user", "content": "well?"}, [])
+    assert user == {"role": "user", "content": "well?"}
+    assert dropped == ["messages[4].content[0].is_error"]
 
 
 def test_ids_of_calls_are_unique() -> None:
@@ -173,6 +174,14 @@ def test_text_files_are_text() -> None:
     for file in (File(data="JVBERi0=", media_type="application/pdf"), File(file_id="f"), File(url="https://x.example")):
         with pytest.raises(UnsupportedField):
             sent(asked(Message("user", (file,))))
+
+
+@pytest.mark.parametrize("part", [Image(file_id="f"), File(file_id="f")])
+def test_a_file_of_another_vendor_is_refused_by_name(part: Image | File) -> None:
+    """An id holds at the vendor that gave it."""
+    with pytest.raises(UnsupportedField) as caught:
+        sent(asked(Message("user", (part,))))
+    assert caught.value.param == "messages[0].content[0].file_id"
 
 
 @pytest.mark.parametrize(
@@ -344,9 +353,11 @@ def test_strict_tools() -> None:
     ],
 )
 def test_thinking(thinking: Thinking, max_tokens: int | None, wanted: Json | None) -> None:
-    """Efforts are budgets that leave room for an answer; a budget of the caller's goes as it is."""
-    body, _ = sent(asked(thinking=thinking, sampling=Sampling(max_tokens=max_tokens)))
+    """Efforts are budgets that leave room for an answer, and are told; a budget of the caller's goes as it is."""
+    body, dropped = sent(asked(thinking=thinking, sampling=Sampling(max_tokens=max_tokens)))
     assert body.get("thinking") == wanted
+    is_effort = wanted is not None and wanted["type"] == "enabled" and thinking.effort is not None
+    assert dropped == ["reasoning_effort"] * is_effort
 
 
 @given(

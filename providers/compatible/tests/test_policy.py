@@ -235,7 +235,10 @@ def test_efforts(known: list[str], asked: Thinking, said: str | None) -> None:
     thinking = policy.think(asked, known, gaps)
     assert thinking is not None
     assert thinking.effort == said
-    assert bool(gaps.dropped) == (said is None and asked.mode != "adaptive")
+    if asked.budget_tokens is not None:
+        assert gaps.dropped == ["thinking.budget_tokens"]
+    else:
+        assert gaps.dropped == ([] if said == policy.effort_of(asked) else ["reasoning_effort"])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,10 @@ def test_efforts(known: list[str], asked: Thinking, said: str | None) -> None:
     ],
 )
 async def test_switches(switch: Any, thinking: Json, said: Json) -> None:
-    """A vendor with a switch for thinking has it set, and a budget where it has one; another is asked for nothing."""
+    """A vendor with a switch for thinking has it set, and a budget where it has one; another is asked for nothing.
+
+    A budget that is not sent is named.
+    """
     sent, dropped = await send(own(switch=switch), messages_request(USER, max_tokens=4000, thinking=thinking))
     members = {
         "thinking",
@@ -272,7 +278,18 @@ async def test_switches(switch: Any, thinking: Json, said: Json) -> None:
         "reasoning_effort",
     }
     assert {name: value for name, value in sent.items() if name in members} == said
-    assert dropped == ([] if switch else ["reasoning_effort"])
+    is_lost = "budget_tokens" in thinking and "thinking_budget" not in said
+    assert dropped == ["thinking.budget_tokens"] * is_lost + ([] if switch else ["reasoning_effort"])
+
+
+@pytest.mark.parametrize(("effort", "names"), [("high", ["reasoning_effort"]), ("none", [])])
+def test_a_level_that_becomes_a_switch_is_named(effort: str, names: list[str]) -> None:
+    """A vendor with a switch alone is told whether to think, not how much."""
+    gaps = Gaps("x")
+    thinking = policy.think(Thinking(effort), [], gaps, "thinking")
+    assert thinking is not None
+    assert thinking.mode == ("disabled" if effort == "none" else "enabled")
+    assert gaps.dropped == names
 
 
 EFFORTS = st.sampled_from(policy.EFFORTS)

@@ -55,7 +55,7 @@ async def test_groq_thinks_by_model(model: str, effort: str | None, members: Jso
     sent, dropped = await sent_by("groq", messages_request(USER, **THINK) | {"model": model})
     assert sent.get("reasoning_effort") == effort
     assert {name: sent[name] for name in ("reasoning_format", "include_reasoning") if name in sent} == members
-    assert dropped == ([] if effort else ["reasoning_effort"])
+    assert dropped == ["thinking.budget_tokens", *([] if effort else ["reasoning_effort"])]
 
 
 async def test_groq_hides_thinking() -> None:
@@ -146,7 +146,8 @@ async def test_xai_thinks_by_model(model: str, effort: str | None) -> None:
     """Some models take words for effort and refuse others; what is not known is taken for newer."""
     sent, dropped = await sent_by("xai", messages_request(USER, **THINK) | {"model": model})
     assert sent.get("reasoning_effort") == effort
-    assert dropped == ([] if effort else ["reasoning_effort"])
+    assert dropped[0] == "thinking.budget_tokens"
+    assert (dropped[1:] == []) == (effort == "medium")
 
 
 async def test_xais_thinking_models_take_no_penalties() -> None:
@@ -201,6 +202,13 @@ async def test_openrouter_has_one_object_for_thinking(thinking: Json, reasoning:
     """A budget stays a budget, and a switch one."""
     sent, dropped = await sent_by("openrouter", messages_request(USER, max_tokens=4000, thinking=thinking))
     assert (sent["reasoning"], "reasoning_effort" in sent, dropped) == (reasoning, False, [])
+
+
+async def test_openrouter_takes_a_budget_or_an_effort() -> None:
+    """Of both the budget is sent, and the effort is named."""
+    both = messages_request(USER, **THINK, output_config={"effort": "low"})
+    sent, dropped = await sent_by("openrouter", both)
+    assert (sent["reasoning"], dropped) == ({"max_tokens": 2000}, ["reasoning_effort"])
 
 
 async def test_openrouter_from_responses() -> None:
@@ -512,27 +520,30 @@ def test_where_fireworks_hears(model: str, config: Json, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("thinking", "effort"),
-    [({"type": "disabled"}, "none"), ({"type": "enabled", "budget_tokens": 2000}, "medium")],
+    ("thinking", "effort", "told"),
+    [
+        ({"type": "disabled"}, "none", []),
+        ({"type": "enabled", "budget_tokens": 2000}, "medium", ["thinking.budget_tokens"]),
+    ],
 )
-async def test_matterai_is_told_an_effort_in_an_object(thinking: Json, effort: str) -> None:
+async def test_matterai_is_told_an_effort_in_an_object(thinking: Json, effort: str, told: list[str]) -> None:
     """The effort stands in `reasoning` and nowhere else."""
     sent, dropped = await sent_by("matterai", messages_request(USER, max_tokens=4000, thinking=thinking))
-    assert (sent["reasoning"], "reasoning_effort" in sent, dropped) == ({"effort": effort}, False, [])
+    assert (sent["reasoning"], "reasoning_effort" in sent, dropped) == ({"effort": effort}, False, told)
 
 
 @pytest.mark.parametrize(
-    ("thinking", "said"),
+    ("thinking", "said", "told"),
     [
-        ({}, None),
-        ({"thinking": {"type": "disabled"}}, {"type": "disabled"}),
-        (THINK, {"type": "adaptive"}),
+        ({}, None, []),
+        ({"thinking": {"type": "disabled"}}, {"type": "disabled"}, []),
+        (THINK, {"type": "adaptive"}, ["thinking.budget_tokens"]),
     ],
 )
-async def test_minimax_decides_how_much_it_thinks(thinking: Json, said: Json | None) -> None:
+async def test_minimax_decides_how_much_it_thinks(thinking: Json, said: Json | None, told: list[str]) -> None:
     """Thinking is switched off, or left to the model; its thoughts are always asked for apart from the content."""
     sent, dropped = await sent_by("minimax", messages_request(USER, **thinking))
-    assert (sent.get("thinking"), sent["reasoning_split"], dropped) == (said, True, [])
+    assert (sent.get("thinking"), sent["reasoning_split"], dropped) == (said, True, told)
     assert "reasoning_effort" not in sent
 
 

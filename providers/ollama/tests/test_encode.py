@@ -101,7 +101,7 @@ def test_tool_history() -> None:
         {"role": "tool", "content": "who?", "tool_name": "other", "tool_call_id": "c9"},
         {"role": "user", "content": "well?"},
     ]
-    assert dropped == []
+    assert dropped == ["messages[2].content[0].is_error"]
 
 
 def test_ids_that_are_used_again() -> None:
@@ -149,6 +149,14 @@ def test_text_files_are_text() -> None:
     note = File(data="aGVsbG8=", media_type="text/markdown", filename="a.md", context="notes")
     body, _ = sent(asked(Message("user", (note,))))
     assert body["messages"] == [{"role": "user", "content": "notes\na.md:\nhello"}]
+
+
+@pytest.mark.parametrize("part", [Image(file_id="f"), File(file_id="f")])
+def test_a_file_of_another_vendor_is_refused_by_name(part: Image | File) -> None:
+    """An id holds at the vendor that gave it."""
+    with pytest.raises(UnsupportedField) as caught:
+        sent(asked(Message("user", (part,))))
+    assert caught.value.param == "messages[0].content[0].file_id"
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,7 @@ REFUSED = {
     "Item.raw",
     *(f"Audio.{name}" for name in Audio.__struct_fields__),
     "File.url",
-    "File.file_id",
     "Image.url",
-    "Image.file_id",
 }
 """Of parts that are refused as a whole."""
 CASES: list[tuple[Any, Made, dict[str, Any]]] = [

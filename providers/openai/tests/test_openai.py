@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Sampling, Text
+from headgate.chat import ChatRequest, Message, Opaque, Reasoning, Sampling, Text, Thinking
 from headgate.dialects import Gaps, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Attempt, Exchange, Principal, Target
@@ -461,3 +461,12 @@ def test_no_more_than_four_stop_sequences() -> None:
     assert caught.value.param == "stop"
     dropping = Gaps("openai", "drop", dialect="openai.chat")
     assert (len(deploy().adapt(more, dropping).sampling.stop), dropping.dropped) == (4, ["stop"])
+
+
+@pytest.mark.parametrize(("client", "names"), [("openai.chat", []), ("anthropic.messages", ["thinking.budget_tokens"])])
+def test_a_budget_beside_an_effort_is_named(client: str, names: list[str]) -> None:
+    """OpenAI takes efforts alone; a client of its own dialect asks in its own words."""
+    request = ChatRequest("m", (Message("user", (Text("hi"),)),), thinking=Thinking("low", 2000), dialect=client)
+    gaps = Gaps("openai", dialect="openai.chat")
+    assert deploy().adapt(request, gaps).thinking == request.thinking
+    assert gaps.dropped == names

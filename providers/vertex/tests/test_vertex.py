@@ -244,7 +244,7 @@ def test_policies() -> None:
     adapted = deploy().adapt(request, gaps)
     assert adapted.thinking == Thinking(budget_tokens=1024, is_shown=True)
     assert adapted.messages[1].parts == (Reasoning("why"), Text("x", opaque=google), ToolCall("a", "f", ""))
-    assert gaps.dropped == ["messages[1].reasoning"]
+    assert gaps.dropped == ["messages[1].reasoning", "reasoning_effort"]
     for_claude = deploy().adapt(msgspec.structs.replace(request, model=CLAUDE), Gaps("vertex"))
     assert for_claude.messages[1].parts[:3] == (*parts[:2], Text("x"))
     plain = ChatRequest(LLAMA, (Message("user", (Text("hi"),)),))

@@ -47,10 +47,21 @@ class Gaps:
             )
         self.skip(field)
 
+    def foreign_file(self, place: str) -> None:
+        """The file at `place` is named by the id that another vendor gave it at its upload: no other account holds it."""
+        self.refuse(
+            f"{place}.file_id", "a file can only be read by the provider that holds it, so send its bytes or its URL"
+        )
+
     def skip(self, field: str) -> None:
         """`field` is only a hint and is left out."""
         if field not in self.dropped:
             self.dropped.append(field)
+
+    def keep(self, field: str) -> None:
+        """`field` is sent after all, in a member that only this vendor has."""
+        if field in self.dropped:
+            self.dropped.remove(field)
 
     def extra(self, members: Mapping[str, Any], place: str = "", *, hints: Collection[str] = ()) -> None:
         """Every member that another dialect brought along and this one has no place for; null and empty ones ask for nothing."""

@@ -61,8 +61,9 @@ def _with_budget(request: ChatRequest, asked: Thinking, gaps: Gaps) -> ChatReque
         budget = BUDGETS.get(asked.effort or "medium", BUDGETS["medium"])
         if limit is not None:
             budget = min(budget, max(MIN_BUDGET, limit // 2))
-        if limit is not None and limit <= MIN_BUDGET:
-            gaps.skip("reasoning_effort")  # there is no room for thinking below this limit
+        if asked.effort is not None or (limit is not None and limit <= MIN_BUDGET):
+            gaps.skip("reasoning_effort")
+        if limit is not None and limit <= MIN_BUDGET:  # there is no room for thinking
             return replace(request, thinking=None)
     sampling = request.sampling if limit is not None else replace(request.sampling, max_tokens=budget + ANSWER_TOKENS)
     return replace(request, sampling=sampling, thinking=Thinking(budget_tokens=budget, mode="enabled"))

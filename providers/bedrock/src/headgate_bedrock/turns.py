@@ -73,6 +73,8 @@ class Turns:
         self._turns: list[Turn] = []
         self.system: list[Json] = []
         for at, message in enumerate(request.messages):
+            following = (held.role for held in request.messages[at + 1 :] if held.role not in _INSTRUCTING)
+            self._ends_turn = next(following, "assistant") == "assistant"
             self._add(message, f"messages[{at}]")
 
     def encoded(self) -> list[Json]:
@@ -117,8 +119,8 @@ class Turns:
         return self._turns[-1]
 
     def _instruct(self, message: Message, place: str) -> None:
-        """Instructions stand before all turns. Later ones stay where they are if the model takes them there, else the user
-        says them, in `<system>` tags.
+        """Instructions stand before all turns. Later ones stay where they are if the model takes them there, which Claude
+        does between a user's turn and an assistant's, else the user says them, in `<system>` tags.
         """
         blocks: list[Json] = []
         for number, part in enumerate(message.parts):
@@ -130,12 +132,15 @@ class Turns:
                 self._gaps.refuse(where, "instructions on Bedrock are text")
         if not blocks:
             return
-        if self._turns and (self._is_own or (self._model.has_system_turns and self._turns[-1].role == "user")):
+        may_stand = self._model.has_system_turns and self._ends_turn
+        if self._turns and (self._is_own or (may_stand and self._turns[-1].role == "user")):
             self._turn("system").groups.append(blocks)
             return
         if self._turns:
             self._gaps.skip(f"{place}.role")
-            self._turn("user").groups.append([{"text": f"<system>\n{message.text}\n</system>"}])
+            marks = [mark for part in message.parts if (mark := _cache_of(part)) is not None]
+            said: Json = {"text": f"<system>\n{message.text}\n</system>"}
+            self._turn("user").groups.append(self._marked(said, marks[-1] if marks else None, place))
             return
         self.system += blocks
 
@@ -187,6 +192,9 @@ class Turns:
     def _medium(self, part: Image | File | Audio, role: str, place: str) -> Json | None:
         if not self._is_own:
             self._gaps.extra(part.extra, place)
+        if isinstance(part, Image | File) and part.file_id is not None:
+            self._gaps.foreign_file(place)
+            return None
         if isinstance(part, Image):
             if part.detail not in {None, "auto"}:
                 self._gaps.skip(f"{place}.image_url.detail")

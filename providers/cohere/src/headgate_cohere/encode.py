@@ -19,7 +19,6 @@ IGNORED = frozenset(
         "ToolCall.index",  # the order says it
         "ToolCall.item_id",
         "ToolResult.name",  # the call's id says it
-        "ToolResult.is_error",  # its text says so; a result without one becomes `error`
         "Reasoning.is_redacted",  # there is no text then
         "Reasoning.is_summary",
         "Reasoning.item_id",
@@ -127,6 +126,8 @@ def _encode_thinking(thinking: Thinking | None, max_tokens: int | None, gaps: Ga
     budget = thinking.budget_tokens
     if thinking.mode == "disabled" or thinking.effort == "none" or budget == 0:
         return {"type": "disabled"}
+    if thinking.effort is not None:
+        gaps.skip("reasoning_effort")
     if budget is None and thinking.effort in _BUDGETS:
         budget = _BUDGETS[thinking.effort]
         if max_tokens is not None and budget + _RESPONSE_TOKENS > max_tokens:

@@ -118,6 +118,9 @@ class Turns:
         return [block] if part.text else []
 
     def _image(self, part: Image, where: str) -> list[Json]:
+        if part.file_id is not None:
+            self._gaps.foreign_file(where)
+            return []
         url = data_url(part.media_type, part.data) if part.data is not None else part.url
         if url is None:
             self._gaps.refuse(where, "an image goes by its URL or its bytes, not by a file id")
@@ -128,6 +131,9 @@ class Turns:
 
     def _file(self, part: File, where: str) -> list[Json]:
         """A file that is text, as text."""
+        if part.file_id is not None:
+            self._gaps.foreign_file(where)
+            return []
         text = _text_of(part)
         if text is None:
             self._gaps.refuse(where, "Cohere takes no files but text")
@@ -149,6 +155,8 @@ class Turns:
 
     def _result(self, result: ToolResult, where: str) -> Json:
         self._mark(result.cache, where)
+        if result.is_error:
+            self._gaps.skip(f"{where}.is_error")
         call_id = result.call_id if self._is_own else self._ids.of_result(result.call_id)
         content: list[Json] = []
         for number, part in enumerate(result.content):

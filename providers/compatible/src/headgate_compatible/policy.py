@@ -52,21 +52,25 @@ def adapt(request: ChatRequest, quirks: Quirks, gaps: Gaps) -> ChatRequest:
     return replace(request, messages=tuple(messages))
 
 
-def think(thinking: Thinking | None, known: Sequence[str], gaps: Gaps, *, has_switch: bool = False) -> Thinking | None:
-    """What is asked of thinking: an effort in the `known` words, and a mode for vendors that have a switch.
+def think(thinking: Thinking | None, known: Sequence[str], gaps: Gaps, switch: str = "") -> Thinking | None:
+    """What is asked of thinking: an effort in the `known` words, and a mode for vendors that have a `switch`.
 
-    A vendor that has neither is asked for nothing.
+    A vendor that has neither is asked for nothing. Another effort, and a budget that becomes one, are named.
     """
     if thinking is None:
         return None
     effort = effort_of(thinking)
     word = nearest(effort, known) if effort is not None else None
-    if effort is not None and word is None and not (has_switch and (effort == "none" or not known)):
+    has_budget = switch in {"enable_thinking", "chat_template_kwargs"}
+    if (thinking.budget_tokens or 0) > 0 and effort != "none" and not has_budget:
+        gaps.skip("thinking.budget_tokens")
+    is_switched = bool(switch) and (effort == "none" or thinking.effort is None)
+    if word != effort and not is_switched:
         gaps.skip("reasoning_effort")
     is_on = effort is not None or thinking.mode in {"enabled", "adaptive"}
     mode = "disabled" if effort == "none" else ("enabled" if is_on else None)
-    budget = thinking.budget_tokens if has_switch and thinking.budget_tokens else None
-    return Thinking(word, budget, mode if has_switch else None, thinking.is_shown, thinking.summary)
+    budget = thinking.budget_tokens or None if has_budget else None
+    return Thinking(word, budget, mode if switch else None, thinking.is_shown, thinking.summary)
 
 
 def say_thinking(body: dict[str, Any], thinking: Thinking | None, switch: str) -> None:

@@ -165,7 +165,7 @@ class Compatible(OpenAI):
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         """The request with its wishes about thinking as this model takes them."""
         quirks = self.quirks
-        thinking = policy.think(request.thinking, quirks.efforts, gaps, has_switch=bool(quirks.switch))
+        thinking = policy.think(request.thinking, quirks.efforts, gaps, quirks.switch)
         return structs.replace(request, thinking=thinking)
 
     @override
@@ -178,6 +178,8 @@ class Compatible(OpenAI):
             return body
         members: Json = msgspec.json.decode(body)
         policy.say_thinking(members, request.thinking, self.quirks.switch)
+        if "thinking_budget" in members or "thinking_budget" in members.get("chat_template_kwargs", {}):
+            gaps.keep("thinking.budget_tokens")
         for message in members["messages"] if is_renamed else ():
             if "reasoning_content" in message:
                 message["reasoning"] = message.pop("reasoning_content")

@@ -22,7 +22,6 @@ IGNORED = frozenset(
         "Image.media_type",  # Ollama looks at the bytes
         "ToolCall.index",  # the order says it
         "ToolCall.item_id",
-        "ToolResult.is_error",  # its text says so; a result without one becomes `error`
         "Reasoning.is_redacted",  # there is no text then
         "Reasoning.is_summary",
         "Reasoning.item_id",
@@ -111,9 +110,9 @@ def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> bool | str | None
     effort, budget = thinking.effort, thinking.budget_tokens
     if thinking.mode == "disabled" or effort == "none" or budget == 0:
         return False
-    if effort is None and budget is not None and budget > 0:
+    if budget is not None and budget > 0:
         gaps.skip("thinking.budget_tokens")
-        effort = next((word for limit, word in EFFORTS if budget <= limit), "high")
+        effort = effort or next((word for limit, word in EFFORTS if budget <= limit), "high")
     if effort is not None:
         level = _LEVELS.get(effort, "high")
         if level != thinking.effort and thinking.effort is not None:

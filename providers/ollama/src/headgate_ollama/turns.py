@@ -127,6 +127,9 @@ class Turns:
         return [part.text]
 
     def _image(self, part: Image, where: str) -> list[str]:
+        if part.file_id is not None:
+            self._gaps.foreign_file(where)
+            return []
         if part.data is None:
             self._gaps.refuse(where, "Ollama takes pictures as bytes alone")
             return []
@@ -137,6 +140,9 @@ class Turns:
 
     def _file(self, part: File, where: str) -> list[str]:
         """A file that is text, as text."""
+        if part.file_id is not None:
+            self._gaps.foreign_file(where)
+            return []
         text = _text_of(part)
         if text is None:
             self._gaps.refuse(where, "Ollama takes no files but text")
@@ -161,6 +167,8 @@ class Turns:
     def _result(self, result: ToolResult, where: str) -> None:
         if result.cache is not None:
             self._gaps.skip(f"{where}.cache_control")
+        if result.is_error:
+            self._gaps.skip(f"{where}.is_error")
         call_id = result.call_id if self._is_own else self._ids.of_result(result.call_id)
         texts: list[str] = []
         for number, part in enumerate(result.content):

@@ -96,6 +96,10 @@ class OpenAI(Provider):
         if len(sampling.stop) > MAX_STOPS:
             gaps.refuse("stop", f"there are at most {MAX_STOPS} sequences there")
             sampling = replace(sampling, stop=sampling.stop[:MAX_STOPS])
+        thinking = request.thinking
+        is_foreign = request.dialect != gaps.dialect
+        if is_foreign and thinking is not None and thinking.effort and thinking.budget_tokens:
+            gaps.skip("thinking.budget_tokens")
         is_chat = gaps.dialect != "openai.responses"
         messages = tuple(_as_taken(message, at, gaps, is_chat=is_chat) for at, message in enumerate(request.messages))
         return replace(request, sampling=sampling, messages=messages)

@@ -78,7 +78,8 @@ def _with_spoken_system(request: ChatRequest, facts: Claude, gaps: Gaps) -> Chat
         is_spoken = message.role in _SPOKEN
         if is_spoken and has_begun:
             gaps.skip(f"messages[{at}].role")
-            parts = (Text(f"<system>\n{message.text}\n</system>"),)
+            marks = [part.cache for part in message.parts if isinstance(part, Text) and part.cache]
+            parts = (Text(f"<system>\n{message.text}\n</system>", marks[-1] if marks else None),)
             messages.append(Message("user", parts))
             continue
         has_begun = has_begun or not is_spoken
@@ -137,7 +138,12 @@ def _manual(request: ChatRequest, asked: Thinking, facts: Claude, gaps: Gaps) ->
     if wanted > ceiling:
         wanted = ceiling if limit is None else max(MIN_BUDGET, limit // 2)
     effort = _level(asked.effort, facts, gaps) if facts.efforts else None
-    return Thinking(effort, max(MIN_BUDGET, wanted), "enabled", asked.is_shown)
+    if asked.effort is not None and not facts.efforts:
+        gaps.skip("reasoning_effort")
+    wanted = max(MIN_BUDGET, wanted)
+    if asked.budget_tokens is not None and 0 < asked.budget_tokens != wanted:
+        gaps.skip("thinking.budget_tokens")
+    return Thinking(effort, wanted, "enabled", asked.is_shown)
 
 
 def _adaptive(asked: Thinking, facts: Claude, gaps: Gaps) -> Thinking:

@@ -129,6 +129,8 @@ class Turns:
         turn.extra = extra
         for number, part in enumerate(message.parts):
             self._add_part(turn, part, f"{place}.content[{number}]", place)
+        if turn.side == "user":
+            self._pass_waiting(turn)
         if turn.results or turn.blocks:
             self._turn(turn.side).absorb(turn)
 
@@ -138,10 +140,24 @@ class Turns:
         turn.extra = extra
         for number, part in enumerate(message.parts):
             self._add_part(turn, part, f"{place}.content[{number}]", place)
-        if self._turns or self._waiting:
-            self._waiting.append(turn)
-        else:
+        if not self._turns:
             self.system += turn.blocks
+        elif self._is_own:
+            self._turns.append(turn)
+        else:
+            self._waiting.append(turn)
+
+    def _pass_waiting(self, turn: _Turn) -> None:
+        """The user goes on behind instructions that wait, where the API takes none: the user says them where they stood.
+
+        Results of tools must come first in their turn, so that instructions before them alone stay behind, and are named.
+        """
+        for waiting in self._waiting if turn.results or turn.blocks else ():
+            self._gaps.skip(f"{waiting.place}.role")
+        if turn.blocks:
+            said, self._waiting = self._waiting, []
+            for waiting in said:
+                self._turn("user").blocks += tagged(waiting.blocks)
 
     def _turn(self, side: Side) -> _Turn:
         """The turn that this side is in, or its next one: neighbours of one side are one turn."""
@@ -156,14 +172,14 @@ class Turns:
     def _close_stretch(self) -> None:
         """Put the instructions that waited where they may stand: behind a user's turn and before an assistant's.
 
-        Where no user spoke in between they cannot be said; let drop, they are said as the user.
+        Where no user spoke in between, the user says them.
         """
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             last = self._turns[-1]
             if last.side == "assistant" and not _ends_with_result(last):
-                self._gaps.refuse(f"{turn.place}.role", "a system message can only stand behind a user's")
-                turn.side = "user"
+                self._gaps.skip(f"{turn.place}.role")
+                turn.side, turn.blocks = "user", tagged(turn.blocks)
             if last.side == turn.side == "system" and not (last.extra or turn.extra):
                 last.blocks += turn.blocks
             else:
@@ -227,15 +243,17 @@ class Turns:
         extra = self._extra(part.extra, place)
         if part.detail not in {None, "auto"}:
             self._gaps.skip(f"{place}.image_url.detail")
-        source: Json
+        source: Json | None
         if part.file_id is not None:
-            source = {"type": "file", "file_id": part.file_id}
+            source = self._held(part.file_id, place)
         elif part.url is not None:
             source = {"type": "url", "url": part.url}
         elif part.data is not None and part.media_type in IMAGE_TYPES:
             source = {"type": "base64", "media_type": part.media_type, "data": part.data}
         else:
             self._gaps.refuse(place, f"Claude takes no image of type `{part.media_type}`")
+            source = None
+        if source is None:
             return None
         return merged({"type": "image", "source": source, **given(cache_control=part.cache)}, extra)
 
@@ -259,7 +277,7 @@ class Turns:
 
     def _file_source(self, part: File, place: str) -> Json | None:
         if part.file_id is not None:
-            return {"type": "file", "file_id": part.file_id}
+            return self._held(part.file_id, place)
         if part.url is not None:
             return {"type": "url", "url": part.url}
         kind, data = part.media_type or _PDF, part.data or ""
@@ -270,6 +288,13 @@ class Turns:
             self._gaps.refuse(place, f"Claude takes PDF and plain text, no file of type `{kind}`")
             return None
         return {"type": "text", "media_type": "text/plain", "data": text}
+
+    def _held(self, file_id: str, place: str) -> Json | None:
+        """A file that was uploaded to Anthropic, which an id that another dialect brings does not name."""
+        if self._is_own:
+            return {"type": "file", "file_id": file_id}
+        self._gaps.foreign_file(place)
+        return None
 
     def _thinking(self, part: Reasoning, place: str, message: str) -> Json | None:
         """Thinking that Anthropic signed. Any other is left out: it could not be verified, and is never faked."""
@@ -342,6 +367,17 @@ def shortened(blocks: Sequence[Json]) -> str | list[Json]:
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         return str(blocks[0]["text"])
     return list(blocks)
+
+
+def tagged(blocks: Sequence[Json]) -> list[Json]:
+    """Instructions as the user says them: their texts as one, with the last mark, and what else they show behind it."""
+    texts = [block for block in blocks if block.get("type") == "text"]
+    others = [block for block in blocks if block.get("type") != "text"]
+    if not texts:
+        return others
+    said = "".join(str(block["text"]) for block in texts)
+    mark = next((block["cache_control"] for block in reversed(texts) if "cache_control" in block), None)
+    return [{"type": "text", "text": f"<system>\n{said}\n</system>", **given(cache_control=mark)}, *others]
 
 
 def _ends_with_result(turn: _Turn) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
+import msgspec
+
 from headgate.chat import (
     Audio,
     ChatReply,
@@ -26,7 +28,7 @@ from headgate.chat import (
     Usage,
 )
 from headgate.dialects.google.facts import FAILURES, FINISH, NAME, SAID_FINISH, TIERS, audio_type, shown_id
-from headgate.dialects.google.parts import PROVIDER_ITEM, arguments_of_call, encode_media, signed
+from headgate.dialects.google.parts import PROVIDER_ITEM, arguments_of_call, encode_media, signed, transcribed
 from headgate.dialects.openai.members import Json, merged, objects
 from headgate.errors import InvalidRequest
 
@@ -46,7 +48,6 @@ IGNORED = frozenset(
         "Image.detail",  # how to look at a picture that is sent
         "Image.file_id",  # a picture that a model made comes with its bytes or its URL
         "Audio.id",  # a sound is its bytes
-        "Audio.transcript",
         "Citation.end",  # a source stands for its whole text
         "Reasoning.is_redacted",  # the text is empty then
         "Reasoning.is_summary",
@@ -59,8 +60,6 @@ IGNORED = frozenset(
         "ToolCallStart.custom",
         "ToolCallStart.extra",
         "ToolCallStart.item_id",
-        "Choice.stop",  # which of the stop sequences it was is not told
-        "Finish.stop",
         "Start.usage",  # usage comes last
         "Usage.cache_write",  # it is counted with the prompt
         "ErrorEvent.raw",  # an error has a code, a status and a message
@@ -94,7 +93,7 @@ def _encode_choice(choice: Choice, dialect: str) -> Json:
     content = {**(choice.message.extra if is_own else {}), "parts": parts, "role": "model"}
     body: Json = {"content": content, "index": choice.index}
     if choice.finish is not None:
-        body |= encode_finish(choice.finish, choice.finish_raw)
+        body |= encode_finish(choice.finish, choice.finish_raw, choice.stop)
     if choice.logprobs is not None:
         body["logprobsResult"] = encode_logprobs(choice.logprobs)
     cited = [
@@ -113,12 +112,17 @@ def _extra_of(part: Part) -> Json:
     return {} if isinstance(part, Item) else part.extra
 
 
-def encode_finish(reason: FinishReason, raw: str | None) -> Json:
-    """Why a candidate ended: Google's own word where it was one, else the word for what it means and the vendor's beside it."""
+def encode_finish(reason: FinishReason, raw: str | None, stop: str | None = None) -> Json:
+    """Why a candidate ended: Google's own word where it was one, else the word for what it means and the vendor's beside it.
+
+    The stop sequence that was met stands behind that word, as JSON: `stop_sequence: "END"`.
+    """
     if raw in FINISH or raw in FAILURES:
         return {"finishReason": raw}
     said: Json = {"finishReason": SAID_FINISH[reason]}
-    if raw is not None and raw != reason:
+    if stop is not None:
+        said["finishMessage"] = f"{raw or reason}: {msgspec.json.encode(stop).decode()}"
+    elif raw is not None and raw != reason:
         said["finishMessage"] = raw
     return said
 
@@ -139,7 +143,8 @@ def encode_part(part: Part) -> Json:
         case Audio():
             exact = part.extra.get("inlineData")  # where Google's media type says more than a format does
             kind = cast("Json", exact).get("mimeType") if isinstance(exact, dict) else None
-            return {"inlineData": {"mimeType": kind or audio_type(part.format), "data": part.data}}
+            blob = {"mimeType": kind or audio_type(part.format), "data": part.data}
+            return {"inlineData": blob, **transcribed(part)}
         case Image() | File():
             return encode_media(part)
         case Item():

@@ -116,7 +116,7 @@ class GoogleEncoder:
             **({"logprobsResult": encode_logprobs(logprobs)} if logprobs else {}),
             "content": {"parts": [{"text": ""}], "role": "model"},
             "index": event.index,
-            **encode_finish(event.reason, event.raw),
+            **encode_finish(event.reason, event.raw, event.stop),
         }
         return said
 

@@ -176,6 +176,8 @@ def decode_part(part: Fields) -> Part | None:
 def _decode_blob(part: Fields, blob: Fields, more: Json) -> Part:
     data, title = _standard(blob.need("data", str)), blob.find("displayName", str)
     media_type = blob.find("mimeType", str) or "application/octet-stream"
+    spoken = part.inner_if_object("audioTranscription") if media_type.startswith("audio/") else None
+    transcript = None if spoken is None else spoken.find_if("text", str)
     rest = part.rest() | more
     if media_type.startswith("image/"):
         named = {"inlineData": {"displayName": title}} if title else {}
@@ -183,7 +185,7 @@ def _decode_blob(part: Fields, blob: Fields, more: Json) -> Part:
     if media_type.startswith("audio/"):
         format_ = audio_format(media_type)
         exact = {"inlineData": {"mimeType": media_type}} if ";" in media_type else {}
-        return Audio(data, format_, extra=rest | exact)
+        return Audio(data, format_, transcript, extra=rest | exact)
     return File(data=data, media_type=media_type, filename=title, extra=rest)
 
 
@@ -210,6 +212,11 @@ def encode_media(part: Image | File) -> Json:
     if part.data is not None:
         return {"inlineData": {**media, "data": part.data}}
     return {"fileData": {**media, "fileUri": part.url or part.file_id or ""}}
+
+
+def transcribed(sound: Audio) -> Json:
+    """What is said in a sound: `audioTranscription` of its part, which https://ai.google.dev/api/caching#Part calls output."""
+    return {"audioTranscription": {"text": sound.transcript}} if sound.transcript else {}
 
 
 def signed(opaque: Opaque | None, item_id: str | None = None) -> Json:

@@ -33,6 +33,7 @@ _USUAL_LEVELS = ("low", "medium", "high")
 """Levels that models with levels take; every one that came later takes these three."""
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _FIELD = "reasoning_effort"
+_BUDGET = "thinking.budget_tokens"
 
 
 def adapt(request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -80,7 +81,11 @@ def _thinking(request: ChatRequest, gaps: Gaps) -> Thinking | None:
         return Thinking(levels[0])
     budget = asked.budget_tokens
     if budget is not None and budget > 0 and not is_at_least(request.model, 4):
+        if asked.effort is not None:
+            gaps.skip(_FIELD)  # a level and a budget are refused together
         return Thinking(budget_tokens=budget, is_shown=shown or None)
+    if budget is not None and budget > 0:
+        gaps.skip(_BUDGET)
     effort = asked.effort or (_effort_of(budget) if budget else None)
     return Thinking(_nearest(effort, levels, gaps), is_shown=shown or None)
 
@@ -100,6 +105,8 @@ def _budgeted(request: ChatRequest, asked: Thinking, gaps: Gaps, *, is_off: bool
             gaps.skip(_FIELD)
         return Thinking(budget_tokens=0 if can_stop else least)
     budget = asked.budget_tokens
+    if asked.effort is not None:
+        gaps.skip(_FIELD)
     if budget is None and asked.effort is not None:
         budget = BUDGETS.get(asked.effort, BUDGETS["medium"])
     if budget is None:
@@ -107,7 +114,10 @@ def _budgeted(request: ChatRequest, asked: Thinking, gaps: Gaps, *, is_off: bool
     limit = request.sampling.max_tokens
     if limit is not None and budget >= limit:
         budget = limit // 2
-    return Thinking(budget_tokens=min(max(budget, least), most), is_shown=is_shown or None)
+    budget = min(max(budget, least), most)
+    if asked.budget_tokens not in {None, budget}:
+        gaps.skip(_BUDGET)
+    return Thinking(budget_tokens=budget, is_shown=is_shown or None)
 
 
 def _effort_of(budget: int) -> str:

@@ -35,7 +35,7 @@ from headgate.dialects.google.facts import (
     sent_id,
     type_of_url,
 )
-from headgate.dialects.google.parts import arguments_of_call, signed
+from headgate.dialects.google.parts import arguments_of_call, signed, transcribed
 from headgate.dialects.openai.members import Json, merged
 from headgate.errors import InvalidRequest
 
@@ -181,7 +181,8 @@ class Turns:
     def _sound(self, part: Audio, place: str, turn: str) -> Iterator[Json]:
         if part.data:
             blob = {"mimeType": audio_type(part.format), "data": part.data}
-            yield self._with_extra({"inlineData": blob}, part.extra, place)
+            spoken = transcribed(part) if self._is_own else {}
+            yield self._with_extra({"inlineData": blob, **spoken}, part.extra, place)
         else:
             self._gaps.refuse(f"{turn}.audio", "Gemini cannot be told of a sound by its id")
 
@@ -211,7 +212,7 @@ class Turns:
         uri = part.url
         if part.file_id is not None:
             if not (self._is_own or is_google_file(part.file_id)):
-                self._gaps.refuse(f"{place}.file_id", "a file can only be read by the provider that holds it")
+                self._gaps.foreign_file(place)
                 return
             uri = part.file_id
         title = part.filename if isinstance(part, File) else None

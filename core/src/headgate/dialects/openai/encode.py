@@ -21,7 +21,7 @@ IGNORED = frozenset(
         "ChatRequest.dialect",  # decides how `extra` is written
         "ChatRequest.include_usage",  # usage is always asked for; whether the caller gets it is decided on the way back
         "ToolCall.index",  # the order says it
-        "ToolResult.is_error",  # its text says so; a result without one becomes `error`
+        "ToolResult.is_error",  # told to `gaps`: its text says so, and a result without one becomes `error`
         "Audio.transcript",  # goes with the sound, and stands in for one that cannot be sent
         "ToolResult.name",  # the call's id says it
         "ToolCall.item_id",  # a name of another API's
@@ -161,10 +161,13 @@ def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> Json:
         return {}
     if thinking.summary is not None:
         gaps.skip("reasoning.summary")
-    return given(reasoning_effort=_effort_of(thinking))
+    effort = effort_of(thinking)
+    if thinking.effort is None and effort not in {None, "none"}:
+        gaps.skip("thinking.budget_tokens")
+    return given(reasoning_effort=effort)
 
 
-def _effort_of(thinking: Thinking) -> str | None:
+def effort_of(thinking: Thinking) -> str | None:
     """The effort asked for, or the one nearest to a budget. A model that shall decide itself is asked for nothing."""
     if thinking.effort is not None:
         return thinking.effort

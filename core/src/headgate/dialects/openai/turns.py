@@ -60,7 +60,9 @@ class Turns:
         self._is_echo = message.role == "assistant"
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         others = [part for part in message.parts if not isinstance(part, ToolResult)]
-        for result in results:
+        for number, result in enumerate(results):
+            if result.is_error:
+                self._gaps.skip(f"{place}.content[{number}].is_error")
             self._sent.append(self._with_extra(self._result(result, place), message.extra, place))
         if others or not results:
             self._flush()
@@ -181,7 +183,10 @@ class Turns:
         return self._with_extra({"type": "text", "text": part.text, **self._mark(part.cache, where)}, part.extra, where)
 
     def _media(self, part: Media, where: str) -> list[Json]:
-        """A picture or a file, and before it what a document says about itself."""
+        """A picture or a file, and before it what a document says about itself. An id holds at the vendor that gave it."""
+        if part.file_id is not None and not self._is_own:
+            self._gaps.foreign_file(where)
+            return []
         parts = self._image(part, where) if isinstance(part, Image) else self._file(part, where)
         if parts:
             parts[-1] = self._with_extra({**parts[-1], **self._mark(part.cache, where)}, part.extra, where)
@@ -192,7 +197,8 @@ class Turns:
         if url is None:
             self._gaps.refuse(where, "an image goes by its URL or its bytes, not by a file id")
             return []
-        return [{"type": "image_url", "image_url": {"url": url, **given(detail=part.detail)}}]
+        detail = part.detail if self._is_own or part.detail != "auto" else None  # unsaid, it is `auto`
+        return [{"type": "image_url", "image_url": {"url": url, **given(detail=detail)}}]
 
     def _file(self, part: File, where: str) -> list[Json]:
         """A file as vendors take it. Plain text is sent as text, since a file here is a PDF."""

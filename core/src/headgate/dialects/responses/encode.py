@@ -11,7 +11,7 @@ from typing import Any
 
 from headgate.chat import ChatRequest, ResponseFormat, Thinking, Tool, ToolChoice
 from headgate.dialects.gaps import Gaps
-from headgate.dialects.openai.encode import EFFORTS
+from headgate.dialects.openai.encode import effort_of
 from headgate.dialects.openai.members import given, merged
 from headgate.dialects.openai.names import legal_name
 from headgate.dialects.responses.decode import ENCRYPTED, INCLUDE, LOGPROBS
@@ -77,7 +77,7 @@ def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
         format=None if request.response_format is None else _encode_format(request.response_format),
         verbosity=request.verbosity,
     )
-    reasoning = {} if request.thinking is None else _encode_thinking(request.thinking)
+    reasoning = {} if request.thinking is None else _encode_thinking(request.thinking, gaps)
     body |= {name: held for name, held in (("text", text), ("reasoning", reasoning)) if held}
     body |= _encode_wishes(request, gaps)
     include = _includes(request, has_thoughts=written.has_thoughts)
@@ -148,7 +148,7 @@ def _includes(request: ChatRequest, *, has_thoughts: bool) -> list[str]:
     """
     include = [name.removeprefix(INCLUDE) for name in request.extra if name.startswith(INCLUDE)]
     thinking = request.thinking
-    is_thinking = thinking is not None and _effort_of(thinking) != "none"
+    is_thinking = thinking is not None and effort_of(thinking) != "none"
     if request.dialect != NAME and (is_thinking or has_thoughts):
         include.append(ENCRYPTED)
     if request.sampling.logprobs:
@@ -156,23 +156,13 @@ def _includes(request: ChatRequest, *, has_thoughts: bool) -> list[str]:
     return include
 
 
-def _encode_thinking(thinking: Thinking) -> Json:
-    """Effort and summary. Thoughts are shown only as a summary, so whoever wants to see them asks for one."""
-    effort = _effort_of(thinking)
+def _encode_thinking(thinking: Thinking, gaps: Gaps) -> Json:
+    """Effort and summary, no budget. Thoughts are shown only as a summary, so whoever wants to see them asks for one."""
+    effort = effort_of(thinking)
+    if (thinking.budget_tokens or 0) > 0 and effort != "none":
+        gaps.skip("thinking.budget_tokens")
     summary = thinking.summary or ("auto" if thinking.is_shown else None)
     return given(effort=effort, summary=None if effort == "none" or thinking.is_shown is False else summary)
-
-
-def _effort_of(thinking: Thinking) -> str | None:
-    """The effort asked for, or the one nearest to a budget, as in OpenAI's chat dialect."""
-    budget = thinking.budget_tokens
-    if thinking.effort is not None:
-        return thinking.effort
-    if thinking.mode == "disabled" or budget == 0:
-        return "none"
-    if budget is None or budget < 0:
-        return None
-    return next((effort for limit, effort in EFFORTS if budget <= limit), "high")
 
 
 def _encode_format(value: ResponseFormat) -> Json:

@@ -260,6 +260,9 @@ class InputItems:
 
     def _encode_part(self, part: Part, where: str) -> list[Json]:
         """A part of the caller's; nothing where it cannot be said and may be dropped."""
+        if isinstance(part, Image | File) and part.file_id is not None and not self._is_own:
+            self._gaps.foreign_file(where)
+            return []
         if isinstance(part, Text | Image | File):
             self._skip_marks(part.cache, where)
             if not self._is_own:

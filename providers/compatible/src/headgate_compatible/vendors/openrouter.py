@@ -42,6 +42,8 @@ class OpenRouter(Compatible):
         wanted = request.thinking
         if wanted is None:
             return request
+        if wanted.effort and wanted.budget_tokens:
+            gaps.skip("reasoning_effort")
         effort = policy.effort_of(replace(wanted, budget_tokens=wanted.budget_tokens if not wanted.effort else None))
         return replace(request, thinking=replace(wanted, effort=effort))
 
