@@ -4,140 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from core.tests.loading import (
+    FOLDER,
+    INSTALLED,
+    KEY,
+    Bringer,
+    Brought,
+    Guard,
+    Local,
+    Needy,
+    Plain,
+    Point,
+    load,
+    problems,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
-from typing_extensions import override
 
-from headgate.config import Installed, Loaded, load_file, load_text, load_zero
+from headgate.config import Installed, Loaded, load_file, load_text
 from headgate.config.installed import PLUGINS, PROVIDERS
 from headgate.errors import Problem, StartupError
-from headgate.hooks import Hooks, hookimpl
-from headgate.provider import DeploymentConfig, Provider
+from headgate.hooks import Hooks
 from headgate.secret import Secret
-
-KEY = "sk-canary-31c9"
-FOLDER = Path("/nonexistent")
-
-
-class Plain(Hooks):
-    pass
-
-
-class Guard(Hooks):
-    class Config(Struct, frozen=True, forbid_unknown_fields=True):
-        """Settings of every kind."""
-
-        words: list[str] = []
-        token: Secret | None = None
-        limit: int = 5
-
-    def __init__(self, config: Config) -> None:
-        if config.limit < 0:
-            raise ValueError("`limit` is below 0")
-        self.config = config
-
-
-class Needy(Hooks):
-    class Config(Struct, frozen=True, forbid_unknown_fields=True):
-        """One setting that has no default."""
-
-        path: str
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-
-class Vendor(Provider):
-    name = "vendor"
-    base_url = "https://api.example.com/v1"
-    key_env = "VENDOR_API_KEY"
-
-
-class Local(Provider):
-    name = "local"
-    is_keyless = True
-
-    class Config(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-        """One setting more than every deployment has."""
-
-        size: int = 1
-
-    @override
-    @classmethod
-    def from_environment(cls) -> Mapping[str, Any] | None:
-        return None
-
-
-class Demo(Provider):
-    name = "demo"
-    is_keyless = True
-
-
-class Brought(Provider):
-    name = "brought"
-    is_keyless = True
-
-
-class Bringer(Hooks):
-    @override
-    @hookimpl
-    def providers(self) -> Iterable[type[Provider]]:
-        return [Brought]
-
-
-class Breaker(Hooks):
-    @override
-    @hookimpl
-    def providers(self) -> Iterable[type[Provider]]:
-        raise RuntimeError("broken")
-
-
-class Point(EntryPoint):
-    def __init__(self, name: str, group: str, found: Any) -> None:
-        super().__init__(name, f"sample:{name}", group)
-        vars(self)["found"] = found
-
-    @override
-    def load(self) -> Any:
-        return vars(self)["found"]
-
-
-KINDS: dict[str, type[Hooks]] = {
-    "keys": Plain,
-    "cache-memory": Plain,
-    "responses": Plain,
-    "router-standard": Plain,
-    "plain": Plain,
-    "guard": Guard,
-    "needy": Needy,
-    "bringer": Bringer,
-    "breaker": Breaker,
-}
-INSTALLED = Installed(
-    [
-        *(Point(name, PLUGINS, kind) for name, kind in KINDS.items()),
-        *(Point(kind.name, PROVIDERS, kind) for kind in (Vendor, Local, Demo)),
-    ]
-)
-
-
-def load(text: str, folder: Path = FOLDER) -> Loaded:
-    return load_text(text, "f.yaml", folder, INSTALLED)
-
-
-def problems(text: str) -> list[str]:
-    with pytest.raises(StartupError) as caught:
-        load(text)
-    return [str(problem) for problem in caught.value.problems]
-
 
 # what is loaded
 
@@ -471,83 +365,3 @@ def test_any_values_are_loaded_or_refused(data: dict[str, Any]) -> None:
     import yaml
 
     check(yaml.safe_dump(data, allow_unicode=True))
-
-
-# without a file
-
-
-class Zero(Installed):
-    """Installed packages of which any may be switched on."""
-
-    kinds: ClassVar[list[type[Provider]]] = [Demo, Vendor]
-
-    def __init__(self, *more: type[Provider]) -> None:
-        super().__init__(
-            [
-                *(Point(name, PLUGINS, kind) for name, kind in KINDS.items()),
-                *(Point(kind.name, PROVIDERS, kind) for kind in (*self.kinds, *more)),
-            ]
-        )
-
-
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.delenv("VENDOR_API_KEY", raising=False)
-    monkeypatch.delenv("OTHER_API_KEY", raising=False)
-    return monkeypatch
-
-
-class Other(Provider):
-    name = "other"
-    base_url = "https://other.example.com"
-    key_env = "OTHER_API_KEY"
-
-
-def test_without_a_file_there_is_the_demo(environment: pytest.MonkeyPatch) -> None:
-    """Nothing configured and no variables: plugins, the demo provider and the model `fast`."""
-    held = load_zero(FOLDER, Zero())
-    assert [entry.name for entry in held.plugins] == ["keys", "responses", "cache-memory", "router-standard"]
-    assert list(held.deployments) == ["demo"]
-    assert held.config.models == {"fast": "demo/echo"}
-    assert held.path is None
-
-
-def test_a_variable_switches_a_provider_on(environment: pytest.MonkeyPatch) -> None:
-    """Its key is the variable's; being the only real one, it takes every other model."""
-    environment.setenv("VENDOR_API_KEY", KEY)
-    held = load_zero(FOLDER, Zero())
-    assert held.deployments["vendor"].api_key == Secret(KEY)
-    assert held.config.models == {"fast": "demo/echo", "*": "vendor"}
-    assert KEY not in repr(held)
-
-
-def test_two_providers_are_named_with_their_models(environment: pytest.MonkeyPatch) -> None:
-    """With two real ones nobody can tell which is meant, so the deployment must be named."""
-    environment.setenv("VENDOR_API_KEY", KEY)
-    environment.setenv("OTHER_API_KEY", KEY)
-    held = load_zero(FOLDER, Zero(Other))
-    assert sorted(held.deployments) == ["demo", "other", "vendor"]
-    assert "*" not in held.config.models
-
-
-def test_an_empty_variable_switches_nothing_on(environment: pytest.MonkeyPatch) -> None:
-    """As a compose file with an unset variable leaves it."""
-    environment.setenv("VENDOR_API_KEY", "")
-    assert list(load_zero(FOLDER, Zero()).deployments) == ["demo"]
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:11434/v1", "http://x/{a},b#c", "a: b", "", "@x", "%x", "yes"])
-def test_any_value_of_the_environment_is_taken_as_it_is(environment: pytest.MonkeyPatch, url: str) -> None:
-    """What a provider finds in the environment reaches its settings unchanged, whatever signs it holds."""
-
-    class Found(Provider):
-        name = "found"
-        is_keyless = True
-
-        @override
-        @classmethod
-        def from_environment(cls) -> Mapping[str, Any] | None:
-            return {"provider": "found", "base_url": url, "models": ["a", "b: c"]}
-
-    held = load_zero(FOLDER, Zero(Found)).deployments["found"]
-    assert (held.base_url, held.models) == (url, ["a", "b: c"])

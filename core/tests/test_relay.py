@@ -4,114 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
 import pytest
+from core.tests.relaying import (
+    EVENTS,
+    JSON,
+    KEY,
+    SECOND,
+    WHOLE,
+    Answer,
+    answered,
+    chunk,
+    event,
+    exchange,
+    failed,
+    read,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
 from headgate.chat import Usage
-from headgate.dialects import Dialect, OpenAIChat
-from headgate.dialects.sse import DONE, events_of
+from headgate.dialects.sse import DONE
 from headgate.errors import ProviderError, ProviderFailed, ProviderTimeout
 from headgate.exchange import Exchange, Reply
-from headgate.operations import CHAT, PASSTHROUGH
-from headgate.relay import Origin, relay
-from headgate.secret import Secret
-from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse
-
-KEY = "sk-canary-0123456789abcdef"
-SECOND = "team-canary-fedcba9876543210"
-ORIGIN = Origin("vendor", "mine", (SECOND.encode(),))
-JSON = ((b"content-type", b"application/json"),)
-EVENTS = ((b"content-type", b"text/event-stream; charset=utf-8"),)
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Answer(UpstreamResponse):
-    """A provider's answer in pieces; an exception among them breaks it off there."""
-
-    def __init__(self, status: int, headers: Headers, *pieces: bytes | Exception) -> None:
-        self.status = status
-        self.headers = headers
-        self._pieces = pieces
-        self.is_closed = False
-
-    @override
-    async def read(self) -> bytes:
-        return b"".join([piece async for piece in self.chunks()])
-
-    @override
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            await asyncio.sleep(0)
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
-
-    @override
-    def close(self) -> None:
-        self.is_closed = True
-
-
-class Answering(Upstream):
-    def __init__(self, answer: Answer | Exception) -> None:
-        self._answer = answer
-
-    @override
-    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-    @override
-    async def close(self) -> None: ...
-
-
-def exchange(*, stream: bool = False, opaque: bool = False) -> Exchange:
-    dialect: Dialect | None = None if opaque else OpenAIChat()
-    ex = Exchange(PASSTHROUGH if opaque else CHAT, {}, request_id="r", trace_id="t", dialect=dialect)
-    ex.stream = stream
-    return ex
-
-
-def request(secret: str = "") -> UpstreamRequest:
-    credential = Credential("authorization", Secret(secret), frozenset(), "Bearer ") if secret else None
-    return UpstreamRequest("POST", "https://example.com/", credential=credential)
-
-
-async def answered(answer: Answer | Exception, ex: Exchange | None = None, secret: str = "") -> Reply:
-    return await relay(ex or exchange(), Answering(answer), request(secret), ORIGIN)
-
-
-async def failed(answer: Answer | Exception, ex: Exchange | None = None) -> ProviderError:
-    async def all_of_it() -> bytes:
-        return await read(await answered(answer, ex))
-
-    with pytest.raises(ProviderError) as caught:
-        await all_of_it()
-    return caught.value
-
-
-async def read(reply: Reply) -> bytes:
-    if reply.chunks is None:
-        return reply.body
-    return b"".join([piece async for piece in reply.chunks])
-
-
-def event(data: Any) -> bytes:
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
-
-
-def chunk(text: str | None = None, finish: str | None = None, index: int = 0) -> bytes:
-    delta = {} if text is None else {"content": text}
-    return event({"id": "x", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
-
-
-USAGE = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}})
-WHOLE = (chunk("Hel"), chunk("lo \u2028é"), chunk(finish="stop"), USAGE, DONE)
 
 # whole replies
 
@@ -331,139 +249,6 @@ async def test_a_placeholder_is_no_secret(key: str) -> None:
 
 
 # streams
-
-
-async def test_a_stream_passes_byte_for_byte() -> None:
-    """All bytes in their order, in whole events, whatever pieces they came in; usage is known at the end."""
-    stream = b": hello\n\n" + b"".join(WHOLE).replace(b"\n\n", b"\r\n\r\n", 1)
-    for size in (1, 2, 3, 7, 50, len(stream)):
-        answer = Answer(200, EVENTS, *(stream[at : at + size] for at in range(0, len(stream), size)))
-        reply = await answered(answer, exchange(stream=True))
-        assert reply.chunks is not None
-        got = [piece async for piece in reply.chunks]
-        assert b"".join(got) == stream
-        assert all(piece.endswith((b"\n\n", b"\n\r\n")) for piece in got)
-        assert reply.usage is not None
-        assert reply.usage.total == 12
-        assert answer.is_closed
-
-
-@pytest.mark.parametrize("headers", [(), JSON, ((b"content-type", b"text/plain"),)])
-async def test_a_stream_must_be_events(headers: Headers) -> None:
-    """Something else where a stream was asked for is the provider's failure."""
-    answer = Answer(200, headers, b"{}")
-    assert (await failed(answer, exchange(stream=True))).error_code == "upstream_bad_reply"
-    assert answer.is_closed
-
-
-@pytest.mark.parametrize(
-    ("pieces", "code"),
-    [
-        ((), "upstream_cut"),
-        ((b"",), "upstream_cut"),
-        ((ProviderFailed("cut", code="upstream_cut"),), "upstream_cut"),
-        ((b"data: {", ProviderTimeout("slow")), "upstream_timeout"),
-        ((b'{"error":{"message":"x"}}',), "upstream_bad_reply"),
-        ((b"<html>\n\n</html>\n\n",), "upstream_bad_reply"),
-        ((b"x" * (17 * 1024 * 1024),), "upstream_bad_reply"),
-    ],
-)
-async def test_before_the_first_event_a_stream_can_go_elsewhere(pieces: Sequence[bytes | Exception], code: str) -> None:
-    """What breaks before the first whole event is raised before there is a reply."""
-    answer = Answer(200, EVENTS, *pieces)
-    with pytest.raises(ProviderError) as caught:
-        await answered(answer, exchange(stream=True))
-    assert caught.value.error_code == code
-    assert answer.is_closed
-
-
-async def relayed(*pieces: bytes | Exception) -> tuple[bytes, ProviderError | None]:
-    """What a client got of a stream, and the error it ended with."""
-    reply = await answered(Answer(200, EVENTS, *pieces), exchange(stream=True))
-    assert reply.chunks is not None
-    got: list[bytes] = []
-    try:
-        async for piece in reply.chunks:
-            got.append(piece)  # noqa: PERF401 - what came before the error counts
-    except ProviderError as error:
-        return b"".join(got), error
-    return b"".join(got), None
-
-
-CUT = ProviderFailed("the reply was broken off", code="upstream_cut")
-
-
-@pytest.mark.parametrize("end", [None, CUT], ids=["closed", "broken"])
-async def test_a_cut_at_every_byte_is_never_complete(end: ProviderError | None) -> None:
-    """Cut anywhere before its finish, a stream ends with an error, and the client has seen whole events only."""
-    stream = b"".join(WHOLE)
-    for at in range(len(WHOLE[0]), len(b"".join(WHOLE[:3])) - 2):
-        got, error = await relayed(stream[:at], *([end] if end else []))
-        assert error is not None, at
-        assert stream.startswith(got)
-        assert all(piece.endswith(b"\n\n") for piece in events_of(got))
-        assert got.endswith(b"\n\n")
-
-
-@pytest.mark.parametrize("end", [None, CUT], ids=["closed", "broken"])
-async def test_a_cut_behind_the_finish_gives_no_half_event(end: ProviderError | None) -> None:
-    """After the last choice has finished a cut is no error, but half an event is never sent."""
-    stream = b"".join(WHOLE[:4])
-    behind = len(b"".join(WHOLE[:3]))
-    for at in range(behind, len(stream)):
-        got, _ = await relayed(stream[:at], *([end] if end else []))
-        is_unended = at >= len(stream) - 2  # the event is whole but for its blank line
-        assert got == stream[:behind] or (is_unended and got == stream[:at]), at
-
-
-async def test_one_finished_choice_does_not_finish_the_other() -> None:
-    """With two choices, a stream that breaks while one of them runs was cut."""
-    _, error = await relayed(chunk("a"), chunk("b", index=1), chunk(finish="stop"), chunk("c", index=1), CUT)
-    assert error is not None
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        (chunk("a"), DONE),
-        (chunk("a"), DONE.rstrip()),
-        (chunk("a"), chunk(finish="stop")),
-        (chunk("a"), chunk(finish="stop"), USAGE),
-        (chunk("a"), DONE, CUT),
-        (chunk("a"), event({"error": {"message": "busy"}})),
-        (chunk("a") + DONE,),
-        (DONE,),
-        (chunk("a"), chunk(finish="stop"), *(b": ping\n\n" for _ in range(20))),
-    ],
-    ids=["done", "done unended", "no done", "usage", "cut after done", "error", "one", "only", "pings"],
-)
-async def test_streams_that_end_properly(pieces: Sequence[bytes | Exception]) -> None:
-    """`[DONE]`, a finish reason, or an error of the provider's own: all bytes pass and nothing is added."""
-    got, error = await relayed(*pieces)
-    assert error is None
-    assert got == b"".join(piece for piece in pieces if isinstance(piece, bytes))
-
-
-@pytest.mark.parametrize(
-    "last",
-    [b'data: {"usage": {"x": "\xff"}}\n\n', b'data: {"usage": ' + b"[" * 100_000 + b"\n\n", b'data: "usage"\n\n'],
-)
-async def test_odd_usage_does_not_break_a_stream(last: bytes) -> None:
-    """A last event whose usage cannot be read costs the usage, not the stream."""
-    got, error = await relayed(chunk("a"), chunk(finish="stop"), last, DONE)
-    assert error is None
-    assert got.endswith(last + DONE)
-
-
-async def test_usage_is_the_last_that_was_stated() -> None:
-    """Vendors that state usage in every chunk count up: the last one counts."""
-    first = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-    null = event({"choices": [], "usage": None})
-    reply = await answered(Answer(200, EVENTS, chunk("a"), first, USAGE, null, DONE), exchange(stream=True))
-    await read(reply)
-    assert reply.usage is not None
-    assert reply.usage.total == 12
-
 
 # giving up
 

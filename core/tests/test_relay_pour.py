@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from core.tests.test_relay import CUT, EVENTS, KEY, USAGE, WHOLE, Answer, answered, chunk, exchange
+from core.tests.relaying import CUT, EVENTS, KEY, USAGE, WHOLE, Answer, answered, chunk, exchange
 from typing_extensions import override
 
 from headgate import pipeline

@@ -112,6 +112,7 @@ ASKED: list[Case] = [
     (Audio("QQ==", "wav"), shown, {"data": "Qg==", "format": "mp3", **OTHERS}),
     (Audio("", "", id="h"), said, {"transcript": "t", "id": "i"}),
     (File(data="JVBERi0=", media_type="application/pdf"), shown, {**FILE, "cache": MARK, **OTHERS}),
+    (File(data="YQ==", media_type="text/plain"), shown, {**FILE, "data": "Yg==", "media_type": "a/b"}),
     (File("https://x.example/a.pdf"), shown, {"url": "https://x.example/b.pdf"}),
     (File(file_id="f"), shown, {"file_id": "g"}),
     (

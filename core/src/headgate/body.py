@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from headgate.errors import InvalidRequest
+from headgate.errors import InvalidRequest, ProviderFailed
 
 MAX_DEPTH = 64
 MAX_KEYS = 65_536
@@ -72,6 +72,14 @@ def decode_object(body: bytes) -> dict[str, Any]:
         return _object.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is not a JSON object: {error}", code="invalid_json") from None
+
+
+def reply_object(body: bytes) -> dict[str, Any]:
+    """A provider's whole reply as a dict; ProviderFailed (code `upstream_bad_reply`) when it is no JSON object."""
+    try:
+        return _object.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
 
 
 def encode_with_model(body: bytes, model: str, overrides: Mapping[str, Any]) -> bytes:

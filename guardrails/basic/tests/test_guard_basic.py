@@ -2,162 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from typing_extensions import override
+from guardrails.basic.tests.judging import (
+    DIALECTS,
+    ask,
+    events_for,
+    exchange,
+    forbid,
+    not_matching,
+    plan_of,
+    rule,
+    said,
+    stream,
+    whole,
+)
 
-from headgate.builtin import Core
-from headgate.context import Context
-from headgate.dialects import Dialect, OpenAIChat, OpenAICompletions, OpenAIEmbeddings
-from headgate.dialects.sse import DONE, data_event, data_of, events_of
-from headgate.errors import Blocked, HookFailed, InvalidRequest, RequestError, StartupError
+from headgate.dialects.sse import DONE, data_event
+from headgate.errors import Blocked, HookFailed, InvalidRequest, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.folds import every
 from headgate.guarding import StreamGuard
-from headgate.hooks import Check, CheckFactory, Hooks, Verdict, hookimpl
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, OPERATIONS, PASSTHROUGH, Operation
-from headgate.plan import Plan, Plugin, collect, compile_plan, narrowed
-from headgate.routing import Known
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.operations import COMPLETIONS, EMBEDDINGS, OPERATIONS, PASSTHROUGH
+from headgate.plan import narrowed
 from headgate_guard_basic import CheckConfig, GuardBasic, GuardBasicConfig
-from headgate_guard_basic.text import hides
-
-On = Literal["request", "reply"]
-DIALECTS: Mapping[str, Dialect] = {
-    "chat": OpenAIChat(),
-    "completions": OpenAICompletions(),
-    "embeddings": OpenAIEmbeddings(),
-}
-
-
-class NoUpstream:
-    """An upstream nobody may call."""
-
-    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        raise AssertionError(f"nothing may be sent, and {request.url} was")
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class Shouting:
-    """A check of another package: shouts in capitals, fails on `bad`, says `error` on `ill` and breaks on `broken`."""
-
-    def __init__(self, hold_chars: int) -> None:
-        self.hold_chars = hold_chars
-
-    async def judge(self, text: str) -> Verdict:
-        if "broken" in text:
-            raise ConnectionError("the service is away")
-        if "ill" in text:
-            return Verdict("error", "the service is ill")
-        if "bad" in text:
-            return Verdict("fail", data={"quoted": text})
-        return Verdict("transformed", text=text.upper())
-
-
-class Others(Hooks):
-    """Another guardrail package."""
-
-    @override
-    @hookimpl
-    def checks(self) -> Mapping[str, CheckFactory]:
-        def shout(parameters: Mapping[str, Any]) -> Check:
-            return Shouting(parameters.get("hold", 10))
-
-        return {"others.shout": shout}
-
-
-def plan_of(*checks: CheckConfig, passthrough: Literal["refuse", "allow"] = "refuse") -> Plan:
-    """A plan with the plugin configured as the gateway does it."""
-    guard = GuardBasic(GuardBasicConfig(list(checks), passthrough))
-    plugins = [Plugin("guard-basic", guard), Plugin("others", Others()), Plugin("core", Core())]
-    registry = collect(plugins)
-    upstream: Upstream = NoUpstream()
-    ctx = Context(upstream, Path(), "")
-    ctx.known = Known((), {}, checks=registry.checks)
-    guard.configure(ctx)
-    return compile_plan(plugins, registry, {}, {})
-
-
-def forbid(*words: str, on: Sequence[On] = ("request", "reply"), **settings: Any) -> CheckConfig:
-    parameters = {"words": list(words), "operator": "none", **settings.pop("parameters", {})}
-    return CheckConfig("contains", list(on), parameters, **settings)
-
-
-def rule(text: str, on: Sequence[On] = ("request", "reply"), **parameters: Any) -> CheckConfig:
-    return CheckConfig("regexMatch", list(on), {"rule": text, **parameters})
-
-
-def not_matching(text: str) -> CheckConfig:
-    return CheckConfig("regexMatch", ["request", "reply"], {"rule": text, "not": True})
-
-
-def exchange(body: Any, operation: Operation = CHAT) -> Exchange:
-    ex = Exchange(operation, {}, request_id="r", trace_id="t", dialect=DIALECTS.get(operation.name))
-    ex.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ex
-
-
-def said(content: Any, role: str = "user", **members: Any) -> Exchange:
-    return exchange({"messages": [{"role": role, "content": content, **members}]})
-
-
-async def ask(plan: Plan, ex: Exchange) -> Exchange:
-    await every(plan.guard_request, ex)
-    return ex
-
-
-async def whole(plan: Plan, message: Mapping[str, Any]) -> str:
-    """Guard a whole reply; the content that is left of it."""
-    ex = exchange({})
-    ex.reply = Reply(200, body=json.dumps({"choices": [{"index": 0, "message": dict(message)}]}).encode())
-    await every(plan.guard_reply, ex)
-    return json.loads(ex.reply.body)["choices"][0]["message"]["content"]
-
-
-class Streamed:
-    """A stream that went through the guard: what came out of it before it ended or was cut by `error`."""
-
-    def __init__(self) -> None:
-        self.bytes = b""
-        self.error: RequestError | None = None
-
-    @property
-    def text(self) -> str:
-        chunks = [json.loads(data_of(event)) for event in events_of(self.bytes) if data_of(event) != b"[DONE]"]
-        return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
-
-
-def events_for(pieces: Sequence[str]) -> list[bytes]:
-    deltas: list[dict[str, Any]] = [{"role": "assistant"}, *({"content": piece} for piece in pieces)]
-    events = [data_event(json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()) for delta in deltas]
-    return [*events, data_event(b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'), DONE]
-
-
-async def stream(plan: Plan, slices: Sequence[bytes]) -> Streamed:
-    """Send slices of events through a StreamGuard."""
-
-    async def chunks() -> AsyncGenerator[bytes, None]:
-        for piece in slices:
-            yield piece
-
-    ex, result = exchange({}), Streamed()
-    ex.reply = Reply(200, chunks=chunks())
-    try:
-        async for chunk in StreamGuard(plan, ex, DIALECTS["chat"]).run(chunks()):
-            result.bytes += chunk
-    except RequestError as error:
-        result.error = error
-    return result
-
 
 # requests
 
@@ -512,113 +383,3 @@ async def test_a_noted_failure_of_a_stream_is_noted_once() -> None:
     guard = StreamGuard(plan_of(forbid("secret", deny=False)), ex, DIALECTS["chat"])
     assert b"".join([chunk async for chunk in guard.run(chunks())]).count(b"secret") == 1
     assert len(ex.data["guard-basic"].after_request_hooks) == 1
-
-
-# streams and whole replies agree
-
-# composed and not, full width, folding to more letters or other ones, Hangul in parts, tags, ligatures, marks
-LETTERS = (
-    *("a", "b", "ab", "1", "a1b", "e", "k", "-", " ", "e\u0301", "\u00e9", "\uff21", "\uff42", "\u00df", "\u0130"),
-    *("\u1100", "\u1161", "\u11a8", "\uac00", "\U000e0061", "\ufb01", "\u0301", "\u0316\u0301"),
-)
-TEXTS = st.lists(
-    st.sampled_from(LETTERS)
-    | st.sampled_from([1, 30, 69, 75, 150]).map(lambda size: "x" * size)
-    | st.sampled_from([1, 2, 16, 31, 33, 80, 150]).map(lambda size: "\u200b" * size)
-    | st.sampled_from([2, 15, 30, 31]).map(lambda size: "\u0301" * size),
-    min_size=1,
-    max_size=14,
-).map("".join)
-WORDS = st.text("abe\u00e91-", min_size=1, max_size=3)
-
-
-@st.composite
-def cuts(draw: st.DrawFn) -> tuple[str, list[bytes]]:
-    """A text, and the slices of a stream that says it: letter by letter, or cut and put together anyhow."""
-    text = draw(TEXTS)
-    if draw(st.booleans()):
-        return text, events_for(list(text))
-    bounds = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
-    pieces = [text[start:end] for start, end in zip([0, *bounds], [*bounds, len(text)], strict=True)]
-    slices: list[bytes] = []
-    for event in events_for(pieces):
-        if slices and draw(st.booleans()):
-            slices[-1] += event
-        else:
-            slices.append(event)
-    return text, slices
-
-
-def outcome(plan: Plan, text: str) -> tuple[bool, str]:
-    """Whether a whole reply is refused, and what it says if not."""
-    try:
-        return False, asyncio.run(whole(plan, {"content": text}))
-    except Blocked:
-        return True, ""
-
-
-def agree(plan: Plan, text: str, slices: Sequence[bytes]) -> None:
-    """The stream is refused when the whole reply is, says the same when not, and has kept back all that is forbidden.
-
-    Of too many invisible characters it may have let some go before they were too many.
-    """
-    is_blocked, left = outcome(plan, text)
-    streamed = asyncio.run(stream(plan, slices))
-    assert isinstance(streamed.error, Blocked) is is_blocked
-    if not is_blocked:
-        assert (streamed.text, streamed.error) == (left, None)
-        return
-    assert text.startswith(streamed.text)
-    assert hides(text, plan.hold_chars) or outcome(plan, text[len(streamed.text) :])[0]
-
-
-@given(cuts(), st.lists(WORDS, min_size=1, max_size=2), st.booleans(), st.booleans())
-def test_streams_agree_on_words(cut: tuple[str, list[bytes]], words: list[str], case: bool, is_whole: bool) -> None:
-    """Forbidden words are found in any stream that holds them, and not a letter of them leaves."""
-    agree(plan_of(forbid(*words, parameters={"case_sensitive": case, "whole_words": is_whole})), *cut)
-
-
-RULES = [
-    r"ab",
-    r"\ba\b",
-    r"a.b",
-    r"[^x]{2}b",
-    r"(?i)[a-e]\d?",
-    r"\x{e9}|1-1",
-    r"\pM",
-    r"a(?:b|1){1,3}\B",
-    r"a+b",
-    r"^x",
-    r"b$",
-    r"a{0}",
-]
-
-
-@given(cuts(), st.sampled_from(RULES))
-def test_streams_agree_on_forbidden_rules(cut: tuple[str, list[bytes]], text: str) -> None:
-    """A rule that must not match is judged alike, whether it can be judged by windows or needs the whole stream."""
-    agree(plan_of(not_matching(text)), *cut)
-
-
-@given(cuts(), st.sampled_from(RULES), st.booleans())
-def test_streams_agree_on_what_is_required(cut: tuple[str, list[bytes]], text: str, by_word: bool) -> None:
-    """What must occur is judged at the end, and nothing leaves before."""
-    check = CheckConfig("contains", ["reply"], {"words": ["a", "b"], "operator": "all"}) if by_word else rule(text)
-    plan = plan_of(check)
-    agree(plan, *cut)
-    streamed = asyncio.run(stream(plan, cut[1]))
-    assert streamed.error is None or streamed.text == ""
-
-
-@given(cuts(), st.sampled_from(RULES), st.sampled_from(["", "#", "b", "a1", "[\u0301x]"]))
-def test_streams_agree_on_replaced_text(cut: tuple[str, list[bytes]], text: str, replacement: str) -> None:
-    """A stream says what the whole reply would say after replacing, whatever the rule and the cuts."""
-    agree(plan_of(rule(text, replace=replacement)), *cut)
-
-
-@given(cuts(), st.permutations([forbid("ba"), rule("[ab]1", replace="a"), forbid("aa", deny=False)]))
-def test_streams_agree_on_several_checks(cut: tuple[str, list[bytes]], checks: list[CheckConfig]) -> None:
-    """Checks see what those before them left, in streams as in whole replies."""
-    is_blocked, left = outcome(plan_of(*checks), cut[0])
-    streamed = asyncio.run(stream(plan_of(*checks), cut[1]))
-    assert (isinstance(streamed.error, Blocked), "" if is_blocked else streamed.text) == (is_blocked, left)

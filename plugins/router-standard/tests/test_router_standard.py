@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from headgate.builtin import Core
+from headgate.calling import call_target
 from headgate.context import Context
 from headgate.dialects import OpenAIChat
 from headgate.errors import (
@@ -34,7 +35,6 @@ from headgate.exchange import Attempt, Caching, Exchange, Principal, Reply, Retr
 from headgate.fleet import Fleet
 from headgate.hooks import Outcome, Scene
 from headgate.operations import CHAT
-from headgate.pipeline import call_target
 from headgate.plan import Plan, Plugin, collect, compile_plan
 from headgate.policies import retry_after_s
 from headgate.provider import DeploymentConfig, Provider

@@ -25,6 +25,7 @@ from headgate.chat import (
 )
 from headgate.errors import ProviderFailed
 from headgate_bedrock import BedrockConverse
+from headgate_bedrock.decode import decode_reply
 
 Json = dict[str, Any]
 SIGNATURE = base64.b64encode(b"\x12\x04sign").decode()
@@ -34,7 +35,7 @@ USAGE = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}
 
 def decoded(*blocks: Json, stop: str = "end_turn", request: ChatRequest | None = None, **members: Any) -> ChatReply:
     body = {"output": {"message": {"role": "assistant", "content": list(blocks)}}, "stopReason": stop, "usage": USAGE}
-    return BedrockConverse().decode_reply(msgspec.json.encode({**body, **members}), request)
+    return decode_reply(msgspec.json.encode({**body, **members}), request)
 
 
 def parts(*blocks: Json) -> tuple[Part, ...]:

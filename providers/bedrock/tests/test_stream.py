@@ -35,6 +35,7 @@ from headgate.errors import ProviderFailed
 from headgate_bedrock import BedrockConverse
 from headgate_bedrock.frames import encode_frame
 from headgate_bedrock.replies import exception_frame
+from headgate_bedrock.stream import ConverseDecoder
 from headgate_bedrock.tools import sent_names
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ SAID = UsageEvent(Usage(10, 5, raw=USAGE), {"metrics": {"latencyMs": 9}})
 
 
 def events(*frames: bytes, request: ChatRequest | None = None) -> list[StreamEvent]:
-    decoder = BedrockConverse().stream_decoder(request)
+    decoder = ConverseDecoder(request)
     return [*(one for frame in frames for one in decoder.feed(frame)), *decoder.end()]
 
 

@@ -14,6 +14,7 @@ from headgate.chat import ChatRequest, Message, Text, Tool, ToolCall, ToolChoice
 from headgate.dialects import Gaps
 from headgate.errors import UnsupportedField
 from headgate_bedrock import BedrockConverse
+from headgate_bedrock.decode import decode_reply
 from headgate_bedrock.tools import own_names, sent_names
 
 Json = dict[str, Any]
@@ -214,7 +215,7 @@ def test_names_are_legal_and_come_back(problems: Judge, name: str) -> None:
     assert body["messages"][1]["content"][0]["toolUse"]["name"] == sent != name
     block: Json = {"toolUse": {"toolUseId": "c", "name": sent, "input": {}}}
     reply: Json = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "tool_use"}
-    decoded = BedrockConverse().decode_reply(msgspec.json.encode(reply), request)
+    decoded = decode_reply(msgspec.json.encode(reply), request)
     assert [part.name for part in decoded.choices[0].message.parts if isinstance(part, ToolCall)] == [name]
 
 

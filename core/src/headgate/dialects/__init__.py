@@ -4,6 +4,7 @@ Facts per vendor live in the dialect modules; what the facts mean lives in `head
 """
 
 from headgate.dialects.anthropic.messages import AnthropicMessages
+from headgate.dialects.codec import ChatCodec, CodecChat
 from headgate.dialects.cohere_rerank import CohereRerank
 from headgate.dialects.gaps import Gaps, Policy
 from headgate.dialects.google.embed import GoogleEmbed, GoogleEmbedOne
@@ -32,7 +33,9 @@ from headgate.dialects.sse import Ending, SseFramer
 
 __all__ = [
     "AnthropicMessages",
+    "ChatCodec",
     "ChatDialect",
+    "CodecChat",
     "CohereRerank",
     "Dialect",
     "EmbedDialect",

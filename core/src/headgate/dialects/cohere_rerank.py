@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
+from headgate.body import decode_object, reply_object
 from headgate.chat import Usage
 from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import TextPlace, WholeDialect
@@ -108,7 +108,7 @@ class CohereRerank(WholeDialect[RerankRequest, RerankReply]):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        reply = decode_reply_object(body)
+        reply = reply_object(body)
         return usage_of(reply.get("usage"), reply.get("meta"))
 
 
@@ -135,14 +135,6 @@ def _tokens(value: object) -> int:
 
 def _as_object(document: str | Json) -> Json:
     return {"text": document} if isinstance(document, str) else document
-
-
-def decode_reply_object(body: bytes) -> Json:
-    """A provider's whole reply as a dict; ProviderFailed when it is no JSON object."""
-    try:
-        return decode_object(body)
-    except InvalidRequest as error:
-        raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
 
 
 def _object_in(value: object, name: str) -> Any:

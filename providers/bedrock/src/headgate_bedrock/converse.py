@@ -11,10 +11,10 @@ from typing import Any, cast
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
-from headgate.chat import ChatReply, ChatRequest, Usage
-from headgate.dialects import ChatDialect, Ending, EventView, Gaps, TextPlace
-from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate.body import decode_object, reply_object
+from headgate.chat import ChatRequest, Usage
+from headgate.dialects import ChatCodec, CodecChat, Ending, EventView, TextPlace
+from headgate.errors import ErrorWords, ProviderFailed, RequestError
 from headgate_bedrock.decode import decode_reply
 from headgate_bedrock.encode import IGNORED, encode_request
 from headgate_bedrock.errors import error_words
@@ -31,16 +31,23 @@ Json = dict[str, Any]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class BedrockConverse(ChatDialect):
+class BedrockConverse(CodecChat):
     """The `bedrock.converse` dialect. Headgate speaks it to Bedrock; no client speaks it to Headgate.
 
-    A reply of Converse names no model, and names of tools are restricted: given the request that it answers, the
-    decoders put both right.
+    Names of tools are restricted there: `names_back` says which were changed.
     """
 
     name = NAME
     operation = "converse"
     ignored = IGNORED
+    codec = ChatCodec(
+        decode_request=decode_request,
+        encode_request=encode_request,
+        decode_reply=decode_reply,
+        encode_reply=lambda reply, _: encode_reply(reply),
+        stream_decoder=ConverseDecoder,
+        stream_encoder=lambda _: ConverseEncoder(),
+    )
 
     @override
     def names_back(self, request: ChatRequest) -> Mapping[str, str]:
@@ -91,10 +98,7 @@ class BedrockConverse(ChatDialect):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            usage: object = decode_object(body).get("usage")
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        usage: object = reply_object(body).get("usage")
         return usage_of(cast("Json", usage)) if isinstance(usage, dict) and usage else None
 
     @override
@@ -103,33 +107,6 @@ class BedrockConverse(ChatDialect):
             if message.headers.get(":event-type") == "metadata":
                 return self.reply_usage(message.payload)
         return None
-
-    @override
-    def decode_request(self, body: bytes) -> ChatRequest:
-        return decode_request(body)
-
-    @override
-    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
-        return msgspec.json.encode(encode_request(request, gaps))
-
-    @override
-    def decode_reply(self, body: bytes, request: ChatRequest | None = None) -> ChatReply:
-        try:
-            return decode_reply(body, request)
-        except (InvalidRequest, msgspec.ValidationError) as error:
-            raise ProviderFailed(f"the reply is none of Converse: {error}", code="upstream_bad_reply") from None
-
-    @override
-    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        return encode_reply(reply)
-
-    @override
-    def stream_decoder(self, request: ChatRequest | None = None) -> ConverseDecoder:
-        return ConverseDecoder(request)
-
-    @override
-    def stream_encoder(self, request: ChatRequest) -> ConverseEncoder:
-        return ConverseEncoder()
 
 
 def _messages(frames: Sequence[bytes]) -> list[Message]:

@@ -80,7 +80,7 @@ def request_inputs(body: bytes) -> list[list[bytes | None]]:
         raise InvalidRequest(f"the body is no request for Converse: {error}") from None
 
 
-def decode_reply(body: bytes, request: ChatRequest | None) -> ChatReply:
+def decode_reply(body: bytes, request: ChatRequest | None = None) -> ChatReply:
     """A whole answer. It says neither its model nor an id; the model is that of `request` where that is given.
 
     Raises InvalidRequest for what is no answer of Converse.

@@ -55,7 +55,7 @@ _EXCEPTIONS = {
 }
 
 
-def encode_reply(reply: ChatReply) -> bytes:
+def encode_reply(reply: ChatReply) -> Json:
     """A whole answer. Converse has one choice: the first."""
     choice = reply.choices[0]
     own = reply.dialect == NAME
@@ -70,7 +70,7 @@ def encode_reply(reply: ChatReply) -> bytes:
         body["additionalModelResponseFields"] = {"stop_sequence": choice.stop}
     if reply.service_tier is not None:
         body["serviceTier"] = {"type": reply.service_tier}
-    return msgspec.json.encode(merged(body, reply.extra) if own else {**reply.extra, **body})
+    return merged(body, reply.extra) if own else {**reply.extra, **body}
 
 
 def _stop_of(finish: FinishReason, raw: str | None, stop: str | None) -> str:

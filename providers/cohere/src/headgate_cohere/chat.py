@@ -12,13 +12,13 @@ import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.body import decode_object
-from headgate.chat import ChatReply, ChatRequest, Usage
-from headgate.dialects import ChatDialect, Ending, EventView, Gaps, TextPlace
+from headgate.body import decode_object, reply_object
+from headgate.chat import Usage
+from headgate.dialects import ChatCodec, CodecChat, Ending, EventView, TextPlace
 from headgate.dialects.openai.members import Json
 from headgate.dialects.sse import data_of
 from headgate.dialects.words import Headers
-from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate.errors import ErrorWords, InvalidRequest, RequestError
 from headgate_cohere.answers import CohereEncoder, encode_reply
 from headgate_cohere.encode import IGNORED, encode_request
 from headgate_cohere.replies import NAME, decode_reply, usage_of
@@ -31,12 +31,20 @@ _STATUSES = {498: 401, 499: 502}
 https://docs.cohere.com/reference/errors"""
 
 
-class CohereChat(ChatDialect):
+class CohereChat(CodecChat):
     """The `cohere.chat` dialect. Headgate speaks it to Cohere; no client speaks it to Headgate."""
 
     name = NAME
     operation = "chat"
     ignored = IGNORED
+    codec = ChatCodec(
+        decode_request=decode_request,
+        encode_request=encode_request,
+        decode_reply=decode_reply,
+        encode_reply=lambda reply, _: encode_reply(reply),
+        stream_decoder=CohereDecoder,
+        stream_encoder=lambda _: CohereEncoder(),
+    )
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
@@ -77,41 +85,11 @@ class CohereChat(ChatDialect):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            return usage_of(decode_object(body).get("usage"))
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        return usage_of(reply_object(body).get("usage"))
 
     @override
     def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
         return usage_of((_last_event(tail) or {}).get("usage"))
-
-    @override
-    def decode_request(self, body: bytes) -> ChatRequest:
-        return decode_request(body)
-
-    @override
-    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
-        return msgspec.json.encode(encode_request(request, gaps))
-
-    @override
-    def decode_reply(self, body: bytes) -> ChatReply:
-        try:
-            return decode_reply(body)
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the reply is none of Cohere's chat: {error}", code="upstream_bad_reply") from None
-
-    @override
-    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        return msgspec.json.encode(encode_reply(reply))
-
-    @override
-    def stream_decoder(self) -> CohereDecoder:
-        return CohereDecoder()
-
-    @override
-    def stream_encoder(self, request: ChatRequest) -> CohereEncoder:
-        return CohereEncoder()
 
 
 def error_words(words: ErrorWords, body: bytes) -> ErrorWords:

@@ -7,12 +7,11 @@ documents to be found, which is what most callers of a dialect without such a me
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
+from headgate.body import decode_object, reply_object
 from headgate.chat import Usage
 from headgate.dialects import Gaps, TextPlace, WholeDialect
 from headgate.dialects.openai.members import Json, Members, given, typed
@@ -114,7 +113,4 @@ class CohereEmbed(WholeDialect[EmbedRequest, EmbedReply]):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            return usage_of(cast("Any", decode_object(body)).get("meta"))
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        return usage_of(reply_object(body).get("meta"))

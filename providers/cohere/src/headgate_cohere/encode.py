@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, Tool, ToolChoice
 from headgate.dialects import Gaps
+from headgate.dialects.functions import REQUEST_HINTS, encode_function, tell_rest
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.errors import InvalidRequest
 from headgate_cohere.replies import NAME
-from headgate_cohere.turns import HINTS, Turns
+from headgate_cohere.turns import Turns
 
 IGNORED = frozenset(
     {
@@ -37,10 +38,6 @@ _BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}
 https://docs.cohere.com/docs/reasoning"""
 _RESPONSE_TOKENS = 1024
 """What thinking must leave for the answer, by the same page."""
-_TIERS = {"auto", "default", "standard"}
-_REQUEST_HINTS = HINTS | {
-    "anthropic_beta", "betas", "include", "labels", "prediction", "prompt_cache_options", "prompt_cache_retention", "truncation"
-}  # fmt: skip
 
 
 def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
@@ -54,32 +51,11 @@ def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
         thinking=_encode_thinking(request.thinking, request.sampling.max_tokens, gaps),
         stream=True if request.stream else None,
     )
-    _tell(request, gaps)
+    tell_rest(request, gaps, "Cohere")
     if is_own:
         return merged(body, request.extra)
-    gaps.extra(request.extra, hints=_REQUEST_HINTS)
+    gaps.extra(request.extra, hints=REQUEST_HINTS)
     return body
-
-
-def _tell(request: ChatRequest, gaps: Gaps) -> None:
-    """What of the request itself has no place at Cohere."""
-    hints = {
-        "user": request.user,
-        "metadata": request.metadata,
-        "verbosity": request.verbosity,
-        "prompt_cache_key": request.cache_key,
-        "safety_identifier": request.safety_identifier,
-        "store": request.store,
-    }
-    for name, value in hints.items():
-        if value is not None and value != {}:
-            gaps.skip(name)
-    if request.parallel_tool_calls is False:
-        gaps.refuse("parallel_tool_calls", "Cohere's models may always call several tools at once")
-    if request.service_tier in _TIERS:
-        gaps.skip("service_tier")
-    elif request.service_tier is not None:
-        gaps.refuse("service_tier")
 
 
 def _encode_sampling(sampling: Sampling, gaps: Gaps) -> Json:
@@ -159,7 +135,7 @@ def _encode_tools(request: ChatRequest, gaps: Gaps, *, is_own: bool) -> Json:
     tools = _chosen(request, choice)
     sent: list[Json] = []
     for at, tool in tools:
-        said = _encode_tool(tool, f"tools[{at}]", gaps, is_own=is_own)
+        said = encode_function(tool, f"tools[{at}]", gaps, is_own=is_own, has_strict=True)
         sent += [] if said is None else [said]
     if not sent:
         return {}
@@ -175,22 +151,6 @@ def _chosen(request: ChatRequest, choice: ToolChoice) -> list[tuple[int, Tool]]:
     if not left:
         raise InvalidRequest("`tool_choice` names a function that is not among `tools`", param="tool_choice")
     return left
-
-
-def _encode_tool(tool: Tool, place: str, gaps: Gaps, *, is_own: bool) -> Json | None:
-    if tool.kind != "function":
-        if not is_own:
-            gaps.refuse(place, f"a tool of type `{tool.kind}` is not known there")
-        return tool.raw if is_own else None
-    if tool.cache is not None:
-        gaps.skip(f"{place}.cache_control")
-    parameters = tool.parameters or {"type": "object", "properties": {}}
-    function = {"name": tool.name, **given(description=tool.description), "parameters": parameters}
-    body: Json = {"type": "function", "function": function}
-    if is_own:
-        return merged(body, tool.extra)
-    gaps.extra(tool.extra, place, hints=HINTS)
-    return body
 
 
 def _encode_strict(tools: list[tuple[int, Tool]], gaps: Gaps) -> bool | None:

@@ -11,17 +11,13 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 
-import msgspec
-
 from headgate.chat import Audio, File, Image, Item, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from headgate.dialects import Gaps
 from headgate.dialects.data_urls import data_url
+from headgate.dialects.functions import PART_HINTS, arguments_text
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.dialects.openai.names import CallIds
-from headgate_cohere.replies import NAME, NO_ARGUMENTS
-
-HINTS = frozenset({"annotations", "caller", "id", "phase", "status", "title", "type"})
-"""Members of other dialects' turns and parts that may be left out: they tell where a part came from."""
+from headgate_cohere.replies import NAME
 
 _TEXTUAL = ("text/", "application/json", "application/xml", "application/yaml")
 _DOCUMENT = "document"
@@ -150,7 +146,7 @@ class Turns:
         if call.opaque is not None:
             self._gaps.skip(f"{where}.signature")
         call_id = call.id if self._is_own else self._ids.of_call(call.id)
-        function = {"name": call.name, "arguments": arguments_of(call)}
+        function = {"name": call.name, "arguments": arguments_text(call)}
         return self._extended({"id": call_id, "type": "function", "function": function}, call.extra, where)
 
     def _result(self, result: ToolResult, where: str) -> Json:
@@ -192,7 +188,7 @@ class Turns:
     def _extended(self, body: Json, extra: Json, where: str) -> Json:
         if self._is_own:
             return merged(body, extra)
-        self._gaps.extra(extra, where, hints=HINTS)
+        self._gaps.extra(extra, where, hints=PART_HINTS)
         return body
 
 
@@ -201,20 +197,6 @@ _REASONS: dict[type[Part], str] = {
     Image: "only users may show images",
     Reasoning: "only a model thinks",
 }
-
-
-def arguments_of(call: ToolCall) -> str:
-    """The JSON text of the arguments. What is no object (free text, a broken answer) stands as `input` in one."""
-    text = call.arguments.strip()
-    if text in {"", NO_ARGUMENTS}:
-        return "{}"
-    if not call.custom:
-        try:
-            msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-            return call.arguments
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            pass
-    return msgspec.json.encode({"input": call.arguments}).decode()
 
 
 def _plain(content: list[Json]) -> str | list[Json] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import Raw
 
 from headgate.chat import (
     ChatReply,
@@ -29,9 +30,9 @@ from headgate.chat import (
     Usage,
     UsageEvent,
 )
+from headgate.dialects.functions import arguments_text
 from headgate.dialects.openai.members import Json, given, merged
 from headgate_ollama.replies import NAME
-from headgate_ollama.turns import arguments_of
 
 
 def encode_reply(reply: ChatReply) -> Json:
@@ -105,7 +106,10 @@ class OllamaEncoder:
 
 
 def _encode_call(call: ToolCall) -> Json:
-    return merged({"id": call.id, "function": {"name": call.name, "arguments": arguments_of(call)}}, call.extra)
+    return merged(
+        {"id": call.id, "function": {"name": call.name, "arguments": Raw(arguments_text(call).strip().encode())}},
+        call.extra,
+    )
 
 
 def _word(reason: FinishReason | None, raw: str | None) -> str:

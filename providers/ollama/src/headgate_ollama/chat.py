@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
-from headgate.chat import ChatReply, ChatRequest, Usage
-from headgate.dialects import ChatDialect, Ending, EventView, Gaps, TextPlace
+from headgate.body import decode_object, reply_object
+from headgate.chat import Usage
+from headgate.dialects import ChatCodec, CodecChat, Ending, EventView, TextPlace
 from headgate.dialects.lines import LineFramer
 from headgate.dialects.openai.members import Json
-from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate.errors import ErrorWords, InvalidRequest, RequestError
 from headgate_ollama.answers import OllamaEncoder, encode_reply
 from headgate_ollama.encode import IGNORED, encode_request
 from headgate_ollama.replies import NAME, OllamaDecoder, decode_reply, usage_of
@@ -23,12 +23,20 @@ from headgate_ollama.requests import decode_request
 from headgate_ollama.texts import reply_texts, request_texts
 
 
-class OllamaChat(ChatDialect):
+class OllamaChat(CodecChat):
     """The `ollama.chat` dialect. Headgate speaks it to Ollama; no client speaks it to Headgate."""
 
     name = NAME
     operation = "chat"
     ignored = IGNORED
+    codec = ChatCodec(
+        decode_request=decode_request,
+        encode_request=encode_request,
+        decode_reply=decode_reply,
+        encode_reply=lambda reply, _: encode_reply(reply),
+        stream_decoder=OllamaDecoder,
+        stream_encoder=lambda _: OllamaEncoder(),
+    )
 
     @override
     def framer(self) -> LineFramer:
@@ -68,41 +76,11 @@ class OllamaChat(ChatDialect):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            return usage_of(decode_object(body))
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        return usage_of(reply_object(body))
 
     @override
     def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
         return usage_of(_decoded(tail[-1])) if tail else None
-
-    @override
-    def decode_request(self, body: bytes) -> ChatRequest:
-        return decode_request(body)
-
-    @override
-    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
-        return msgspec.json.encode(encode_request(request, gaps))
-
-    @override
-    def decode_reply(self, body: bytes) -> ChatReply:
-        try:
-            return decode_reply(body)
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the reply is none of Ollama's chat: {error}", code="upstream_bad_reply") from None
-
-    @override
-    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        return msgspec.json.encode(encode_reply(reply))
-
-    @override
-    def stream_decoder(self) -> OllamaDecoder:
-        return OllamaDecoder()
-
-    @override
-    def stream_encoder(self, request: ChatRequest) -> OllamaEncoder:
-        return OllamaEncoder()
 
 
 def _decoded(line: bytes) -> Json:

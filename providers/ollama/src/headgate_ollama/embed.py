@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
+from headgate.body import decode_object, reply_object
 from headgate.chat import Usage
 from headgate.dialects import Gaps, TextPlace, WholeDialect
 from headgate.dialects.openai.members import Json, Members, given, typed
@@ -75,7 +75,4 @@ class OllamaEmbed(WholeDialect[EmbedRequest, EmbedReply]):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            return usage_of(decode_object(body))
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        return usage_of(reply_object(body))

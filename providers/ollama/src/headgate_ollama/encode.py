@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, Tool, ToolChoice
+from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, ToolChoice
 from headgate.dialects import Gaps
+from headgate.dialects.functions import REQUEST_HINTS, encode_function, tell_rest
 from headgate.dialects.openai.encode import EFFORTS
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.errors import InvalidRequest
 from headgate_ollama.replies import NAME
-from headgate_ollama.turns import HINTS, Turns
+from headgate_ollama.turns import Turns
 
 IGNORED = frozenset(
     {
@@ -44,10 +45,6 @@ OPTIONS = {
 """Ollama's options by the fields of Sampling: https://docs.ollama.com/modelfile#parameter"""
 _LEVELS = {"minimal": "low", "low": "low", "medium": "medium"}
 """Efforts as the levels that models know; all higher ones are `high`. https://docs.ollama.com/capabilities/thinking"""
-_TIERS = {"auto", "default", "standard"}
-_REQUEST_HINTS = HINTS | {
-    "anthropic_beta", "betas", "include", "labels", "prediction", "prompt_cache_options", "prompt_cache_retention", "truncation"
-}  # fmt: skip
 
 
 def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
@@ -64,32 +61,11 @@ def encode_request(request: ChatRequest, gaps: Gaps) -> Json:
         top_logprobs=sampling.top_logprobs or None,
     )
     body["stream"] = request.stream
-    _tell(request, gaps)
+    tell_rest(request, gaps, "Ollama")
     if is_own:
         return merged(body, request.extra)
-    gaps.extra(request.extra, hints=_REQUEST_HINTS)
+    gaps.extra(request.extra, hints=REQUEST_HINTS)
     return body
-
-
-def _tell(request: ChatRequest, gaps: Gaps) -> None:
-    """What of the request itself has no place at Ollama."""
-    hints = {
-        "user": request.user,
-        "metadata": request.metadata,
-        "verbosity": request.verbosity,
-        "prompt_cache_key": request.cache_key,
-        "safety_identifier": request.safety_identifier,
-        "store": request.store,
-    }
-    for name, value in hints.items():
-        if value is not None and value != {}:
-            gaps.skip(name)
-    if request.parallel_tool_calls is False:
-        gaps.refuse("parallel_tool_calls", "Ollama's models may always call several tools at once")
-    if request.service_tier in _TIERS:
-        gaps.skip("service_tier")
-    elif request.service_tier is not None:
-        gaps.refuse("service_tier")
 
 
 def _encode_options(sampling: Sampling, gaps: Gaps) -> Json:
@@ -140,23 +116,5 @@ def _encode_tools(request: ChatRequest, gaps: Gaps, *, is_own: bool) -> list[Jso
         raise InvalidRequest("`tool_choice` names a function that is not among `tools`", param="tool_choice")
     if choice.mode == "none":
         return []
-    said = [_encode_tool(tool, f"tools[{at}]", gaps, is_own=is_own) for at, tool in tools]
+    said = [encode_function(tool, f"tools[{at}]", gaps, is_own=is_own, has_strict=False) for at, tool in tools]
     return [tool for tool in said if tool is not None]
-
-
-def _encode_tool(tool: Tool, place: str, gaps: Gaps, *, is_own: bool) -> Json | None:
-    if tool.kind != "function":
-        if not is_own:
-            gaps.refuse(place, f"a tool of type `{tool.kind}` is not known there")
-        return tool.raw if is_own else None
-    if tool.cache is not None:
-        gaps.skip(f"{place}.cache_control")
-    if tool.strict:
-        gaps.skip(f"{place}.strict")
-    parameters = tool.parameters or {"type": "object", "properties": {}}
-    function = {"name": tool.name, **given(description=tool.description), "parameters": parameters}
-    body: Json = {"type": "function", "function": function}
-    if is_own:
-        return merged(body, tool.extra)
-    gaps.extra(tool.extra, place, hints=HINTS)
-    return body

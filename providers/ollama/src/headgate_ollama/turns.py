@@ -11,16 +11,13 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
 
-import msgspec
 from msgspec import Raw
 
 from headgate.chat import Audio, File, Image, Item, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from headgate.dialects import Gaps
+from headgate.dialects.functions import PART_HINTS, arguments_text
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.dialects.openai.names import CallIds
-
-HINTS = frozenset({"annotations", "caller", "id", "phase", "status", "title", "type"})
-"""Members of other dialects' turns and parts that may be left out: they tell where a part came from."""
 
 _TEXTUAL = ("text/", "application/json", "application/xml", "application/yaml")
 _APART = "\n\n"
@@ -112,7 +109,7 @@ class Turns:
 
     def _tell(self, part: Text | Refusal | Reasoning | Image | File, where: str) -> None:
         """What of a part has no place in a message."""
-        self._gaps.extra(part.extra, where, hints=HINTS)
+        self._gaps.extra(part.extra, where, hints=PART_HINTS)
         if isinstance(part, Text | Image | File) and part.cache is not None:
             self._gaps.skip(f"{where}.cache_control")
         if isinstance(part, Text) and part.opaque is not None:
@@ -161,7 +158,7 @@ class Turns:
         call_id = call.id if self._is_own else self._ids.of_call(call.id)
         self._names[call_id] = call.name
         self._order[call_id] = len(self._order)
-        function = {"name": call.name, "arguments": arguments_of(call)}
+        function = {"name": call.name, "arguments": Raw(arguments_text(call).strip().encode())}
         return self._extended({"id": call_id, "function": function}, call.extra, where)
 
     def _result(self, result: ToolResult, where: str) -> None:
@@ -186,7 +183,7 @@ class Turns:
     def _extended(self, body: Json, extra: Json, where: str) -> Json:
         if self._is_own:
             return merged(body, extra)
-        self._gaps.extra(extra, where, hints=HINTS)
+        self._gaps.extra(extra, where, hints=PART_HINTS)
         return body
 
 
@@ -196,20 +193,6 @@ _REASONS: dict[type[Part], str] = {
     Image: "instructions are text",
     Reasoning: "only a model thinks",
 }
-
-
-def arguments_of(call: ToolCall) -> Raw:
-    """The arguments as an object: "" is `{}`. What is no object (free text, a broken answer) stands as `input` in one."""
-    text = call.arguments.strip()
-    if text in {"", "null"}:
-        return Raw(b"{}")
-    if not call.custom:
-        try:
-            msgspec.json.decode(text, type=dict[str, Raw])
-            return Raw(text.encode())
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            pass
-    return Raw(msgspec.json.encode({"input": call.arguments}))
 
 
 def _text_of(part: File) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 from typing_extensions import override
 
-from headgate.body import decode_object
+from headgate.body import decode_object, reply_object
 from headgate.chat import (
     ChatReply,
     ChatRequest,
@@ -100,10 +100,7 @@ class ReplicateChat(ChatDialect):
 
     @override
     def reply_usage(self, body: bytes) -> Usage | None:
-        try:
-            return usage_of(decode_object(body))
-        except InvalidRequest as error:
-            raise ProviderFailed(f"the provider's reply is not JSON: {error}", code="upstream_bad_reply") from None
+        return usage_of(reply_object(body))
 
     @override
     def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:

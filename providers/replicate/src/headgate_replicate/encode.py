@@ -26,6 +26,7 @@ from headgate.chat import (
     ToolResult,
 )
 from headgate.dialects import Gaps
+from headgate.dialects.functions import PART_HINTS, REQUEST_HINTS, USUAL_TIERS
 from headgate.dialects.openai.members import Json, given, merged
 from headgate.errors import InvalidRequest
 from headgate_replicate.inputs import Field, Inputs
@@ -56,11 +57,6 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh
 """How many tokens of thinking an effort is where a model takes tokens, from the least to the most."""
 SWITCH = "extended_thinking"
 """The input with which Claude models are told to think at all: https://replicate.com/anthropic/claude-3.7-sonnet/api/schema"""
-_TIERS = frozenset({"auto", "default", "standard"})
-_HINTS = frozenset({"annotations", "caller", "id", "phase", "status", "title", "type"})
-_REQUEST_HINTS = _HINTS | {
-    "anthropic_beta", "betas", "include", "labels", "prediction", "prompt_cache_options", "prompt_cache_retention", "truncation"
-}  # fmt: skip
 _NO_TOOLS = "an answer of Replicate is text, in which no tool can be called"
 _ONE_TURN = "the model takes one turn: its schema has no `messages`"
 
@@ -75,7 +71,7 @@ def encode_request(request: ChatRequest, inputs: Inputs, gaps: Gaps) -> Json:
     if is_own:
         told = merged(told, request.extra)
     else:
-        gaps.extra(request.extra, hints=_REQUEST_HINTS)
+        gaps.extra(request.extra, hints=REQUEST_HINTS)
     version = request.model.partition(":")[2]
     return {**given(version=version or None), "input": told, **({"stream": True} if request.stream else {})}
 
@@ -141,7 +137,7 @@ class _Writer:
             self._part(part, message.role, f"{place}.content[{number}]") for number, part in enumerate(message.parts)
         ]
         if not self._is_own:
-            self._gaps.extra(message.extra, place, hints=_HINTS)
+            self._gaps.extra(message.extra, place, hints=PART_HINTS)
         return ("" if message.role == "assistant" else _APART).join(text for text in texts if text)
 
     def _part(self, part: Part, role: str, where: str) -> str:
@@ -184,7 +180,7 @@ class _Writer:
     def _tell(self, part: Text | Refusal | Image | File, where: str) -> None:
         """What of a part has no place there."""
         if not self._is_own:
-            self._gaps.extra(part.extra, where, hints=_HINTS)
+            self._gaps.extra(part.extra, where, hints=PART_HINTS)
         if isinstance(part, Text | Image) and part.cache is not None:
             self._gaps.skip(f"{where}.cache_control")
         if isinstance(part, Text) and part.opaque is not None:
@@ -311,7 +307,7 @@ def _tell(request: ChatRequest, gaps: Gaps) -> None:
     wanted: Any = request.response_format
     if wanted is not None and wanted.kind != "text":
         gaps.refuse("response_format", "the form of an answer cannot be asked for there")
-    if request.service_tier in _TIERS:
+    if request.service_tier in USUAL_TIERS:
         gaps.skip("service_tier")
     elif request.service_tier is not None:
         gaps.refuse("service_tier")

@@ -12,10 +12,9 @@ import msgspec
 from msgspec import Meta, Struct
 from typing_extensions import override
 
-from headgate.body import decode_object
-from headgate.chat import ChatReply, ChatRequest
-from headgate.dialects.gaps import Gaps
-from headgate.dialects.interface import ChatDialect, EventView, TextPlace
+from headgate.chat import ChatRequest
+from headgate.dialects.codec import ChatCodec, CodecChat
+from headgate.dialects.interface import EventView, TextPlace
 from headgate.dialects.openai.answer import IGNORED as IGNORED_IN_REPLIES
 from headgate.dialects.openai.answer import encode_reply
 from headgate.dialects.openai.chunks import OpenAIChatEncoder
@@ -29,7 +28,7 @@ from headgate.dialects.openai.reply import decode_reply
 from headgate.dialects.openai.stream import OpenAIChatDecoder
 from headgate.dialects.sse import Ending, data_event, ending_of
 from headgate.dialects.words import Headers
-from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate.errors import ErrorWords, RequestError
 
 Json = dict[str, Any]
 
@@ -81,7 +80,7 @@ _plain_event = msgspec.json.Decoder(_PlainEvent)
 _plain_reply = msgspec.json.Decoder(_PlainReply)
 
 
-class OpenAIChat(ChatDialect):
+class OpenAIChat(CodecChat):
     """The `openai.chat` dialect."""
 
     name = "openai.chat"
@@ -89,6 +88,14 @@ class OpenAIChat(ChatDialect):
     hints = HINTS
     ignored = IGNORED
     ignored_in_replies = IGNORED_IN_REPLIES
+    codec = ChatCodec(
+        decode_request=decode_request,
+        encode_request=encode_request,
+        decode_reply=decode_reply,
+        encode_reply=encode_reply,
+        stream_decoder=OpenAIChatDecoder,
+        stream_encoder=OpenAIChatEncoder,
+    )
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
@@ -145,33 +152,6 @@ class OpenAIChat(ChatDialect):
     @override
     def decode_error(self, status: int, body: bytes, headers: Headers = ()) -> ErrorWords:
         return decode_error(status, body)
-
-    @override
-    def decode_request(self, body: bytes) -> ChatRequest:
-        return decode_request(decode_object(body))
-
-    @override
-    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
-        return msgspec.json.encode(encode_request(request, gaps))
-
-    @override
-    def decode_reply(self, body: bytes) -> ChatReply:
-        try:
-            return decode_reply(decode_object(body))
-        except (InvalidRequest, ValueError) as error:
-            raise ProviderFailed(f"the reply is no chat completion: {error}", code="upstream_bad_reply") from None
-
-    @override
-    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        return msgspec.json.encode(encode_reply(reply, request))
-
-    @override
-    def stream_decoder(self) -> OpenAIChatDecoder:
-        return OpenAIChatDecoder()
-
-    @override
-    def stream_encoder(self, request: ChatRequest) -> OpenAIChatEncoder:
-        return OpenAIChatEncoder(request)
 
     @override
     def carries_foreign(self, body: bytes) -> bool:

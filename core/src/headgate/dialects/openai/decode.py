@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+from headgate.body import decode_object
 from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, ThinkingMode, Tool, ToolChoice
 from headgate.dialects.openai.members import Json, Members, as_object, objects, seconds, typed
 from headgate.dialects.openai.message import DIALECT, decode_message
@@ -51,9 +52,9 @@ REASONING = "reasoning"
 _MODES: dict[object, ThinkingMode] = {"enabled": "enabled", "adaptive": "adaptive", "disabled": "disabled"}
 
 
-def decode_request(data: Json) -> ChatRequest:
-    """A chat request from decoded JSON."""
-    body = Members(data)
+def decode_request(encoded: bytes) -> ChatRequest:
+    """A chat request."""
+    body = Members(decode_object(encoded))
     messages = body.take("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("`messages` must be a list with at least one message", param="messages")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
+from headgate.body import decode_object
 from headgate.chat import ChatReply, Choice, FinishReason, Message, Part, Text, ToolCall
 from headgate.dialects.openai.members import Json, Members, seconds
 from headgate.dialects.openai.message import DIALECT, decode_message
@@ -46,8 +47,9 @@ Beyond OpenAI's they are Mistral's, DeepSeek's, Zhipu's and those that Google's 
 """
 
 
-def decode_reply(data: Json) -> ChatReply:
-    """A chat completion from decoded JSON. Raises ValueError for usage nobody can read."""
+def decode_reply(encoded: bytes) -> ChatReply:
+    """A chat completion. Raises InvalidRequest, and ValueError for usage nobody can read."""
+    data = decode_object(encoded)
     body = Members(data)
     if data.get("choices") is None:
         raise InvalidRequest(_said_instead(data))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from headgate.body import decode_object
 from headgate.chat import ChatReply, Choice, FinishReason, Message, Part, Reasoning, ToolCall
 from headgate.dialects.openai.members import Members, objects, typed
 from headgate.dialects.responses.items import NAME, decode_item, given
@@ -63,8 +64,9 @@ _CUT: dict[str, FinishReason] = {
 """Why a reply is incomplete; any other reason means `stop`."""
 
 
-def decode_reply(data: Json) -> ChatReply:
-    """A whole reply from decoded JSON. Raises ProviderFailed when it says that it failed."""
+def decode_reply(encoded: bytes) -> ChatReply:
+    """A whole reply. Raises ProviderFailed when it says that it failed, else InvalidRequest or ValueError."""
+    data = decode_object(encoded)
     body = Members(data)
     if data.get("output") is None:
         _raise_failure(data)

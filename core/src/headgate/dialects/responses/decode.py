@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, cast
 
+from headgate.body import decode_object
 from headgate.chat import (
     ChatRequest,
     File,
@@ -79,8 +80,9 @@ _STORED = ("prompt", "previous_response_id", "conversation")
 _ROLES = {"assistant", "developer", "system", "user"}
 
 
-def decode_request(data: Json) -> ChatRequest:
-    """A request from decoded JSON."""
+def decode_request(encoded: bytes) -> ChatRequest:
+    """A request."""
+    data = decode_object(encoded)
     body = Members(data)
     include = body.find("include", list[str]) or []
     stream = body.find("stream", bool) or False

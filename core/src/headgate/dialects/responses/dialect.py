@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.body import decode_object, replace_paths
-from headgate.chat import ChatReply, ChatRequest, Usage
-from headgate.dialects.gaps import Gaps
-from headgate.dialects.interface import ChatDialect, EventView, TextPlace
+from headgate.chat import ChatRequest, Usage
+from headgate.dialects.codec import ChatCodec, CodecChat
+from headgate.dialects.interface import EventView, TextPlace
 from headgate.dialects.openai.names import names_back
 from headgate.dialects.responses.answer import decode_reply
 from headgate.dialects.responses.compose import IGNORED as IGNORED_IN_REPLIES
@@ -31,7 +31,7 @@ from headgate.dialects.responses.texts import event_texts, reply_texts, request_
 from headgate.dialects.responses.usage import body_usage, events_usage
 from headgate.dialects.sse import Ending, data_of
 from headgate.dialects.words import Headers, wait_of, words_of
-from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
+from headgate.errors import ErrorWords, RequestError
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -63,7 +63,7 @@ _kind = msgspec.json.Decoder(_Kind)
 _plain_delta = msgspec.json.Decoder(_PlainDelta)
 
 
-class OpenAIResponses(ChatDialect):
+class OpenAIResponses(CodecChat):
     """The `openai.responses` dialect."""
 
     name = NAME
@@ -71,6 +71,14 @@ class OpenAIResponses(ChatDialect):
     hints = HINTS
     ignored = IGNORED
     ignored_in_replies = IGNORED_IN_REPLIES
+    codec = ChatCodec(
+        decode_request=decode_request,
+        encode_request=encode_request,
+        decode_reply=decode_reply,
+        encode_reply=encode_reply,
+        stream_decoder=OpenAIResponsesDecoder,
+        stream_encoder=OpenAIResponsesEncoder,
+    )
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
@@ -125,33 +133,6 @@ class OpenAIResponses(ChatDialect):
     @override
     def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
         return events_usage(tail)
-
-    @override
-    def decode_request(self, body: bytes) -> ChatRequest:
-        return decode_request(decode_object(body))
-
-    @override
-    def encode_request(self, request: ChatRequest, gaps: Gaps) -> bytes:
-        return msgspec.json.encode(encode_request(request, gaps))
-
-    @override
-    def decode_reply(self, body: bytes) -> ChatReply:
-        try:
-            return decode_reply(decode_object(body))
-        except (InvalidRequest, ValueError) as error:
-            raise ProviderFailed(f"the reply is no response: {error}", code="upstream_bad_reply") from None
-
-    @override
-    def encode_reply(self, reply: ChatReply, request: ChatRequest) -> bytes:
-        return msgspec.json.encode(encode_reply(reply, request))
-
-    @override
-    def stream_decoder(self) -> OpenAIResponsesDecoder:
-        return OpenAIResponsesDecoder()
-
-    @override
-    def stream_encoder(self, request: ChatRequest) -> OpenAIResponsesEncoder:
-        return OpenAIResponsesEncoder(request)
 
     @override
     def carries_foreign(self, body: bytes) -> bool:
