@@ -91,7 +91,7 @@ class ModelRoute(Hooks):
             ex.caching = self._caching.get(self._name(ex.model))
         if principal is None or not principal.models:
             return
-        named = _named(ex)
+        named = _named(ex.options())
         wanted = f"{named}/{_within(named, ex.model)}" if named else self._name(ex.model)
         if wanted and not principal.allows(wanted):
             param = None if named else "model"
@@ -100,9 +100,10 @@ class ModelRoute(Hooks):
     @override
     @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
-        if ex.option("config"):
+        options = ex.options()
+        if options.get("config"):
             raise InvalidRequest("no router takes `x-headgate-config`: enable `router-standard`", code="no_router")
-        named = _named(ex)
+        named = _named(options) if options else ""
         if named:
             return self._leaf(named, ex.model)
         name = self._name(ex.model)
@@ -164,9 +165,9 @@ def _cut(name: str) -> str:
     return shown(name, MAX_NAME)
 
 
-def _named(ex: Exchange) -> str:
+def _named(options: Mapping[str, str]) -> str:
     """The deployment a header names; Portkey's older clients call it a virtual key."""
-    return (ex.option("provider") or ex.option("virtual-key") or "").removeprefix("@")
+    return (options.get("provider") or options.get("virtual-key") or "").removeprefix("@")
 
 
 class OpenAccess(Hooks):

@@ -21,13 +21,12 @@ from headgate.errors import (
     RequestError,
 )
 from headgate.exchange import Attempt, Exchange, Reply, Target
-from headgate.fleet import Fleet, let_go
+from headgate.fleet import let_go
 from headgate.folds import every, notify
 from headgate.guarding import StreamGuard, with_guards
-from headgate.hooks import Outcome, Scene, Strategy
+from headgate.hooks import Hooks, Outcome, Scene, Strategy
 from headgate.mirroring import mirror
 from headgate.plan import Plan
-from headgate.provider import Provider
 from headgate.racing import race
 from headgate.relay import OwnedStream, discard
 from headgate.upstream.decoding import MAX_BODY_BYTES
@@ -156,17 +155,63 @@ def _tell(strategy: Strategy, ex: Exchange, target: Target, outcome: Outcome, sc
         )
 
 
-def _attempt(fleet: Fleet, ex: Exchange, target: Target, provider: Provider) -> Attempt:
+def _begin(plan: Plan, ex: Exchange, target: Target) -> Attempt:
     """The attempt that begins now. Raises DeadlineExceeded when nothing may begin any more."""
+    try:
+        provider = plan.deployments[target.deployment]
+    except KeyError:
+        log.error("a router names a deployment that is not there", deployment=target.deployment, request_id=ex.id)
+        raise HookFailed("the gateway could not finish its `route` stage for this request") from None
+    fleet = plan.fleet
     now = fleet.clock()
     if now >= ex.deadline:
         raise DeadlineExceeded("the time for this request is over; nothing more is started")
     model = target.model or ex.model
     attempt = ex.attempt = Attempt(target, provider, model, now)
-    attempt.fleet, attempt.health = fleet, fleet.health(target.deployment, model, target.breaker)
+    attempt.fleet = fleet
+    if fleet.watched is None or target.deployment in fleet.watched:
+        attempt.health = fleet.health(target.deployment, model, target.breaker)
     ex.attempts.append(attempt)
     ex.base_url = target.base_url or ex.custom_host
     return attempt
+
+
+async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
+    """One attempt: guard the request, call the deployment through the wrappers, guard the reply."""
+    attempt, is_answered = _begin(plan, ex, target), False
+    provider = attempt.provider
+    try:
+        _speak(plan, ex, attempt)
+        if target.guards is not None:
+            plan = _guarded(plan, ex, target.guards)
+        if plan.guard_request:
+            await every(plan.guard_request, ex)
+            if ex.timings is not None:
+                ex.mark("guardrail")
+        if target.default_params or target.drop_params:
+            attempt.source = with_params(ex.body, target.default_params, target.drop_params) if ex.body else None
+        reply = await plan.call(ex)
+        if ex.dialect is not None and (plan.guard_reply or plan.guard_chunk):
+            reply = await _judged(plan, ex, attempt, reply)
+        attempt.status = reply.status
+        is_answered = True
+    except RequestError as error:
+        attempt.status, attempt.error = error.status, error.error_code
+        raise
+    except asyncio.CancelledError:
+        attempt.error = attempt.error or "cancelled"
+        raise
+    except Exception as error:
+        log.exception("provider failed", provider=provider.name, deployment=target.deployment, request_id=ex.id)
+        attempt.status, attempt.error = ProviderFailed.status, ProviderFailed.code
+        raise ProviderFailed(f"provider `{provider.name}` failed", provider=provider.name) from error
+    finally:
+        attempt.ended = plan.fleet.clock()
+        if not is_answered:
+            let_go(attempt)
+    if ex.timings is not None:
+        ex.mark("call")
+    return reply
 
 
 def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:
@@ -183,58 +228,19 @@ def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:
         attempt.dialect = dialect
 
 
-async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
-    """One attempt: guard the request, then call the deployment through the wrappers."""
-    try:
-        provider = plan.deployments[target.deployment]
-    except KeyError:
-        log.error("a router names a deployment that is not there", deployment=target.deployment, request_id=ex.id)
-        raise HookFailed("the gateway could not finish its `route` stage for this request") from None
-    attempt, is_answered = _attempt(plan.fleet, ex, target, provider), False
-    try:
-        _speak(plan, ex, attempt)
-        if target.guards is not None:
-            plan = with_guards(plan, target.guards)
-            if ex.operation.is_socket:
-                refuse_unguarded(plan)
-        if plan.guard_request:
-            await every(plan.guard_request, ex)
-            if ex.timings is not None:
-                ex.mark("guardrail")
-        if (target.default_params or target.drop_params) and ex.body:
-            attempt.source = with_params(ex.body, target.default_params, target.drop_params)
-        reply = await _answer(plan, ex, attempt)
-        is_answered = True
-    except RequestError as error:
-        attempt.status, attempt.error = error.status, error.error_code
-        raise
-    except asyncio.CancelledError:
-        attempt.error = attempt.error or "cancelled"
-        raise
-    except Exception as error:
-        log.exception("provider failed", provider=provider.name, deployment=target.deployment, request_id=ex.id)
-        attempt.status, attempt.error = ProviderFailed.status, ProviderFailed.code
-        raise ProviderFailed(f"provider `{provider.name}` failed", provider=provider.name) from error
-    finally:
-        attempt.ended = plan.fleet.clock()
-        if not is_answered:
-            let_go(attempt)
-    attempt.status = reply.status
-    return reply
+def _guarded(plan: Plan, ex: Exchange, guards: Hooks) -> Plan:
+    guarded = with_guards(plan, guards)
+    if ex.operation.is_socket:
+        refuse_unguarded(guarded)
+    return guarded
 
 
-async def _answer(plan: Plan, ex: Exchange, attempt: Attempt) -> Reply:
-    """The provider's reply, judged. One that the guardrails refuse is asked for again where the target's `retry` lists that."""
-    while True:
-        reply = await plan.call(ex)
-        if not isinstance(reply, Reply):  # pyright: ignore[reportUnnecessaryIsInstance] - plugins are not trusted
-            name = attempt.provider.name
-            raise ProviderFailed(f"provider `{name}` answered with no reply", provider=name)
+async def _judged(plan: Plan, ex: Exchange, attempt: Attempt, reply: Reply) -> Reply:
+    """A reply that the guardrails let pass. One that they refuse is asked for again where the target's `retry` lists that."""
+    while reply.is_ok:
+        ex.reply = reply
         if ex.timings is not None:
             ex.mark("call")
-        if not reply.is_ok or ex.dialect is None or not (plan.guard_reply or plan.guard_chunk):
-            return reply
-        ex.reply = reply
         try:
             await _guard(plan, ex, reply)
         except Blocked as error:
@@ -243,10 +249,12 @@ async def _answer(plan: Plan, ex: Exchange, attempt: Attempt) -> Reply:
             if error.status not in retry.on_status_codes or attempt.retries >= retry.attempts or not ex.can_repeat:
                 raise
             attempt.retries += 1
+            reply = await plan.call(ex)
             continue
         if ex.timings is not None:
             ex.mark("guardrail")
-        return reply
+        break
+    return reply
 
 
 async def _guard(plan: Plan, ex: Exchange, reply: Reply) -> None:

@@ -34,7 +34,7 @@ class Context:
         self.known = Known((), {})
         self.state: StateStore
         self.state_bytes = MAX_BYTES
-        self.fleet = Fleet()
+        self.fleet = Fleet(is_sparing=True)
         self.announcements: list[str] = []
         self._http: httpx2.AsyncClient | None = None
 
@@ -60,7 +60,10 @@ class Context:
 
     def decode_target(self, value: Any, asked: Asked | None = None) -> Target:
         """A routing config as a tree, `asked` for one that came with a request. StartupError lists every problem with it."""
-        return decode_target(value, self.known, asked=asked)
+        target = decode_target(value, self.known, asked=asked)
+        if target.targets:
+            self.fleet.watch(target)
+        return target
 
     def announce(self, text: str) -> None:
         """Say something to the person who started the gateway, once it is ready. Shown on the terminal, never logged."""

@@ -373,6 +373,13 @@ class Exchange:
             options = self._options = _options_of(self.headers)
         return options.get(name) if options else None
 
+    def options(self) -> Mapping[str, str]:
+        """All of them by name, for those who want more than one."""
+        options = self._options
+        if options is None:
+            options = self._options = _options_of(self.headers)
+        return options
+
     @property
     def source(self) -> bytes:
         """The body that the current attempt starts from: the client's, or what its target's parameters made of it."""
@@ -439,9 +446,11 @@ class Exchange:
         `overrides` replace whole top-level members, as `override_params` of a routing config do. A body whose model stands
         in the path, or that nobody has named one for, gets none.
         """
+        attempt = self.attempt
+        body = self.body if attempt is None or attempt.source is None else attempt.source
         if self.operation.is_model_in_path or not model:
-            return encode_with(self.source, overrides) if overrides else self.source
-        return encode_with_model(self.source, model, overrides)
+            return encode_with(body, overrides) if overrides else body
+        return encode_with_model(body, model, overrides)
 
     def reply_texts(self) -> Sequence[TextPlace]:
         """Every piece of text in a whole reply; empty for streams and opaque operations."""

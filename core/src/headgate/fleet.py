@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from headgate.errors import ProviderError, ProviderTimeout
 from headgate.exchange import Attempt, Exchange, Reply, Target
@@ -20,14 +20,21 @@ RULE = BreakerRule()
 
 
 class Fleet:
-    """Health by deployment, model and breaker rule. `clock` is monotonic, `unix` the time of day, both in seconds."""
+    """Health by deployment, model and breaker rule. `clock` is monotonic, `unix` the time of day, both in seconds.
+
+    With `is_sparing` only deployments that something has asked to `watch` are kept an eye on: where there is no choice,
+    nobody needs to know.
+    """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
         rng: random.Random | None = None,
+        *,
+        is_sparing: bool = False,
     ) -> None:
+        self.watched: set[str] | None = set() if is_sparing else None
         self.clock = clock
         self.unix = unix
         self.rng = rng or random.Random()  # noqa: S311 - spreads load, protects nothing
@@ -45,6 +52,15 @@ class Fleet:
             if len(known) > MAX_KNOWN:
                 self._forget()
         return held
+
+    def watch(self, target: Target) -> None:
+        """From now on keep an eye on every deployment of a tree in which there is a choice."""
+        if self.watched is None:
+            return
+        if target.deployment:
+            self.watched.add(target.deployment)
+        for child in target.targets:
+            self.watch(child)
 
     def known(self) -> list[tuple[str, str, Health]]:
         """Every deployment and model that was called, with its health."""
@@ -69,17 +85,17 @@ class Fleet:
                 return
 
 
-async def call_provider(ex: Exchange) -> Reply:
-    """The innermost call: the attempt's provider, which its deployment's health is told of.
-
-    What was begun is ended by `let_go`, since a stream runs on after its reply is here.
-    """
+def call_provider(ex: Exchange) -> Awaitable[Reply]:
+    """The innermost call: the attempt's provider, which its deployment's health is told of where that is watched."""
     attempt = ex.attempt
     if attempt is None:
         raise RuntimeError("no attempt is set")
     fleet, health = attempt.fleet, attempt.health
-    if fleet is None or health is None:
-        return await attempt.provider.call(ex)
+    return attempt.provider.call(ex) if fleet is None or health is None else _watched(ex, attempt, fleet, health)
+
+
+async def _watched(ex: Exchange, attempt: Attempt, fleet: Fleet, health: Health) -> Reply:
+    """What was begun is ended by `let_go`, since a stream runs on after its reply is here."""
     if attempt.call is not None:
         let_go(attempt)
     call = attempt.call = health.begin(fleet.clock())

@@ -252,6 +252,9 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
     route = ModelRoute(models, known.find)
     _publish(ctx, registry, known, config)
     _raise(_configure(plugins, ctx))
+    for target in models.values():
+        if target.targets:
+            ctx.fleet.watch(target)
     everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets, ctx.fleet)
     if config.auth.mode != "keys":

@@ -155,12 +155,12 @@ class Scene(Struct, frozen=True):
     def usable(self, target: Target, among: Iterable[int], outcomes: Sequence[Outcome] = ()) -> list[int]:
         """Those of the children `among` that were not called yet and whose deployments may be.
 
-        When none may and nothing was called yet, it is the one that may be soonest: refusing for certain is no better.
+        When none may, it is the one that may be soonest: refusing for certain would be no better.
         """
         called = {outcome.index for outcome in outcomes}
         left = [index for index in among if index not in called]
         found = [index for index in left if self.fleet.is_usable(target.targets[index], self.model, self.now)]
-        if found or called or not left:
+        if found or not left:
             return found
         return [min(left, key=lambda index: self.fleet.wait_s(target.targets[index], self.model, self.now))]
 

@@ -71,10 +71,11 @@ async def authenticate(plan: Plan, ex: Exchange) -> None:
     ex.principal = await first(plan.authenticate, ex, Principal)
     if ex.principal is None:
         raise Unauthenticated("no API key was given; send it as `Authorization: Bearer KEY`", code="missing_api_key")
-    given = ex.option("metadata")
+    options = ex.options()
+    given = options.get("metadata")
     if given is not None or ex.principal.metadata:
         ex.metadata = {**_metadata(given), **ex.principal.metadata}
-    asked = ex.option("deadline")
+    asked = options.get("deadline")
     if asked is not None or ex.principal.deadline_s:
         ex.deadline = plan.fleet.clock() + deadline_s(asked, ex.principal.deadline_s)
     if ex.timings is not None:
@@ -177,7 +178,7 @@ class _Sent:
 async def finish(plan: Plan, ex: Exchange) -> None:
     """After the reply: store it, settle, record. Nothing here can fail the exchange."""
     reply, attempt = ex.reply, ex.attempt
-    if attempt is not None:
+    if attempt is not None and attempt.call is not None:
         let_go(attempt)
     if ex.collect and ex.outcome == "complete" and ex.cache_status != "HIT" and reply is not None and reply.is_ok:
         if reply.chunks is None:

@@ -221,16 +221,15 @@ class Provider:
             pieces=None if upload is None else upload.outgoing(self.fields_for(ex)),
             credential=self.credential(ex),
             timeouts=self.timeouts_for(ex),
-            private_hosts=self._reachable(ex),
-            tls=Tls() if self._is_strange(ex) else self.config.tls,
+            private_hosts=self._reachable(ex) if ex.base_url else self.private_hosts,
+            tls=Tls() if ex.base_url and self._is_strange(ex) else self.config.tls,
         )
 
     def _reachable(self, ex: Exchange) -> frozenset[str]:
         """The hosts of this call that may be private: those of the operator's choice."""
         if self._is_strange(ex):
             return frozenset()
-        base = ex.base_url
-        return _private_hosts(base, allow_private=self.config.allow_private) if base else self.private_hosts
+        return _private_hosts(ex.base_url, allow_private=self.config.allow_private)
 
     def prepare_socket(self, ex: Exchange) -> UpstreamRequest:
         """The handshake to send for the current attempt of an operation that is a WebSocket: `prepare` with its query."""
@@ -256,7 +255,7 @@ class Provider:
         if attempt is None or not ex.body or (self.is_passed(ex) and not _names_model(ex.operation)):
             return ex.source
         body = ex.body_for(attempt.model, attempt.target.override_params)
-        if ex.operation.name in self.left_out and not self._is_strange(ex):
+        if ex.operation.name in self.left_out and not (ex.base_url and self._is_strange(ex)):
             body, said = leave_out(body, self.left_out[ex.operation.name])
             ex.dropped += [name for name in said if name not in ex.dropped]
         return body
@@ -291,7 +290,7 @@ class Provider:
             if name in given:
                 headers[name] = given[name]
         headers.update(self.vendor_headers(ex))
-        if not self._is_strange(ex):
+        if not ex.base_url or not self._is_strange(ex):
             headers.update(self._own_headers)
         return headers
 

@@ -58,32 +58,33 @@ class RouterStandard(Hooks):
     @hookimpl
     async def admit(self, ex: Exchange) -> None:
         """What the config says of the cache must be known before the cache is asked, so the config is read here."""
-        target = self._tree(ex)
-        if target is not None:
-            ex.caching = caching_of(target)
+        written = ex.option("config") or (ex.principal.config if ex.principal is not None else "")
+        if written:
+            ex.caching = caching_of(self._tree(ex, written))
 
     @override
     @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
-        target = self._tree(ex)
-        if target is not None and ex.principal is not None and ex.principal.models:
-            _check_models(ex.principal, target, ex.model)
+        principal = ex.principal
+        written = ex.option("config") or (principal.config if principal is not None else "")
+        if not written:
+            return None
+        target = self._tree(ex, written)
+        if principal is not None and principal.models:
+            _check_models(principal, target, ex.model)
         return target
 
     @override
     @hookimpl
     def wrap_call(self, call: Call) -> Call:
-        return Retrying(Releasing(call).call, self._sleep, self._rng).call
+        return Retrying(call, Releasing(call).call, self._sleep, self._rng).call
 
-    def _tree(self, ex: Exchange) -> Target | None:
+    def _tree(self, ex: Exchange, written: str) -> Target:
         """The tree of the config that the request brings or its key has, from the cache when it was there before.
 
         Raises Forbidden and InvalidRequest.
         """
         principal = ex.principal
-        written = ex.option("config") or (principal.config if principal is not None else "")
-        if not written:
-            return None
         known = self._ctx.known
         if known is not self._known:
             self._trees.clear()

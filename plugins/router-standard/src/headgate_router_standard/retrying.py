@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from headgate.errors import HookFailed, ProviderError, ProviderTimeout
-from headgate.exchange import Attempt, Exchange, Reply, Retry
+from headgate.exchange import PATIENT, Attempt, Exchange, Reply, Retry
 from headgate.fleet import Fleet, let_go
 from headgate.hooks import Call
 from headgate.policies import RetryBudget, retry_after_s
@@ -40,11 +40,13 @@ class Retrying:
 
     A reply is given up only when another try follows, so the last outcome is what the caller sees. With
     `request_timeout_s` all tries and waits together end at that time, and none starts after the exchange's deadline.
-    Retries are a fifth of calls at most, by deployment and over all, but for a reserve for quiet times.
+    Retries are a fifth of calls at most, by deployment and over all, but for a reserve for quiet times. `holding` is `inner`
+    for targets that want the beginning of a stream held.
     """
 
-    def __init__(self, inner: Call, sleep: Sleep, rng: random.Random) -> None:
-        self._inner = inner
+    def __init__(self, inner: Call, holding: Call, sleep: Sleep, rng: random.Random) -> None:
+        self._plain = inner
+        self._inner = holding
         self._sleep = sleep
         self._rng = rng
 
@@ -53,7 +55,11 @@ class Retrying:
         attempt = ex.attempt
         if attempt is None:
             raise HookFailed("a retry needs an attempt")
-        return self._inner(ex) if attempt.target.retry.attempts <= 0 else self._repeat(ex, attempt)
+        target = attempt.target
+        if target.retry.attempts > 0:
+            return self._repeat(ex, attempt)
+        is_plain = not target.release_after and target.patience is PATIENT
+        return self._plain(ex) if is_plain else self._inner(ex)
 
     async def _repeat(self, ex: Exchange, attempt: Attempt) -> Reply:
         fleet, limit_s = attempt.fleet or _FLEET, attempt.target.request_timeout_s
