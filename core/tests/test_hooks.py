@@ -308,6 +308,8 @@ async def test_hook_facts() -> None:
     models = {"fast": "demo/echo", "some": {"strategy": {"mode": "mine"}, "targets": ["demo/echo"]}, "*": "demo"}
     async with gateway(*plugins, providers=providers, models=models) as client:
         listed = (await client.get("/v1/models")).json()["data"]
+        find = client.gateway.context.find_facts
+        assert [find("demo", "echo"), find("demo", "y"), find("nobody", "echo")] == [one, None, None]
     told = {
         "context_window": 8192,
         "max_output_tokens": 1024,

@@ -305,6 +305,14 @@ def test_load_stays_within_its_bound() -> None:
     assert max(load.values()) <= 1000 / 4 * 1.25 + 1
 
 
+def test_bounds_follow_weights() -> None:
+    """A home of half the weight is full with half of the calls."""
+    weights, load = {0: 2.0, 1: 1.0, 2: 1.0}, Counter[int]()
+    for _ in range(1000):
+        load[bounded([1, 0, 2], load, 1.2, weights)] += 1
+    assert [load[index] for index in range(3)] == pytest.approx([600, 300, 100], abs=3)
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

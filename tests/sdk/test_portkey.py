@@ -175,7 +175,7 @@ def test_a_config_that_is_wrong(portkey: Make) -> None:
 
 def test_a_saved_config_is_refused(portkey: Make) -> None:
     """The id of a config that is saved elsewhere is a 400 that says what to send instead."""
-    with pytest.raises(vendored.BadRequestError, match="saved configs"):
+    with pytest.raises(vendored.BadRequestError, match="`configs:` has no"):
         portkey(config="pc-my-config-1a2b3c").chat.completions.create(model="echo", messages=HELLO)
 
 

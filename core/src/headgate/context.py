@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headgate.exchange import Target
 from headgate.fleet import Fleet
-from headgate.hooks import Check, StateStore, make_check
+from headgate.hooks import Check, ModelFacts, StateStore, make_check
 from headgate.routing import Asked, Known, decode_target
 from headgate.secret import GatewaySecret
 from headgate.state import MAX_BYTES
@@ -23,7 +23,7 @@ class Context:
 
     `state_dir` is where the gateway keeps small files of its own; `secret` keys its digests; `url` is where it
     listens, for messages to people; `state` is the store for shared state, `state_bytes` what one in memory may hold.
-    `fleet` is how the deployments are doing.
+    `fleet` is how the deployments are doing, `find_facts` what the plugins know of a deployment's model, None for nothing.
     """
 
     def __init__(self, upstream: Upstream, state_dir: Path, url: str) -> None:
@@ -35,6 +35,7 @@ class Context:
         self.state: StateStore
         self.state_bytes = MAX_BYTES
         self.fleet = Fleet(is_sparing=True)
+        self.find_facts: Callable[[str, str], ModelFacts | None] = lambda _deployment, _model: None
         self.announcements: list[str] = []
         self._http: httpx2.AsyncClient | None = None
 

@@ -21,7 +21,8 @@ from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.garbage import uncollected
-from headgate.hooks import STAGES
+from headgate.hooks import STAGES, ModelFacts
+from headgate.models import facts_of
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
@@ -411,6 +412,12 @@ def _publish(ctx: Context, registry: Registry, deployments: Mapping[str, Provide
     if isinstance(deployments, _Deployments):
         known = msgspec.structs.replace(known, takes_keys=deployments.takes_keys)
     ctx.known = known
+
+    def find_facts(deployment: str, model: str) -> ModelFacts | None:
+        provider = deployments.get(deployment)
+        return None if provider is None else facts_of(registry.facts, provider, model)
+
+    ctx.find_facts = find_facts
     if not hasattr(ctx, "state"):
         ctx.state_bytes = config.limits.state_bytes
         ctx.state = registry.stores[config.state](ctx)

@@ -25,7 +25,7 @@ rule: *closed* ends the exchange with an error, *open* logs it and goes on, *dec
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Protocol, TypeVar
 
 import pluggy
@@ -125,6 +125,10 @@ def make_check(checks: Mapping[str, CheckFactory], name: str, parameters: Mappin
         raise StartupError([Problem(f"check `{name}`: {error}")]) from None
 
 
+CALLERS_OWN = frozenset({400, 405, 411, 413, 414, 415, 422, 428, 431})
+"""What a provider says of the request itself: another provider would most likely say the same, so it stands."""
+
+
 class Outcome(Struct, frozen=True):
     """How one child of a target ended: its place among the siblings, the HTTP status, whether it may be left behind, and
     how many seconds its reply, or the first event of it, took.
@@ -134,6 +138,16 @@ class Outcome(Struct, frozen=True):
     status: int
     is_final: bool = False
     elapsed_s: float = 0.0
+
+    def is_left(self, codes: Collection[int] = ()) -> bool:
+        """Whether another target may be called for it: with `codes`, a node's `on_status_codes`, for exactly these.
+
+        Without them every failure is left but the gateway's own refusals, which every target would meet alike, and what a
+        provider says of the request itself (`CALLERS_OWN`). Added in 0.1.
+        """
+        if codes:
+            return self.status in codes
+        return not (200 <= self.status < 300 or self.is_final or self.status in CALLERS_OWN)
 
 
 Fault = Callable[[str, str], None]
@@ -152,14 +166,18 @@ class Scene(Struct, frozen=True):
         """What is known of a leaf."""
         return self.fleet.health(leaf.deployment, leaf.model or self.model, leaf.breaker)
 
-    def usable(self, target: Target, among: Iterable[int], outcomes: Sequence[Outcome] = ()) -> list[int]:
-        """Those of the children `among` that were not called yet and whose deployments may be.
+    def healthy(self, target: Target, among: Iterable[int]) -> list[int]:
+        """Those of the children `among` whose deployments may be called: not known to fail, not at a limit."""
+        return [index for index in among if self.fleet.is_usable(target.targets[index], self.model, self.now)]
 
-        When none may, it is the one that may be soonest: refusing for certain would be no better.
+    def usable(self, target: Target, among: Iterable[int], outcomes: Sequence[Outcome] = ()) -> list[int]:
+        """The healthy ones of those children `among` that were not called yet.
+
+        When none is, it is the one that may be soonest: refusing for certain would be no better.
         """
         called = {outcome.index for outcome in outcomes}
         left = [index for index in among if index not in called]
-        found = [index for index in left if self.fleet.is_usable(target.targets[index], self.model, self.now)]
+        found = self.healthy(target, left)
         if found or not left:
             return found
         return [min(left, key=lambda index: self.fleet.wait_s(target.targets[index], self.model, self.now))]

@@ -37,6 +37,7 @@ def mirror(
     shadow = ex.fork()
     shadow.id, shadow.shadow_of = _ids.request_id(), ex.id
     shadow.attempts, shadow.started, shadow.started_at = [], time.perf_counter(), time.time()
+    shadow.timings = None
     task = asyncio.create_task(_carry_out(shadow, call, finish))
     _running.add(task)
     task.add_done_callback(_running.discard)

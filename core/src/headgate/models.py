@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from headgate.errors import ModelNotFound
 from headgate.exchange import Principal, Target
-from headgate.hooks import ModelFacts
+from headgate.hooks import FindFacts, ModelFacts
 from headgate.operations import CHAT_OPERATIONS
 from headgate.plan import Plan
 from headgate.provider import Provider
@@ -84,9 +84,9 @@ def _named(provider: Provider) -> Sequence[str]:
     return provider.config.models or provider.models or (ANY,)
 
 
-def facts_of(plan: Plan, provider: Provider, model: str) -> ModelFacts | None:
+def facts_of(finders: Sequence[FindFacts], provider: Provider, model: str) -> ModelFacts | None:
     """What the plugins know of a model; None when none of them knows anything."""
-    for find in plan.registry.facts:
+    for find in finders:
         try:
             facts = find(provider, model)
         except Exception as error:
@@ -111,7 +111,7 @@ def _alias(plan: Plan, alias: str, target: Target) -> Model:
 
 
 def _told(plan: Plan, provider: Provider, model: str) -> Mapping[str, Any]:
-    facts = facts_of(plan, provider, model) if plan.registry.facts and model not in {"", ANY} else None
+    facts = facts_of(plan.registry.facts, provider, model) if plan.registry.facts and model not in {"", ANY} else None
     return {} if facts is None else msgspec.to_builtins(facts)
 
 

@@ -114,7 +114,7 @@ async def test_store_without_lookup_does_nothing() -> None:
         ("on_request", {"cache": " Simple "}, {}, "MISS"),
         ("on_request", {}, {b"x-portkey-cache": b"simple"}, "MISS"),
         ("on_request", {"cache": "off"}, {}, "DISABLED"),
-        ("on_request", {"cache": "semantic"}, {}, "DISABLED"),
+        ("on_request", {"cache": "semantic"}, {}, "MISS"),
         ("on_request", {"cache-force-refresh": "true"}, {}, "DISABLED"),
         ("on_request", {"cache": "exact", "cache-force-refresh": "true"}, {}, "REFRESH"),
         ("on_request", {"cache": "exact", "cache-force-refresh": "false"}, {}, "MISS"),

@@ -119,6 +119,7 @@ def test_a_whole_exchange() -> None:
         "request": None,
         "reply": None,
         "closed_by": "",
+        "shadow_of": "",
         "close_code": None,
     }
 
@@ -171,6 +172,13 @@ def test_the_end_of_a_session() -> None:
     line = decoded(ex)
     assert (line["status"], line["closed_by"], line["close_code"]) == (101, "provider", 1011)
     assert "secret words" not in str(line)
+
+
+def test_a_shadow_names_what_it_repeats() -> None:
+    """Two records of one request can be laid side by side."""
+    ex = exchange()
+    ex.shadow_of = "req_0"
+    assert decoded(ex)["shadow_of"] == "req_0"
 
 
 def test_no_header_and_no_query_is_logged() -> None:

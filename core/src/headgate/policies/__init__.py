@@ -8,6 +8,7 @@ from headgate.policies.breaker import Admission, Breaker, BreakerRule
 from headgate.policies.concurrency import ConcurrencyLimit
 from headgate.policies.health import Call, Health
 from headgate.policies.latency import PeakEwma, pick_of_two
+from headgate.policies.quantile import RecentTimes
 from headgate.policies.rate_limit import ShadowBucket, Window, retry_after_s, windows_of
 from headgate.policies.retry_budget import RetryBudget
 
@@ -19,6 +20,7 @@ __all__ = [
     "ConcurrencyLimit",
     "Health",
     "PeakEwma",
+    "RecentTimes",
     "RetryBudget",
     "ShadowBucket",
     "Window",

@@ -28,13 +28,21 @@ def ranking(key: bytes, names: Sequence[str], weights: Sequence[float] | None = 
     return [index for _, index in sorted(scored, reverse=True)]
 
 
-def bounded(order: Sequence[int], in_flight: Mapping[int, int], bound: float = BOUND) -> int:
-    """The first of `order` whose load with one more call is within `bound` times the average; the first when there is none.
+def bounded(
+    order: Sequence[int],
+    in_flight: Mapping[int, int],
+    bound: float = BOUND,
+    weights: Mapping[int, float] | None = None,
+) -> int:
+    """The first of `order` whose load with one more call is within `bound` times its share; the first when there is none.
 
-    `in_flight` counts the calls under way by index. Raises ValueError when `order` is empty.
+    `in_flight` counts the calls under way by index. Shares follow `weights`, by index too, and are equal without them.
+    Raises ValueError when `order` is empty.
     """
     if not order:
         raise ValueError("there is no target to choose from")
     total = sum(in_flight.get(index, 0) for index in order) + 1
-    most = math.ceil(bound * total / len(order))
-    return next((index for index in order if in_flight.get(index, 0) + 1 <= most), order[0])
+    shares = {index: 1.0 if weights is None else weights[index] for index in order}
+    unit = bound * total / sum(shares.values())
+    fits = (index for index in order if in_flight.get(index, 0) + 1 <= math.ceil(unit * shares[index]))
+    return next(fits, order[0])

@@ -9,6 +9,7 @@ from msgspec import Struct
 from headgate.policies.breaker import Breaker, BreakerRule
 from headgate.policies.concurrency import ConcurrencyLimit
 from headgate.policies.latency import PeakEwma
+from headgate.policies.quantile import RecentTimes
 from headgate.policies.rate_limit import RawHeaders, ShadowBucket, retry_after_s, windows_of
 from headgate.policies.retry_budget import RetryBudget
 
@@ -16,17 +17,23 @@ OVERLOADED = frozenset({429, 503, 529})
 """Statuses with which a provider says that it has too much to do."""
 THROTTLED = 429
 PAUSE_S = 1.0
-"""How long a provider that refused a call for its rate is left alone when it does not say itself."""
+"""How long a provider that refused a call for its rate is left alone when it does not say itself; twice as long each time
+that the first call after it is refused again.
+"""
+MAX_OWN_PAUSE_S = 32.0
 MAX_PAUSE_S = 300.0
 WARM_S = 10.0
 """How long a target that comes back is given less than its share (slow start)."""
 
 
 class Call(Struct):
-    """One call under way: when it began, and whether it is the probe that decides about an open breaker."""
+    """One call under way: when it began, whether it is the probe that decides about an open breaker, and whether it was
+    said how it went.
+    """
 
     began: float
     is_probe: bool
+    is_told: bool = False
 
 
 class Health:
@@ -39,6 +46,7 @@ class Health:
     __slots__ = (
         "_headers",
         "_paused_until",
+        "_refusals",
         "_rng",
         "_warm_from",
         "breaker",
@@ -50,6 +58,7 @@ class Health:
         "limit",
         "rule",
         "successes",
+        "times",
     )
 
     def __init__(self, rule: BreakerRule, rng: random.Random) -> None:
@@ -63,7 +72,9 @@ class Health:
         self.in_flight = 0
         self.successes = 0
         self.failures = 0
+        self.times: RecentTimes | None = None
         self._paused_until = float("-inf")
+        self._refusals = 0
         self._warm_from = float("-inf")
         self._headers: tuple[RawHeaders, float, float] | None = None
 
@@ -86,6 +97,12 @@ class Health:
         """The share of its weight that a target gets that has just come back, 0.1 to 1."""
         return min(1.0, max(0.1, (now - self._warm_from) / WARM_S))
 
+    def keep_times(self) -> RecentTimes:
+        """The times to the first event of good replies, kept from the first time on that somebody asks for them."""
+        if self.times is None:
+            self.times = RecentTimes()
+        return self.times
+
     # what a call tells
 
     def begin(self, now: float) -> Call:
@@ -101,7 +118,8 @@ class Health:
             self._failed(call, now)
         elif status == THROTTLED:
             asked_s = retry_after_s(headers, unix_now)
-            self.paused(now, PAUSE_S if asked_s is None else asked_s)
+            self.paused(now, self._own_pause_s(now) if asked_s is None else asked_s)
+            self.latency.throttled(now)
             self.breaker.released(is_probe=call.is_probe)
         else:
             if call.is_probe:
@@ -109,7 +127,10 @@ class Health:
             self.breaker.succeeded(now, is_probe=call.is_probe)
             self.latency.observed(now - call.began, now)
             self.successes += 1
-        call.is_probe = False
+            self._refusals = 0
+            if self.times is not None and status < 400:
+                self.times.observed(now - call.began, now)
+        call.is_probe, call.is_told = False, True
         if status in OVERLOADED:
             self.limit.overloaded(now)
         self._headers = (headers, now, unix_now)
@@ -117,7 +138,7 @@ class Health:
     def failed(self, call: Call, now: float, *, is_timeout: bool = False) -> None:
         """No reply came, or it broke off."""
         self._failed(call, now)
-        call.is_probe = False
+        call.is_probe, call.is_told = False, True
         if is_timeout:
             self.limit.overloaded(now)
             self.latency.observed(now - call.began, now)
@@ -131,8 +152,16 @@ class Health:
         self.in_flight -= 1
         self.latency.in_flight -= 1
         self.limit.ended(now)
+        if self.times is not None and not call.is_told:
+            self.times.given_up(now - call.began, now)
         if call.is_probe:  # nobody said how it went
             self.breaker.released(is_probe=True)
+
+    def _own_pause_s(self, now: float) -> float:
+        """The pause after a refusal; those that come while there is a pause already are of the same wave."""
+        if now >= self._paused_until:
+            self._refusals += 1
+        return min(MAX_OWN_PAUSE_S, PAUSE_S * 2.0 ** (min(self._refusals, 10) - 1))
 
     def _failed(self, call: Call, now: float) -> None:
         self.failures += 1

@@ -34,6 +34,10 @@ class PeakEwma:
         self._value_s = latency_s if latency_s >= held_s else held_s + latency_s * (1.0 - share)
         self._at = now
 
+    def throttled(self, now: float) -> None:
+        """A call was refused for its rate, which is fast and yet no answer."""
+        self.observed(max(THROTTLED_S, self.latency_s(now)), now)
+
     def latency_s(self, now: float) -> float:
         """The average as it has decayed by now, in seconds; 0 before anything was observed."""
         return self._value_s * self._share(now)

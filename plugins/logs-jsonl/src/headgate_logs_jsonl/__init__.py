@@ -87,7 +87,7 @@ class Record(Struct, frozen=True, gc=False):
     `cost_usd` is null where it is not known, which is not 0; `cost_source` says where it is from, in the words of the
     plugin that knows prices, and is empty without one. `request` and `reply` are bodies, null unless content is logged.
     Long texts are cut. `closed_by` (`client`, `provider`, `gateway`) and `close_code` say how a WebSocket session ended; what was
-    said in one is not logged.
+    said in one is not logged. A shadow has the request id of the exchange that it repeats in `shadow_of`.
     """
 
     time: datetime
@@ -119,6 +119,7 @@ class Record(Struct, frozen=True, gc=False):
     reply: str | None = None
     closed_by: str = ""
     close_code: int | None = None
+    shadow_of: str = ""
 
 
 class LogsJsonl(Hooks):
@@ -212,6 +213,7 @@ def record_of(ex: Exchange, content_bytes: int = 0) -> Record:
         reply=_text(_reply_body(ex), content_bytes) if content_bytes else None,
         closed_by=reply.closing.by if reply and reply.closing else "",
         close_code=reply.closing.code if reply and reply.closing else None,
+        shadow_of=ex.shadow_of,
     )
 
 

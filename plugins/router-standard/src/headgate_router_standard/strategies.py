@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -12,9 +12,7 @@ from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange, Target
 from headgate.hooks import Fault, Outcome, Scene, Strategy
 from headgate_router_standard.conditions import Facts, Predicate, compile_query
-
-CALLERS_OWN = frozenset({400, 405, 411, 413, 414, 415, 422, 428, 431})
-"""What a provider says of the request itself: another provider would most likely say the same, so it stands."""
+from headgate_router_standard.sticky import Sticky, sticky_of
 
 
 class Single(Strategy):
@@ -29,33 +27,43 @@ class Fallback(Strategy):
     """Calls the targets in order until one's outcome stands.
 
     With `on_status_codes` exactly those statuses are left behind. Without it every failure is but the gateway's own
-    refusals, which every target would meet alike, and what a provider says of the request itself (`CALLERS_OWN`).
+    refusals, which every target would meet alike, and what a provider says of the request itself.
     Targets that are known to fail, or that have asked for a pause, are passed over while there are others.
     """
 
     @override
     def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
-        if outcomes and not is_left(target.on_status_codes, outcomes[-1]):
+        if outcomes and not outcomes[-1].is_left(target.on_status_codes):
             return None
-        following = outcomes[-1].index + 1 if outcomes else 0
-        usable = scene.usable(target, range(following, len(target.targets)), outcomes)
+        usable = scene.usable(target, range(len(target.targets)), outcomes)
         return usable[0] if usable else None
 
 
 class LoadBalance(Strategy):
-    """Calls one target drawn by weight (default 1; 0 is never drawn), and another when that fails as `Fallback` would leave."""
+    """Calls one target drawn by weight (default 1; 0 is never drawn), and another when that fails as `Fallback` would leave.
+
+    With `sticky` a caller meets the same target for a while: the first in its ranking that is not known to fail.
+    """
 
     @override
-    def compile(self, target: Target, fault: Fault) -> None:
+    def compile(self, target: Target, fault: Fault) -> Sticky | None:
         if not any(child.weight > 0 for child in target.targets):
             fault("targets", "have no weight above 0: none could ever be called")
+        for name in target.settings.keys() - {"sticky"}:
+            fault(f"strategy.{name}", "is not known: `loadbalance` takes `sticky`")
+        return sticky_of(target, fault)
 
     @override
     def choose(self, target: Target, ex: Exchange, outcomes: Sequence[Outcome], scene: Scene) -> int | None:
-        if outcomes and not is_left(target.on_status_codes, outcomes[-1]):
+        if outcomes and not outcomes[-1].is_left(target.on_status_codes):
             return None
         weighted = [index for index, child in enumerate(target.targets) if child.weight > 0]
         usable = scene.usable(target, weighted, outcomes)
+        sticky: Sticky | None = target.compiled
+        if sticky is not None:
+            facts = facts_of(ex) if sticky.reads_body else Facts(ex.metadata)
+            order = sticky.order(ex, facts, scene.fleet.unix())
+            return next((index for index in order if index in usable), None)
         weights = [target.targets[index].weight for index in usable]
         return scene.rng.choices(usable, weights)[0] if usable else None
 
@@ -106,13 +114,6 @@ class Conditional(Strategy):
                 f"no condition of `{target.path}` holds for this request, and it has no default", code="no_condition"
             )
         return branches.default
-
-
-def is_left(codes: Collection[int], outcome: Outcome) -> bool:
-    """Whether an outcome may be left behind for another target."""
-    if codes:
-        return outcome.status in codes
-    return not (200 <= outcome.status < 300 or outcome.is_final or outcome.status in CALLERS_OWN)
 
 
 def facts_of(ex: Exchange) -> Facts:
