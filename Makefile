@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 NODE_TESTS := tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-peers bench-gate bench-scale docs e2e-llama sync node
+.PHONY: help run test check format simulate bench bench-peers bench-gate bench-scale docs e2e-llama sync node
 
 help: ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ check: sync ## format, lint, types, import rules, dependencies, spelling, docs u
 format: sync ## format and fix what can be fixed
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
+
+simulate: sync ## routing on bad days: 100,000 seeded schedules on a virtual clock, and the figures
+	@.venv/bin/python -m tests.simulation $(ARGS)
 
 bench: sync ## what a request costs beside nginx, a bare proxy and other gateways; ARGS=--publish writes the page
 	@.venv/bin/python tests/bench/run.py $(ARGS)

@@ -186,7 +186,7 @@ def test_a_saved_config_is_refused(portkey: Make) -> None:
 def test_errors(portkey: Make, status: int, kind: str) -> None:
     """A provider's error is the package's exception for its status."""
     with pytest.raises(getattr(vendored, kind)) as caught:
-        portkey(provider="demo").chat.completions.create(model="echo", messages=HELLO, demo={"status": status})
+        portkey(provider="demo").chat.completions.create(model="ill", messages=HELLO, demo={"status": status})
     assert caught.value.status_code == status
     assert caught.value.response.headers["x-portkey-provider"] == "demo"
 
@@ -200,7 +200,7 @@ def test_unknown_provider(portkey: Make) -> None:
 def test_a_broken_stream_raises(portkey: Make) -> None:
     """A stream that breaks off raises after what came."""
     stream = portkey(provider="demo").chat.completions.create(
-        model="echo", messages=HELLO, stream=True, demo={"fail_after_chunks": 2}
+        model="ill", messages=HELLO, stream=True, demo={"fail_after_chunks": 2}
     )
     with pytest.raises(vendored.APIError, match="broke off"):
         list(stream)

@@ -21,7 +21,7 @@ from headgate.errors import (
     RequestError,
 )
 from headgate.exchange import Attempt, Exchange, Reply, Target
-from headgate.fleet import let_go
+from headgate.fleet import let_go, may_repeat
 from headgate.folds import every, notify
 from headgate.guarding import StreamGuard, with_guards
 from headgate.hooks import Hooks, Outcome, Scene, Strategy
@@ -95,7 +95,7 @@ async def _call_child(plan: Plan, ex: Exchange, target: Target, index: int, scen
 
 
 def _send_mirrors(plan: Plan, ex: Exchange, target: Target, scene: Scene) -> None:
-    """Start the shadows that a strategy wants. That it cannot say is no reason to fail the request."""
+    """Start the shadows that a strategy wants; a shadow has none. That it cannot say is no reason to fail the request."""
     strategy = plan.registry.strategies[target.strategy]
     try:
         indexes = strategy.mirrors(target, ex, scene)
@@ -110,7 +110,7 @@ def _send_mirrors(plan: Plan, ex: Exchange, target: Target, scene: Scene) -> Non
         await notify(plan.settle, shadow)
         await notify(plan.record, shadow)
 
-    for child in children if ex.upload is None and not ex.operation.is_socket else ():
+    for child in children if ex.upload is None and not ex.operation.is_socket and not ex.shadow_of else ():
         mirror(ex, partial(call_target, plan, target=child), end)
 
 
@@ -247,6 +247,8 @@ async def _judged(plan: Plan, ex: Exchange, attempt: Attempt, reply: Reply) -> R
             await discard(reply)  # it stays `ex.reply`, for it has been paid for
             retry = attempt.target.retry
             if error.status not in retry.on_status_codes or attempt.retries >= retry.attempts or not ex.can_repeat:
+                raise
+            if not may_repeat(attempt, ex.deadline):
                 raise
             attempt.retries += 1
             reply = await plan.call(ex)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headgate.errors import Problem, StartupError
 from headgate.exchange import Target
 from headgate.fleet import Fleet
-from headgate.hooks import Check, ModelFacts, StateStore, make_check
+from headgate.hooks import Check, CheckFactory, ModelFacts, StateStore
 from headgate.routing import Asked, Known, decode_target
 from headgate.secret import GatewaySecret
 from headgate.state import MAX_BYTES
+from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -74,3 +76,16 @@ class Context:
         """Close the outbound client."""
         if self._http is not None:
             await self._http.aclose()
+
+
+def make_check(checks: Mapping[str, CheckFactory], name: str, parameters: Mapping[str, Any]) -> Check:
+    """A configured check by id; an id without a dot is taken from `default.`. StartupError names what is wrong."""
+    full = name if "." in name else f"default.{name}"
+    factory = checks.get(full)
+    if factory is None:
+        hint = did_you_mean(full, checks)
+        raise StartupError([Problem(f"check `{name}` is not known{hint}; enable the guardrail that brings it")])
+    try:
+        return factory(parameters)
+    except (TypeError, ValueError) as error:
+        raise StartupError([Problem(f"check `{name}`: {error}")]) from None

@@ -149,12 +149,21 @@ def caching_of(target: Target) -> Caching | None:
     return next((found for child in target.targets if (found := caching_of(child)) is not None), None)
 
 
+class Try(Struct, frozen=True):
+    """A call of an attempt that another followed: its status (0 without a reply), its error, and how long it took."""
+
+    status: int
+    error: str
+    elapsed_s: float
+
+
 class Attempt(Struct):
     """One call to one leaf. Times are monotonic seconds; `status` is 0 until a reply or an error came.
 
     `operation` is what the provider is asked. A call that is translated has the provider's `dialect`, and its `body` as
     soon as it is encoded; any other has None. `source` is the client's body after the target's `default_params` and
     `drop_params`, where it has any. `health` is what the `fleet` knows of the deployment, `call` what it was told to have begun.
+    `tries` are the calls before the last one; `cost_microusd` is what the attempt cost, None where nobody knows.
     """
 
     target: Target
@@ -172,6 +181,8 @@ class Attempt(Struct):
     fleet: Fleet | None = None
     health: Health | None = None
     call: Call | None = None
+    tries: tuple[Try, ...] = ()
+    cost_microusd: int | None = None
 
 
 class Closing(Struct, frozen=True):

@@ -72,6 +72,12 @@ class Fleet:
             return any(self.is_usable(child, model, now) for child in target.targets)
         return self.health(target.deployment, target.model or model, target.breaker).is_usable(now)
 
+    def is_shut(self, target: Target, model: str, now: float) -> bool:
+        """Whether a call to a leaf, or to every leaf below a node, would be for nothing (`Health.is_shut`)."""
+        if target.targets:
+            return all(self.is_shut(child, model, now) for child in target.targets)
+        return self.health(target.deployment, target.model or model, target.breaker).is_shut(now)
+
     def wait_s(self, target: Target, model: str, now: float) -> float:
         """How long until a leaf, or the first of the leaves below a node, may be usable."""
         if target.targets:
@@ -106,6 +112,20 @@ async def _watched(ex: Exchange, attempt: Attempt, fleet: Fleet, health: Health)
         raise
     health.answered(call, fleet.clock(), reply.status, reply.headers, fleet.unix())
     return reply
+
+
+def may_repeat(attempt: Attempt, deadline: float) -> bool:
+    """Whether there is time and budget to ask the attempt's provider again; what it takes is taken from every budget."""
+    fleet, health = attempt.fleet, attempt.health
+    if fleet is None:
+        return True
+    now = fleet.clock()
+    budgets = (fleet.budget,) if health is None else (fleet.budget, health.budget)
+    if now >= deadline or any(budget.balance(now) < 1.0 for budget in budgets):
+        return False
+    for budget in budgets:
+        budget.withdraw(now)
+    return True
 
 
 def broke(attempt: Attempt, error: ProviderError) -> None:

@@ -32,12 +32,10 @@ import pluggy
 from msgspec import Struct
 
 from headgate.dialects import Dialect
-from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.fleet import Fleet
 from headgate.policies import Health
 from headgate.provider import Provider
-from headgate.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
@@ -112,19 +110,6 @@ CheckFactory = Callable[[Mapping[str, Any]], Check]
 """Makes a Check from its parameters; raises ValueError with the reason when they are wrong."""
 
 
-def make_check(checks: Mapping[str, CheckFactory], name: str, parameters: Mapping[str, Any]) -> Check:
-    """A configured check by id; an id without a dot is taken from `default.`. StartupError names what is wrong."""
-    full = name if "." in name else f"default.{name}"
-    factory = checks.get(full)
-    if factory is None:
-        hint = did_you_mean(full, checks)
-        raise StartupError([Problem(f"check `{name}` is not known{hint}; enable the guardrail that brings it")])
-    try:
-        return factory(parameters)
-    except (TypeError, ValueError) as error:
-        raise StartupError([Problem(f"check `{name}`: {error}")]) from None
-
-
 CALLERS_OWN = frozenset({400, 405, 411, 413, 414, 415, 422, 428, 431})
 """What a provider says of the request itself: another provider would most likely say the same, so it stands."""
 
@@ -173,14 +158,18 @@ class Scene(Struct, frozen=True):
     def usable(self, target: Target, among: Iterable[int], outcomes: Sequence[Outcome] = ()) -> list[int]:
         """The healthy ones of those children `among` that were not called yet.
 
-        When none is, it is the one that may be soonest: refusing for certain would be no better.
+        When none is, it is one that would only rather not be called; after a failure nobody is who is known to fail or has
+        asked for a pause, but as the first call it is even one of those: refusing for certain would be no better.
         """
         called = {outcome.index for outcome in outcomes}
         left = [index for index in among if index not in called]
         found = self.healthy(target, left)
-        if found or not left:
+        if found:
             return found
-        return [min(left, key=lambda index: self.fleet.wait_s(target.targets[index], self.model, self.now))]
+        fleet, children = self.fleet, target.targets
+        willing = [index for index in left if not fleet.is_shut(children[index], self.model, self.now)]
+        rest = willing if willing or called else left
+        return [min(rest, key=lambda index: fleet.wait_s(children[index], self.model, self.now))] if rest else []
 
 
 class Strategy(Protocol):

@@ -44,16 +44,23 @@ async def race(
         other = None if done else second()
         if other is not None:
             begin(other)
-        return await _first_good(ex, running)
-    finally:
+        reply = await _first_good(ex, running)
+    except BaseException:
         await _end(running)
+        raise
+    try:
+        await _end(running)
+    except BaseException:  # cancelled while the others end: nobody will read what won
+        await _forget(ex, reply)
+        raise
+    return reply
 
 
 async def _first_good(ex: Exchange, running: Started) -> Reply:
     """The first good reply, else the last bad one; what it was, is taken out of `running`."""
     while True:
         done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        for task in [started for started in running if started in done]:  # the first of two that end in one moment
             failed = task.exception()
             is_last = len(running) == 1
             if failed is None and (task.result().is_ok or is_last):
@@ -73,10 +80,12 @@ async def _end(running: Started) -> None:
         if fork.attempt is not None and not fork.attempt.error:
             fork.attempt.error = LOST
         task.cancel()
-    ended = await asyncio.gather(*running, return_exceptions=True)
-    for reply, fork in zip(ended, running.values(), strict=True):
-        if isinstance(reply, Reply):  # it came in the very moment the other won
-            await _forget(fork, reply)
+    try:
+        await asyncio.gather(*running, return_exceptions=True)
+    finally:
+        for task, fork in running.items():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                await _forget(fork, task.result())  # it came in the very moment the other won
 
 
 async def _forget(fork: Exchange, reply: Reply) -> None:

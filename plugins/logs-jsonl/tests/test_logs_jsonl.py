@@ -97,6 +97,8 @@ def test_a_whole_exchange() -> None:
                 "ms": 500.0,
                 "retries": 2,
                 "path": "config.targets[1]",
+                "cost_usd": None,
+                "tries": [],
             },
             {
                 "deployment": "main",
@@ -106,6 +108,8 @@ def test_a_whole_exchange() -> None:
                 "ms": 1000.0,
                 "retries": 0,
                 "path": "config.targets[1]",
+                "cost_usd": None,
+                "tries": [],
             },
         ],
         "cache": "MISS",

@@ -44,6 +44,7 @@ class Health:
     """
 
     __slots__ = (
+        "_asked_until",
         "_headers",
         "_paused_until",
         "_refusals",
@@ -73,7 +74,7 @@ class Health:
         self.successes = 0
         self.failures = 0
         self.times: RecentTimes | None = None
-        self._paused_until = float("-inf")
+        self._paused_until = self._asked_until = float("-inf")
         self._refusals = 0
         self._warm_from = float("-inf")
         self._headers: tuple[RawHeaders, float, float] | None = None
@@ -83,6 +84,13 @@ class Health:
     def is_usable(self, now: float) -> bool:
         """Whether a call may go there: the breaker lets it through, the provider has not asked for a pause, there is room."""
         return now >= self._paused_until and self.breaker.would_admit(now) and self.limit.has_room
+
+    def is_shut(self, now: float) -> bool:
+        """Whether a call would be for nothing: the breaker is open, or the provider has said until when it wants none.
+
+        A pause that nobody asked for, or a limit that is reached, is a reason to call others first, and no more.
+        """
+        return now < self._asked_until or not self.breaker.would_admit(now)
 
     def wait_s(self, now: float) -> float:
         """How long until it may be usable again; 0 when it is."""
@@ -118,6 +126,8 @@ class Health:
             self._failed(call, now)
         elif status == THROTTLED:
             asked_s = retry_after_s(headers, unix_now)
+            if asked_s is not None:
+                self._asked_until = max(self._asked_until, now + min(asked_s, MAX_PAUSE_S))
             self.paused(now, self._own_pause_s(now) if asked_s is None else asked_s)
             self.latency.throttled(now)
             self.breaker.released(is_probe=call.is_probe)

@@ -9,11 +9,11 @@ from typing import Any, cast
 from msgspec import Struct
 from typing_extensions import override
 
-from headgate.context import Context
+from headgate.context import Context, make_check
 from headgate.dialects import TextPlace
 from headgate.errors import InvalidRequest, Problem, RequestError, StartupError
 from headgate.exchange import Exchange
-from headgate.hooks import Check, CheckFactory, Fault, Hooks, MakeGuards, Verdict, Window, hookimpl, make_check
+from headgate.hooks import Check, CheckFactory, Fault, Hooks, MakeGuards, Verdict, Window, hookimpl
 from headgate.operations import OPERATIONS
 from headgate_guard_basic.checks import PASS, Forbids, contains, regex_match
 from headgate_guard_basic.groups import Group, changes_of, groups_of

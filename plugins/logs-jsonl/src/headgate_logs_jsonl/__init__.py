@@ -55,7 +55,10 @@ class Caller(Struct, frozen=True, gc=False):
 
 
 class Call(Struct, frozen=True, gc=False):
-    """One attempt. `status` 0: it never ended; `ms` null likewise. `path` is the target's place in the routing config."""
+    """One attempt. `status` 0: it never ended; `ms` null likewise. `path` is the target's place in the routing config.
+
+    `tries` are the calls before the last one, each with its status, its error and its milliseconds.
+    """
 
     deployment: str
     model: str
@@ -64,6 +67,8 @@ class Call(Struct, frozen=True, gc=False):
     ms: float | None
     retries: int
     path: str
+    cost_usd: float | None
+    tries: tuple[tuple[int, str, float], ...]
 
 
 class Tokens(Struct, frozen=True, gc=False):
@@ -241,7 +246,19 @@ def _caller(principal: Principal | None) -> Caller | None:
 def _call(attempt: Attempt) -> Call:
     target = attempt.target
     ms = _ms(attempt.ended - attempt.started) if attempt.ended else None
-    return Call(target.deployment, _cut(attempt.model), attempt.status, attempt.error, ms, attempt.retries, target.path)
+    cost = None if attempt.cost_microusd is None else attempt.cost_microusd / 1_000_000
+    tries = tuple([(one.status, one.error, _ms(one.elapsed_s)) for one in attempt.tries]) if attempt.tries else ()
+    return Call(
+        target.deployment,
+        _cut(attempt.model),
+        attempt.status,
+        attempt.error,
+        ms,
+        attempt.retries,
+        target.path,
+        cost,
+        tries,
+    )
 
 
 def _tokens(usage: Usage | None) -> Tokens | None:

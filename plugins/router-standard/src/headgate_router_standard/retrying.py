@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from headgate.errors import HookFailed, ProviderError, ProviderTimeout
-from headgate.exchange import PATIENT, Attempt, Exchange, Reply, Retry
-from headgate.fleet import Fleet, let_go
+from headgate.exchange import PATIENT, Attempt, Exchange, Reply, Retry, Try
+from headgate.fleet import Fleet, let_go, may_repeat
 from headgate.hooks import Call
-from headgate.policies import RetryBudget, retry_after_s
+from headgate.policies import retry_after_s
 from headgate.relay import discard
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -66,21 +66,25 @@ class Retrying:
         budgets = (fleet.budget, attempt.health.budget) if attempt.health is not None else (fleet.budget,)
         now = fleet.clock()
         ends = min(ex.deadline, now + limit_s if limit_s > 0 else math.inf)
-        for budget in budgets:
+        for budget in budgets if attempt.retries == 0 else ():  # a guardrail may have had it asked again
             budget.called(now)
         while True:
+            began = fleet.clock()
             try:
                 reply = await self._try(ex, attempt, ends - fleet.clock())
             except ProviderError as error:
                 wait_s = self._wait_s(ex, attempt, None, fleet) if error.retryable else None
-                if wait_s is None or not _may_repeat(fleet.clock(), wait_s, ends, budgets):
+                if wait_s is None or not may_repeat(attempt, ends - wait_s):
                     raise
+                ended = Try(error.status, error.error_code, fleet.clock() - began)
             else:
                 wait_s = self._wait_s(ex, attempt, reply, fleet)
-                if wait_s is None or not _may_repeat(fleet.clock(), wait_s, ends, budgets):
+                if wait_s is None or not may_repeat(attempt, ends - wait_s):
                     return reply
+                ended = Try(reply.status, "", fleet.clock() - began)
                 await discard(reply)
             let_go(attempt)
+            attempt.tries = (*attempt.tries, ended)
             await self._sleep(wait_s)
             attempt.retries += 1
 
@@ -123,12 +127,3 @@ def _is_to_repeat(reply: Reply, retry: Retry) -> bool:
     """Whether a failed reply may be tried again: its status, unless the provider says so itself (`x-should-retry`)."""
     said = next((value for name, value in reply.headers if name == b"x-should-retry"), b"")
     return said == b"true" or (said != b"false" and reply.status in retry.on_status_codes)
-
-
-def _may_repeat(now: float, wait_s: float, ends: float, budgets: Sequence[RetryBudget]) -> bool:
-    """Whether there is time and budget for another try; what it takes is taken from every budget."""
-    if now + wait_s >= ends or any(budget.balance(now) < 1.0 for budget in budgets):
-        return False
-    for budget in budgets:
-        budget.withdraw(now)
-    return True
