@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.exchange import Target
+from headgate.fleet import Fleet
+from headgate.hooks import Outcome, Scene
 from headgate.policies import BreakerRule, Health, PeakEwma, RecentTimes
 from headgate.policies.health import MAX_OWN_PAUSE_S
 
@@ -128,3 +131,76 @@ def test_what_the_provider_asks_for_is_kept() -> None:
     for now in (0.0, 3.0, 6.0):
         answer(held, now, 0.0, 429, (b"retry-after", b"3"))
         assert held.wait_s(now) == 3.0
+
+
+# what a choice may ask
+
+
+def test_a_full_rate_limit_is_a_reason_to_go_elsewhere() -> None:
+    """Where the headers of the last reply say that nothing is left, no call goes before some is back."""
+    known = health()
+    stated = (
+        (b"x-ratelimit-limit-requests", b"60"),
+        (b"x-ratelimit-remaining-requests", b"0"),
+        (b"x-ratelimit-reset-requests", b"60s"),
+    )
+    answer(known, 0.0, 0.1, 200, *stated)
+    assert (known.is_usable(0.1), known.is_shut(0.1)) == (False, False)
+    assert known.is_usable(5.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_shut"), [((), False), (((b"retry-after", b"3"),), True), (((b"retry-after-ms", b"200"),), True)]
+)
+def test_a_pause_that_was_asked_for_is_kept(headers: tuple[tuple[bytes, bytes], ...], is_shut: bool) -> None:
+    """A guess of ours is a reason to call others first; what the provider said holds even when there is nobody else."""
+    known = health()
+    answer(known, 0.0, 0.1, 429, *headers)
+    assert (known.is_usable(0.15), known.is_shut(0.15)) == (False, is_shut)
+    assert known.is_usable(3.2)
+
+
+def test_only_what_is_watched_is_known() -> None:
+    """A sparing fleet keeps an eye on the deployments of trees in which there is a choice."""
+    fleet = Fleet(is_sparing=True)
+    fleet.watch(Target(targets=(Target(deployment="a"), Target(targets=(Target(deployment="b"),)))))
+    assert fleet.watched == {"a", "b"}
+    assert Fleet().watched is None
+
+
+def scene_of(*shut: str, asked: tuple[str, ...] = ()) -> tuple[Scene, Target]:
+    """Three targets, of which some have an open breaker and some asked for a pause."""
+    fleet = Fleet(clock=lambda: 10.0, rng=random.Random(1))
+    for name in shut:
+        for _ in range(5):
+            call = fleet.health(name, "m").begin(10.0)
+            fleet.health(name, "m").failed(call, 10.0)
+    for name in asked:
+        answer(fleet.health(name, "m"), 9.9, 0.1, 429)
+    targets = tuple(Target(deployment=name) for name in "abc")
+    return Scene(10.0, random.Random(1), fleet, "m"), Target(strategy="x", targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("shut", "asked", "called", "usable"),
+    [
+        ((), (), (), [0, 1, 2]),
+        (("a",), (), (), [1, 2]),
+        (("a",), (), (1,), [2]),
+        (("a", "c"), (), (1,), []),
+        (("c",), ("a",), (1,), [0]),
+    ],
+)
+def test_who_is_left_to_call(
+    shut: tuple[str, ...], asked: tuple[str, ...], called: tuple[int, ...], usable: list[int]
+) -> None:
+    """Healthy ones; after a failure nobody who is shut, though one that only a guess leaves alone."""
+    scene, node = scene_of(*shut, asked=asked)
+    assert scene.usable(node, range(3), [Outcome(index, 503) for index in called]) == usable
+
+
+def test_when_all_are_shut_one_is_called() -> None:
+    """The one that may be soonest: to refuse for certain would be no better."""
+    scene, node = scene_of("a", "b", "c")
+    waits = [scene.health(leaf).wait_s(10.0) for leaf in node.targets]
+    assert scene.usable(node, range(3)) == [waits.index(min(waits))]

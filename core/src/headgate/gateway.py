@@ -22,16 +22,20 @@ from headgate.exchange import Target
 from headgate.folds import bounded, failures
 from headgate.garbage import uncollected
 from headgate.hooks import STAGES, ModelFacts
+from headgate.mirroring import end_mirrors
 from headgate.models import facts_of
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
 from headgate.routing import INLINE, Asked, Known, decode_target
+from headgate.sharing import SharedBreakers
 from headgate.upstream import Upstream
 from headgate.version import VERSION
 
 log = structlog.get_logger("headgate")
 
+MIRRORS_S = 5.0
+"""How long shadows may still run when the gateway ends."""
 HOLD_S = 0.002
 """How long a reload holds the loop before exchanges get their turn."""
 _FREED_AT_ONCE = 200
@@ -62,6 +66,7 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
         self._alive: list[Generation] = []
+        self._sharing: asyncio.Task[None] | None = None
         self.context: Context
         self.generation: Generation
         self.reload_error: tuple[str, ...] = ()
@@ -85,6 +90,9 @@ class Gateway:
         await _start(plan.plugins, self.context)
         self.generation = _generation(loaded, plan, 1)
         self._alive.append(self.generation)
+        if loaded.config.state != "memory":
+            shared = SharedBreakers(self.context.fleet, self.context.state)
+            self._sharing = asyncio.create_task(shared.run())
 
     async def reload(self) -> bool:
         """Load, compose, start and swap in a new generation; on any problem the current one stays and says why."""
@@ -151,6 +159,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop the plugins in reverse order and close every outbound connection."""
+        await end_mirrors(MIRRORS_S)
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.gather(self._sharing, return_exceptions=True)
         for task in list(self._stopping):
             await task
         everything: list[Plugin] = []

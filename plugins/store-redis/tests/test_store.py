@@ -10,6 +10,8 @@ from collections.abc import Callable
 import pytest
 from tests.redis_server import Proxy, RedisServer
 
+from headgate.fleet import Fleet
+from headgate.sharing import SharedBreakers
 from headgate.testing import StateStoreContract, eventually
 from headgate_store_redis import RedisStateStore
 from headgate_store_redis.links import Server
@@ -144,3 +146,21 @@ async def test_a_reply_that_nobody_read_is_noticed(server: RedisServer, open_sto
     await connection.send_command("GET", "headgate:a")
     await eventually(connection.can_read, "the reply is here")
     assert await store.get(b"b") == b"2"
+
+
+async def test_breakers_are_shared_over_redis(server: RedisServer, open_store: OpenStore) -> None:
+    """Two gateways on one Redis: what one has found to fail the other leaves alone, and finds well again by itself."""
+    here, there = Fleet(), Fleet()
+    ours = SharedBreakers(here, open_store(server.url))
+    theirs = SharedBreakers(there, open_store(server.url))
+    failing, told = here.health("a", "m"), there.health("a", "m")
+    for _ in range(5):
+        call = failing.begin(here.clock())
+        failing.failed(call, here.clock())
+        failing.end(call, here.clock())
+    await ours.exchange()
+    await theirs.exchange()
+    now = there.clock()
+    assert not told.is_usable(now)
+    assert abs(told.wait_s(now) - failing.wait_s(now)) < 1.0
+    assert told.begin(now + 6.0).is_probe

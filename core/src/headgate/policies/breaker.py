@@ -114,6 +114,14 @@ class Breaker:
         if is_probe:
             self._probe_since = None
 
+    def opened_elsewhere(self, now: float, wait_s: float) -> None:
+        """Another process has found the target to fail: open for so long, then probe as ever."""
+        self._times_opened = max(1, self._times_opened)
+        self.state, self._probe_since = "open", None
+        self._opened_at, self._ends = now, now + wait_s
+        self._outcomes.clear()
+        self._failed = self._row = 0
+
     def _note(self, now: float, *, failed: bool) -> None:
         if len(self._outcomes) == _MOST_KEPT:
             self._failed -= self._outcomes[0][1]

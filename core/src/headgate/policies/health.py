@@ -82,8 +82,12 @@ class Health:
     # what a choice may ask
 
     def is_usable(self, now: float) -> bool:
-        """Whether a call may go there: the breaker lets it through, the provider has not asked for a pause, there is room."""
-        return now >= self._paused_until and self.breaker.would_admit(now) and self.limit.has_room
+        """Whether a call may go there: the breaker lets it through, there is no pause, and there is room: of calls at once,
+        and of what the provider's headers say that is left.
+        """
+        if now < self._paused_until or not self.breaker.would_admit(now) or not self.limit.has_room:
+            return False
+        return self.headroom(now) > 0.0
 
     def is_shut(self, now: float) -> bool:
         """Whether a call would be for nothing: the breaker is open, or the provider has said until when it wants none.

@@ -92,6 +92,9 @@ class Prices(Hooks):
         if ex.cache_status == "HIT":
             ex.cost_microusd, ex.cost_source = 0, "cache"
             return
+        for failed in ex.attempts:
+            if failed.status >= 400:  # nothing was generated; what a lost race has cost nobody says
+                failed.cost_microusd = 0
         reply, attempt, table = ex.reply, ex.attempt, self._table
         if reply is None or attempt is None or table is None or reply.usage is None:
             return
@@ -99,7 +102,7 @@ class Prices(Hooks):
         found = [self._price(table, ex, attempt, reply, model, usage) for model, usage in parts.items()]
         known = [price for price in found if price is not None]
         if known:
-            ex.cost_microusd = sum(cost for cost, _ in known)
+            ex.cost_microusd = attempt.cost_microusd = sum(cost for cost, _ in known)
         ex.cost_source = UNKNOWN if not known else PARTIAL if len(known) < len(found) else known[0][1]
 
     def _price(
