@@ -258,7 +258,7 @@ def _type(kind: Any) -> str:
     if isinstance(kind, type):
         arguments = get_args(kind)
         return kind.__name__ if not arguments else str(kind).replace("|", "\\|")
-    text = re.sub(r"(\w+\.)+", "", str(kind))
+    text = re.sub(r"([A-Za-z_]\w*\.)+", "", str(kind))
     return text.replace("|", "\\|")
 
 

@@ -13,6 +13,7 @@ from headgate.policies import (
     Breaker,
     BreakerRule,
     ConcurrencyLimit,
+    Health,
     PeakEwma,
     RetryBudget,
     ShadowBucket,
@@ -391,3 +392,15 @@ def test_bucket_is_shut_until_it_may_be_tried() -> None:
     assert bucket.room(7.9) <= 0
     assert bucket.headroom(7.9) == 0.0
     assert bucket.room(8.0) > 0
+
+
+def test_each_call_that_ends_lets_one_waiter_know() -> None:
+    """Whoever waits for room hears of it once, first come first served; a pause is told apart from an open breaker."""
+    health, heard = Health(RULE, random.Random(1)), list[str]()
+    calls = [health.begin(0.0) for _ in range(3)]
+    health.waiters.extend([lambda: heard.append("first"), lambda: heard.append("second")])
+    for at, call in enumerate(calls):
+        health.end(call, float(at))
+        assert heard == ["first", "second"][: at + 1]
+    health.paused(10.0, 5.0)
+    assert (health.pause_s(12.0), health.wait_s(12.0), health.pause_s(15.0)) == (3.0, 3.0, 0.0)

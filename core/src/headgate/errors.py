@@ -22,6 +22,7 @@
         ├── HookFailed            503   a plugin failed in a stage that fails closed
         ├── DeadlineExceeded      504   the time that the caller, the key or the route gave is over
         └── ProviderError               the provider's side
+            ├── ProviderBusy      429   no room there, or it has asked for a pause
             ├── ProviderFailed    502   unreachable, broken or unreadable reply
             └── ProviderTimeout   504   silent for longer than its limit
 
@@ -243,10 +244,28 @@ class ProviderError(RequestError):
     code = "upstream_failed"
     retryable = True
 
-    def __init__(self, message: str, *, provider: str = "", deployment: str = "", code: str | None = None) -> None:
-        super().__init__(message, code=code, extra={"provider": provider} if provider else None)
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        deployment: str = "",
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        extra = {"provider": provider} if provider else None
+        super().__init__(message, code=code, retry_after_s=retry_after_s, extra=extra)
         self.provider = provider
         self.deployment = deployment
+
+
+class ProviderBusy(ProviderError):
+    """The gateway did not call, since there is no room there, or the provider has asked for a pause. Another target may do."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "deployment_busy"
+    retryable = False
 
 
 class ProviderFailed(ProviderError):

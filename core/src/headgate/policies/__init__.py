@@ -6,6 +6,7 @@ Times are seconds of one monotonic clock; `rng` is a `random.Random`. So a simul
 from headgate.policies.affinity import bounded, ranking
 from headgate.policies.breaker import Admission, Breaker, BreakerRule
 from headgate.policies.concurrency import ConcurrencyLimit
+from headgate.policies.fair_queue import FairQueue, QueueRule, Refusal, Ticket
 from headgate.policies.health import Call, Health
 from headgate.policies.latency import PeakEwma, pick_of_two
 from headgate.policies.quantile import RecentTimes
@@ -18,11 +19,15 @@ __all__ = [
     "BreakerRule",
     "Call",
     "ConcurrencyLimit",
+    "FairQueue",
     "Health",
     "PeakEwma",
+    "QueueRule",
     "RecentTimes",
+    "Refusal",
     "RetryBudget",
     "ShadowBucket",
+    "Ticket",
     "Window",
     "bounded",
     "pick_of_two",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -40,7 +42,8 @@ class Health:
     """What is known of one deployment's model. Every `begin` needs one `end`, and before it at most one other word.
 
     A rate limit (429) is no failure: it leaves the breaker alone and keeps calls away until the provider wants them back.
-    Times are monotonic seconds and come in from outside, as chance does.
+    Times are monotonic seconds and come in from outside, as chance does. `waiters` are called, one for each call that ends
+    and first come first served, by whoever holds calls back until there is room.
     """
 
     __slots__ = (
@@ -60,6 +63,7 @@ class Health:
         "rule",
         "successes",
         "times",
+        "waiters",
     )
 
     def __init__(self, rule: BreakerRule, rng: random.Random) -> None:
@@ -74,6 +78,7 @@ class Health:
         self.successes = 0
         self.failures = 0
         self.times: RecentTimes | None = None
+        self.waiters: deque[Callable[[], object]] = deque()
         self._paused_until = self._asked_until = float("-inf")
         self._refusals = 0
         self._warm_from = float("-inf")
@@ -98,7 +103,11 @@ class Health:
 
     def wait_s(self, now: float) -> float:
         """How long until it may be usable again; 0 when it is."""
-        return max(0.0, self._paused_until - now, self.breaker.wait_s(now))
+        return max(self.pause_s(now), self.breaker.wait_s(now))
+
+    def pause_s(self, now: float) -> float:
+        """For how long the provider still wants no call; 0 when it does."""
+        return max(0.0, self._paused_until - now)
 
     def headroom(self, now: float) -> float:
         """The least share of a rate limit that is left, 0 to 1; 1 where the provider states none."""
@@ -170,6 +179,8 @@ class Health:
             self.times.given_up(now - call.began, now)
         if call.is_probe:  # nobody said how it went
             self.breaker.released(is_probe=True)
+        if self.waiters:
+            self.waiters.popleft()()
 
     def _own_pause_s(self, now: float) -> float:
         """The pause after a refusal; those that come while there is a pause already are of the same wave."""
