@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -148,6 +149,31 @@ async def test_keep_native(open_house: OpenHouse, says: bool | None, stream: boo
     sent = house.vendors.bodies[-1]
     assert "previous_response_id" not in sent
     assert [item["role"] for item in sent["input"]] == ["user", "assistant", "user"]
+
+
+async def test_a_response_that_is_being_kept_is_waited_for(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that asks at once for what it has just been told of gets it, though it is kept a moment later."""
+    house = await open_house(models=MODELS, keep_native=True)
+    house.vendors.says_store = None
+    state, began, gate = house.http.gateway.context.state, asyncio.Event(), asyncio.Event()
+    put = state.set
+
+    async def late(key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        began.set()
+        await gate.wait()
+        await put(key, value, ttl_s)
+
+    monkeypatch.setattr(state, "set", late)
+    making = asyncio.create_task(create(house, "a", "first", stream=True))
+    await began.wait()
+    asking = asyncio.create_task(house.sdk().responses.retrieve("resp_a1"))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    gate.set()
+    assert (await asking).output_text == "hello"
+    assert await making == "resp_a1"
 
 
 async def test_a_translated_conversation_goes_on_natively(house: Any) -> None:

@@ -75,7 +75,7 @@ def test_the_hooks_are_hooks() -> None:
     """All of them are known to the core, in the right colour, and no other stage pays for the plugin."""
     plugin = Responses(ResponsesConfig())
     assert validate([Plugin("responses", plugin)]) == []
-    hooks = {"configure", "admit", "lookup", "store", "route", "wrap_call"}
+    hooks = {"configure", "admit", "lookup", "store", "route", "wrap_call", "record"}
     assert {hook for hook in STAGES if implements(plugin, hook)} == hooks
 
 
@@ -88,6 +88,7 @@ async def test_other_operations_do_not_pay(open_house: OpenHouse) -> None:
         "lookup",
         "store",
         "route",
+        "record",
     }
     assert [step for step in chat.steps() if isinstance(step.hooks, Responses)] == []
     assert chat.call is not responses.call

@@ -5,6 +5,8 @@ What a provider keeps itself stays with it: the gateway remembers which deployme
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Awaitable, Mapping
@@ -80,6 +82,10 @@ class ResponseNotFound(RequestError):
     code = "response_not_found"
 
 
+COMING_S = 1.0
+"""How long a request waits for a response that is still under way; longer would hold up one that asks too early."""
+
+
 class HeldElsewhere(ProviderError):
     """The response to go on from is kept by another deployment. A fallback may go on to that one."""
 
@@ -139,6 +145,8 @@ class Responses(Hooks):
     def __init__(self, config: ResponsesConfig, shelf: Shelf | None = None) -> None:
         self._config = config
         self._shelf = shelf or Shelf(config.ttl_s)
+        self._coming: dict[tuple[str, str], asyncio.Event] = {}
+        """Responses under a vendor's id whose client may know them already, while they are not kept yet."""
         self._ctx: Context
 
     @override
@@ -194,6 +202,32 @@ class Responses(Hooks):
             body = ex.reply_body if ex.reply_body is not None else ex.reply_tail or b""
             response = whole_response(body, is_stream=reply.chunks is not None)
             await self._shelf.put(_tenant(ex), turn.response_id, self._entry(ex, response))
+            self._came(ex, turn)
+
+    @override
+    @hookimpl
+    async def record(self, ex: Exchange) -> None:
+        """However it ended, nobody need wait for it any longer."""
+        turn = ex.data.get(NAME)
+        if isinstance(turn, _Turn):
+            self._came(ex, turn)
+
+    def _came(self, ex: Exchange, turn: _Turn) -> None:
+        event = self._coming.pop((_tenant(ex), turn.response_id), None)
+        if event is not None:
+            event.set()
+
+    async def _find(self, ex: Exchange, response_id: str) -> Kept | Held | Lost | None:
+        """What is known of a response. One whose last byte the client has just had is waited for until it is kept."""
+        tenant = _tenant(ex)
+        entry = await self._shelf.find(tenant, response_id)
+        event = self._coming.get((tenant, response_id)) if entry is None else None
+        if event is None:
+            return entry
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COMING_S):
+                await event.wait()
+        return await self._shelf.find(tenant, response_id)
 
     def _entry(self, ex: Exchange, response: bytes | None) -> Kept | Lost:
         """What to keep of an exchange: its response, or why there is none."""
@@ -216,7 +250,7 @@ class Responses(Hooks):
         if not isinstance(previous, str) or not previous:
             return
         turn.previous = previous
-        entry = await self._shelf.find(_tenant(ex), previous)
+        entry = await self._find(ex, previous)
         if isinstance(entry, Kept):
             ex.replace_body(continued(ex.body, entry))
             turn.items_bytes = len(bytes(_asked.decode(ex.body).input))
@@ -243,6 +277,8 @@ class Responses(Hooks):
             echo |= {"store": True} if attempt.dialect is not None else {}
             turn.response_id = await self._remember(ex, attempt, reply, is_forwarded=is_forwarded)
         if turn.response_id:
+            if not turn.response_id.startswith(MADE):  # of its own ids the shelf knows that they may be coming
+                self._coming[_tenant(ex), turn.response_id] = asyncio.Event()
             ex.collect, ex.tail_bytes = True, self._config.max_bytes + _EVENT_BYTES
         if echo:
             room = self._config.max_bytes - turn.items_bytes if turn.response_id else None
@@ -294,7 +330,7 @@ class Responses(Hooks):
         if match is None or ask is None:
             return
         response_id = match[1]
-        entry = await self._shelf.find(_tenant(ex), response_id)
+        entry = await self._find(ex, response_id)
         is_routed = any(ex.option(name) for name in _ROUTED)
         match entry:
             case Kept():
