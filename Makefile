@@ -4,7 +4,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 NODE_TESTS := tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format simulate bench bench-peers bench-gate bench-scale docs e2e-llama sync node
+.PHONY: help run test check format simulate failover bench bench-peers bench-gate bench-scale docs e2e-llama sync node
 
 help: ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ bench-gate: sync ## fail when a request, a chunk or a stage costs more than test
 
 bench-scale: sync ## what grows with workers, bodies, plugins, keys, deployments and streams, and what does not
 	@.venv/bin/python tests/bench/scale.py $(ARGS)
+
+failover: sync ## what callers notice of one upstream of three that hangs, or answers 500 always; ARGS=--quick for less
+	@.venv/bin/python tests/bench/failover.py $(ARGS)
 
 docs: sync ## write the generated documentation, and what passes of every provider
 	@.venv/bin/python -m tests.replay.matrix

@@ -133,6 +133,18 @@ def test_what_the_provider_asks_for_is_kept() -> None:
         assert held.wait_s(now) == 3.0
 
 
+def test_a_call_for_want_of_another_target_closes_the_breaker() -> None:
+    """It went out though the breaker was open, and was answered; what was under way before it opened tells nothing."""
+    known = health()
+    early = known.begin(0.0)
+    for at in range(1, 6):
+        known.failed(known.begin(at), at)
+    known.answered(early, 5.5, 200, (), 0.0)
+    assert known.breaker.state == "open"
+    answer(known, 6.0, 0.1)
+    assert (known.breaker.state, known.is_usable(6.2)) == ("closed", True)
+
+
 # what a choice may ask
 
 

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from headgate.policies import Breaker, BreakerRule, PeakEwma, pick_of_two, ranking
 from headgate.upstream import Timeouts
+from headgate_router_standard import retrying
 
 WELL = Law(latency_s=0.3, spread=0.0, pieces=2, timeouts=Timeouts(1.0, 5.0, 2.0, 30.0))
 DEAD = replace(WELL, latency_s=0.01, faults={"500": 1.0})
@@ -29,6 +30,16 @@ DEAD = replace(WELL, latency_s=0.01, faults={"500": 1.0})
 @pytest.fixture
 def machine() -> Machine:
     return Machine()
+
+
+@pytest.fixture
+def unbroken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries that no breaker holds back, so that what else bounds them is seen."""
+
+    def never(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(retrying, "_is_shut", never)
 
 
 def run(machine: Machine, laws: Mapping[str, Law], config: Any, asked: Sequence[Asked], **rest: Any) -> World:
@@ -63,6 +74,7 @@ def p99(values: Sequence[float]) -> float:
 RETRIED = {"provider": "@a", "override_params": {"model": "m"}, "retry": {"attempts": 1}}
 
 
+@pytest.mark.usefixtures("unbroken")
 @pytest.mark.parametrize(("status", "least_s", "bound"), [("503", 0.0, 45), ("429", 0.25, 75)])
 def test_retries_are_desynchronised(machine: Machine, status: str, least_s: float, bound: int) -> None:
     """A thousand clients that fail in one moment come back spread over half a second; after a 429 none comes at once."""
@@ -129,6 +141,7 @@ def test_a_fault_at_each_byte(machine: Machine, fault: str, release_after: int) 
     assert whole > 0
 
 
+@pytest.mark.usefixtures("unbroken")
 @pytest.mark.parametrize("reserve_per_s", [0.0, 1.0])
 def test_retries_of_a_dead_upstream_stay_in_budget(machine: Machine, reserve_per_s: float) -> None:
     """Of an upstream that fails every call 1.2 times its load is asked at most, but for the reserve."""

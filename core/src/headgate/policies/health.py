@@ -145,9 +145,11 @@ class Health:
             self.latency.throttled(now)
             self.breaker.released(is_probe=call.is_probe)
         else:
-            if call.is_probe:
+            # a call that went out though the breaker was open, for want of another target, tells as much as a probe
+            is_telling = call.is_probe or (self.breaker.state == "open" and call.began > self.breaker.opened_at)
+            if is_telling:
                 self._warm_from = now
-            self.breaker.succeeded(now, is_probe=call.is_probe)
+            self.breaker.succeeded(now, is_probe=is_telling)
             self.latency.observed(now - call.began, now)
             self.successes += 1
             self._refusals = 0

@@ -40,8 +40,9 @@ class Retrying:
 
     A reply is given up only when another try follows, so the last outcome is what the caller sees. With
     `request_timeout_s` all tries and waits together end at that time, and none starts after the exchange's deadline.
-    Retries are a fifth of calls at most, by deployment and over all, but for a reserve for quiet times. `holding` is `inner`
-    for targets that want the beginning of a stream held.
+    Retries are a fifth of calls at most, by deployment and over all, but for a reserve for quiet times. None goes to a
+    target whose breaker is open: another target is called sooner, and what is overloaded gets no more calls. `holding` is
+    `inner` for targets that want the beginning of a stream held.
     """
 
     def __init__(self, inner: Call, holding: Call, sleep: Sleep, rng: random.Random) -> None:
@@ -73,20 +74,30 @@ class Retrying:
             try:
                 reply = await self._try(ex, attempt, ends - fleet.clock())
             except ProviderError as error:
-                wait_s = self._wait_s(ex, attempt, None, fleet) if error.retryable else None
-                if wait_s is None or not may_repeat(attempt, ends - wait_s):
-                    raise
                 ended = Try(error.status, error.error_code, fleet.clock() - began)
+                if not error.retryable or not await self._is_due(ex, attempt, None, ends):
+                    raise
             else:
-                wait_s = self._wait_s(ex, attempt, reply, fleet)
-                if wait_s is None or not may_repeat(attempt, ends - wait_s):
-                    return reply
                 ended = Try(reply.status, "", fleet.clock() - began)
-                await discard(reply)
-            let_go(attempt)
+                if not await self._is_due(ex, attempt, reply, ends):
+                    return reply
             attempt.tries = (*attempt.tries, ended)
-            await self._sleep(wait_s)
             attempt.retries += 1
+
+    async def _is_due(self, ex: Exchange, attempt: Attempt, reply: Reply | None, ends: float) -> bool:
+        """Wait for the next try. False where there is none: also when the target's breaker opens while this one waits.
+
+        `reply` is None after a transport error. One that failed is whole, so it may still be answered with after the wait.
+        """
+        fleet = attempt.fleet or _FLEET
+        wait_s = self._wait_s(ex, attempt, reply, fleet)
+        if wait_s is None or _is_shut(attempt, fleet.clock() + wait_s) or not may_repeat(attempt, ends - wait_s):
+            return False
+        if reply is not None:
+            await discard(reply)
+        let_go(attempt)
+        await self._sleep(wait_s)
+        return not _is_shut(attempt, fleet.clock())
 
     async def _try(self, ex: Exchange, attempt: Attempt, left_s: float) -> Reply:
         if left_s == math.inf:
@@ -127,3 +138,8 @@ def _is_to_repeat(reply: Reply, retry: Retry) -> bool:
     """Whether a failed reply may be tried again: its status, unless the provider says so itself (`x-should-retry`)."""
     said = next((value for name, value in reply.headers if name == b"x-should-retry"), b"")
     return said == b"true" or (said != b"false" and reply.status in retry.on_status_codes)
+
+
+def _is_shut(attempt: Attempt, now: float) -> bool:
+    """Whether the target's breaker would keep a call away then: a retry would only meet the failure that opened it."""
+    return attempt.health is not None and not attempt.health.breaker.would_admit(now)
