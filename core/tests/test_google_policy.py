@@ -148,14 +148,14 @@ def test_a_level_beside_a_budget_is_named() -> None:
 
 
 def test_stop_sequences() -> None:
-    """More than five are refused, never cut short."""
+    """More than five are refused, or the first five are kept and `stop` is named."""
     five = ask(sampling=Sampling(stop=tuple("abcde")))
     assert adapted(five) == (five, [])
     six = ask(sampling=Sampling(stop=tuple("abcdef")))
     with pytest.raises(UnsupportedField, match="`stop`"):
         adapted(six)
     made, dropped = adapted(six, "drop")
-    assert (made.sampling.stop, dropped) == ((), ["stop"])
+    assert (made.sampling.stop, dropped) == (tuple("abcde"), ["stop"])
 
 
 def test_history_of_other_models() -> None:

@@ -149,6 +149,7 @@ def test_ids_are_each_their_own(turns: list[list[str]]) -> None:
         (None, None),
         (Thinking("high", 9, "enabled"), "high"),
         (Thinking(mode="disabled"), "none"),
+        (Thinking("none", 0, "disabled"), "none"),
         (Thinking(mode="adaptive"), None),
         (Thinking(budget_tokens=0), "none"),
         (Thinking(budget_tokens=-1), None),
@@ -167,6 +168,14 @@ def test_thinking_is_an_effort(thinking: Thinking | None, expected: str | None) 
     assert not body.keys() & {"thinking", "reasoning"}
     is_budget = thinking is not None and thinking.effort is None and expected not in {None, "none"}
     assert gaps.dropped == ["thinking.budget_tokens"] * is_budget
+
+
+@pytest.mark.parametrize("off", [Thinking("high", mode="disabled"), Thinking("high", 0)])
+def test_a_switch_that_is_off_wins_over_an_effort(off: Thinking) -> None:
+    """No thinking is asked for, and the effort beside it is named."""
+    gaps = Gaps("vendor")
+    body = encode(replace(FOREIGN, thinking=off), gaps)
+    assert (body["reasoning_effort"], gaps.dropped) == ("none", ["reasoning_effort"])
 
 
 def test_schemas_have_a_name() -> None:

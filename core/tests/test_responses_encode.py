@@ -288,6 +288,14 @@ def test_thinking(thinking: Thinking, reasoning: Json | None, *, is_encrypted: b
     assert dropped(asked(thinking=thinking)) == ["thinking.budget_tokens"] * (thinking.budget_tokens is not None)
 
 
+@pytest.mark.parametrize("off", [Thinking("high", mode="disabled"), Thinking("high", 0)])
+def test_a_switch_that_is_off_wins_over_an_effort(off: Thinking) -> None:
+    """No thinking is asked for, whether in words or encrypted, and the effort beside it is named."""
+    request = asked(thinking=off)
+    body = encode(request)
+    assert (body["reasoning"], "include" in body, dropped(request)) == ({"effort": "none"}, False, ["reasoning_effort"])
+
+
 def test_too_low_a_limit_is_raised() -> None:
     """Fewer than 16 output tokens are refused by OpenAI: the limit becomes that, and is named."""
     request = asked(sampling=Sampling(max_tokens=5))

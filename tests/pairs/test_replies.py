@@ -20,8 +20,12 @@ from headgate.chat import (
     Finish,
     Message,
     Sampling,
+    Start,
     StreamEvent,
     Text,
+    TextDelta,
+    Usage,
+    UsageEvent,
     collect,
     replay,
 )
@@ -30,6 +34,7 @@ from headgate.errors import ProviderFailed
 
 many = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 cuts = st.lists(st.integers(0, 9999), max_size=6)
+START = Start("r", "m")
 SEVERAL = ["openai.chat", "google.generate"]
 """Dialects of clients and vendors that have several answers in one reply."""
 LATER = {("anthropic.messages", "sources"), ("openai.responses", "sources")}
@@ -110,6 +115,15 @@ def test_a_broken_stream_has_no_finish(name: str, client: str, data: st.DataObje
     assert not any(isinstance(event, Finish) for event in events_of(dialect, data_sent))
     with pytest.raises(ProviderFailed, match="out of order"):
         collect(events_of(dialect, data_sent))
+
+
+@pytest.mark.parametrize("before", [(), (START,), (START, TextDelta("a"), Finish("stop"), UsageEvent(Usage(1, 2)))])
+@pytest.mark.parametrize("name", SPOKEN)
+def test_nothing_closes_a_stream_that_failed(name: str, before: tuple[StreamEvent, ...]) -> None:
+    """Behind an error the end says nothing, however far the answer had come: no finish and no `[DONE]`."""
+    encoder = SPOKEN[name].stream_encoder(asking(SPOKEN[name]))
+    said = b"".join(map(encoder.feed, (*before, ErrorEvent("out of order", status=500))))
+    assert (b"out of order" in said, encoder.end()) == (True, b"")
 
 
 def asking(dialect: ChatDialect) -> ChatRequest:

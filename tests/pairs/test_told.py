@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.pairs.dialects import SPOKEN, dropping, model_of, vendor_of
 
 from headgate.chat import (
@@ -18,6 +19,7 @@ from headgate.chat import (
     Part,
     Refusal,
     ResponseFormat,
+    Sampling,
     Text,
     Thinking,
     Tool,
@@ -42,6 +44,48 @@ def sent(name: str, *messages: Message, **fields: Any) -> tuple[Any, list[str]]:
 
 def resulting(text: Text) -> list[Message]:
     return [Message("assistant", (ToolCall("c", "f", "{}"),)), Message("tool", (ToolResult("c", (text,)),))]
+
+
+_STOPS = ("a", " ", "b", "c", "d", "e", "f")
+"""More than some vendors take, and one that is blank."""
+_KEPT = {
+    "anthropic.messages": ("a", "b", "c", "d", "e", "f"),
+    "bedrock.converse": ("a", "b", "c", "d", "e", "f"),
+    "cohere.chat": _STOPS[:5],
+    "google.generate": _STOPS[:5],
+    "ollama.chat": _STOPS,
+    "openai.chat": _STOPS[:4],
+    "openai.responses": (),
+    "replicate.prediction": _STOPS,
+}
+"""What each vendor can be told of these: blank ones are refused by Claude, and OpenAI's Responses have no stop sequences."""
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_stop_sequences_that_fit_are_kept(name: str) -> None:
+    """To be told to drop what cannot be said leaves the rest, in its order, and names `stop`; unasked all are refused."""
+    provider, dialect = vendor_of(name), SPOKEN[name]
+    request = ChatRequest(model_of(name), (Message("user", (Text("x"),)),), Sampling(max_tokens=100, stop=_STOPS))
+
+    def kept(gaps: Gaps) -> tuple[str, ...]:
+        return dialect.decode_request(dialect.encode_request(provider.adapt(request, gaps), gaps)).sampling.stop
+
+    gaps = dropping(name)
+    assert (kept(gaps), gaps.dropped) == (_KEPT[name], ["stop"] if _KEPT[name] != _STOPS else [])
+    if _KEPT[name] != _STOPS:
+        with pytest.raises(UnsupportedField, match="`stop`"):
+            kept(Gaps(name))
+
+
+@pytest.mark.parametrize("effort", ["minimal", "high", "max"])
+@pytest.mark.parametrize("off", [Thinking(mode="disabled"), Thinking(budget_tokens=0)])
+@pytest.mark.parametrize("name", SPOKEN)
+def test_thinking_that_is_off_stays_off(name: str, off: Thinking, effort: str) -> None:
+    """An effort beside the switch does not turn it on. It is said where it has a meaning of its own, else it is named."""
+    plain, _ = sent(name, thinking=off)
+    body, dropped = sent(name, thinking=replace(off, effort=effort))
+    is_said = body.pop("output_config", None) == {"effort": effort}
+    assert (body, is_said or "reasoning_effort" in dropped) == (plain, True)
 
 
 def test_names_of_tools_come_back_from_bedrock() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from headgate.chat import (
     ChatReply,
-    ChatRequest,
     Choice,
     Citation,
     Image,
@@ -33,9 +32,9 @@ FUTURE: Json = {"futureContent": {"a": 1}}
 USAGE = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}
 
 
-def decoded(*blocks: Json, stop: str = "end_turn", request: ChatRequest | None = None, **members: Any) -> ChatReply:
+def decoded(*blocks: Json, stop: str = "end_turn", **members: Any) -> ChatReply:
     body = {"output": {"message": {"role": "assistant", "content": list(blocks)}}, "stopReason": stop, "usage": USAGE}
-    return decode_reply(msgspec.json.encode({**body, **members}), request)
+    return decode_reply(msgspec.json.encode({**body, **members}))
 
 
 def parts(*blocks: Json) -> tuple[Part, ...]:
@@ -43,12 +42,11 @@ def parts(*blocks: Json) -> tuple[Part, ...]:
 
 
 def test_a_plain_answer() -> None:
-    """Text, its end and what it used; the rest stands beside it. The model is the request's."""
-    request = ChatRequest("anthropic.claude-x", ())
-    reply = decoded({"text": "hi"}, metrics={"latencyMs": 3}, request=request)
+    """Text, its end and what it used; the rest stands beside it. It says no model."""
+    reply = decoded({"text": "hi"}, metrics={"latencyMs": 3})
     assert reply == ChatReply(
         "",
-        "anthropic.claude-x",
+        "",
         (Choice(Message("assistant", (Text("hi"),)), "stop", "end_turn"),),
         usage=Usage(10, 5, raw=USAGE),
         dialect="bedrock.converse",
@@ -190,7 +188,7 @@ def test_usage(raw: Json, usage: tuple[int, int, int, int]) -> None:
 def test_tier_and_router() -> None:
     """The tier that served is told, and the model that a prompt router chose."""
     trace = {"promptRouter": {"invokedModelId": "anthropic.claude-y"}}
-    reply = decoded({"text": "a"}, serviceTier={"type": "flex"}, trace=trace, request=ChatRequest("router", ()))
+    reply = decoded({"text": "a"}, serviceTier={"type": "flex"}, trace=trace)
     assert (reply.service_tier, reply.model, reply.extra) == ("flex", "anthropic.claude-y", {"trace": trace})
 
 

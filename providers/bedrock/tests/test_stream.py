@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from headgate.chat import (
-    ChatRequest,
     CitationDelta,
     ErrorEvent,
     ExtraDelta,
@@ -24,7 +23,6 @@ from headgate.chat import (
     Start,
     StreamEvent,
     TextDelta,
-    Tool,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -36,7 +34,6 @@ from headgate_bedrock import BedrockConverse
 from headgate_bedrock.frames import encode_frame
 from headgate_bedrock.replies import exception_frame
 from headgate_bedrock.stream import ConverseDecoder
-from headgate_bedrock.tools import sent_names
 
 Json = dict[str, Any]
 SIGNATURE = base64.b64encode(b"\x12\x04sign").decode()
@@ -66,16 +63,16 @@ META = event("metadata", usage=USAGE, metrics={"latencyMs": 9})
 SAID = UsageEvent(Usage(10, 5, raw=USAGE), {"metrics": {"latencyMs": 9}})
 
 
-def events(*frames: bytes, request: ChatRequest | None = None) -> list[StreamEvent]:
-    decoder = ConverseDecoder(request)
+def events(*frames: bytes) -> list[StreamEvent]:
+    decoder = ConverseDecoder()
     return [*(one for frame in frames for one in decoder.feed(frame)), *decoder.end()]
 
 
 def test_text() -> None:
     """Text begins without a contentBlockStart; empty deltas say nothing; usage comes behind the end."""
     frames = (START, delta(0, text=""), delta(0, text="a"), delta(0, text="b"), over(0), STOP, META)
-    assert events(*frames, request=ChatRequest("m", ())) == [
-        Start("", "m"),
+    assert events(*frames) == [
+        Start("", ""),
         TextDelta("a"),
         TextDelta("b"),
         Finish("stop", raw="end_turn"),
@@ -110,14 +107,12 @@ def test_thinking_then_text() -> None:
 
 
 def test_calls() -> None:
-    """Calls are numbered as they begin; their fragments go on as they are, and names are the caller's again."""
-    request = ChatRequest("m", (), tools=(Tool("a.b"), Tool("g")))
-    sent = sent_names(request)["a.b"]
+    """Calls are numbered as they begin; their fragments go on as they are."""
     frames = (
         START,
         delta(0, text="x"),
         over(0),
-        begin(1, toolUse={"toolUseId": "c1", "name": sent}),
+        begin(1, toolUse={"toolUseId": "c1", "name": "f"}),
         delta(1, toolUse={"input": ""}),
         delta(1, toolUse={"input": '{"a": 1.5'}),
         delta(1, toolUse={"input": "0}"}),
@@ -127,8 +122,8 @@ def test_calls() -> None:
         event("messageStop", stopReason="tool_use"),
         META,
     )
-    assert events(*frames, request=request)[2:] == [
-        ToolCallStart(0, "c1", "a.b"),
+    assert events(*frames)[2:] == [
+        ToolCallStart(0, "c1", "f"),
         ToolCallDelta(0, '{"a": 1.5'),
         ToolCallDelta(0, "0}"),
         ToolCallStart(1, "c2", "g"),

@@ -215,8 +215,8 @@ def test_names_are_legal_and_come_back(problems: Judge, name: str) -> None:
     assert body["messages"][1]["content"][0]["toolUse"]["name"] == sent != name
     block: Json = {"toolUse": {"toolUseId": "c", "name": sent, "input": {}}}
     reply: Json = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "tool_use"}
-    decoded = decode_reply(msgspec.json.encode(reply), request)
-    assert [part.name for part in decoded.choices[0].message.parts if isinstance(part, ToolCall)] == [name]
+    decoded, back = decode_reply(msgspec.json.encode(reply)), own_names(request)
+    assert [back[part.name] for part in decoded.choices[0].message.parts if isinstance(part, ToolCall)] == [name]
 
 
 @given(st.lists(st.text(max_size=80), max_size=8, unique=True))

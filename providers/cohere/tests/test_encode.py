@@ -281,7 +281,6 @@ def test_top_p_is_kept_in_range(top_p: float, p: float) -> None:
         ({"sampling": Sampling(n=2)}, "n"),
         ({"sampling": Sampling(logit_bias={"1": 5.0})}, "logit_bias"),
         ({"sampling": Sampling(logprobs=True, top_logprobs=2)}, "top_logprobs"),
-        ({"sampling": Sampling(stop=("1", "2", "3", "4", "5", "6"))}, "stop"),
         ({"sampling": Sampling(frequency_penalty=-1)}, "frequency_penalty"),
         ({"sampling": Sampling(presence_penalty=1.5)}, "presence_penalty"),
         ({"parallel_tool_calls": False}, "parallel_tool_calls"),

@@ -193,12 +193,34 @@ def test_row_calls_the_right_place(name: str) -> None:
         ("databricks", "messages", "claude-x", "https://dbc-1.cloud.example/serving-endpoints/anthropic/v1/messages"),
         ("openrouter", "images.generate", "m", "https://openrouter.ai/api/v1/images"),
         ("perplexity", "responses", "openai/gpt-5", "https://api.perplexity.ai/v1/responses"),
+        ("perplexity", "files", "m", "https://api.perplexity.ai/v1/files"),
         ("writer", "chat", "m", "https://api.writer.com/v1/chat"),
     ],
 )
 def test_operations_with_a_path_of_their_own(name: str, operation: str, model: str, url: str) -> None:
     """Where a vendor has an operation at another path, that is where it goes."""
     assert url_of(deploy_row(name), operation, model) == url
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [("files", "/v1/files/f-1/content"), ("batches", "/v1/batches"), ("batches", "/v1/batches/b-1")],
+)
+def test_what_stands_below_an_operation_follows_its_own_path(operation: str, path: str) -> None:
+    """Ids and what is asked of them stay behind the vendor's path, also below a base URL of one's own."""
+    assert url_of(deploy_row("perplexity"), operation, path=path) == "https://api.perplexity.ai" + path
+    own = deploy_row("perplexity", base_url="https://own.example/p")
+    assert url_of(own, operation, path=path) == "https://own.example/p" + path
+
+
+@pytest.mark.parametrize(
+    ("model", "is_native"), [("xai.grok-4", True), ("openai.gpt-oss-120b", True), ("meta.llama-4", False)]
+)
+def test_oracle_has_responses_for_some_models(model: str, is_native: bool) -> None:
+    """Models that Oracle does not list for agents are asked by chat: https://docs.oracle.com/en-us/iaas/Content/generative-ai/agentic-regions.htm."""
+    provider = deploy_row("oracle")
+    spoken = provider.spoken(exchange(provider, {"model": model}, "responses"), model)
+    assert spoken == (("responses", "openai.responses") if is_native else ("chat", "openai.chat"))
 
 
 @pytest.mark.parametrize("name", VENDORS)

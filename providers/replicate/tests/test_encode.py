@@ -154,6 +154,8 @@ def test_a_comma_in_a_stop_sequence() -> None:
     """Where sequences stand in one text with commas between them, one with a comma would become two."""
     with pytest.raises(UnsupportedField, match="comma"):
         sent(LLAMA, asked(sampling=Sampling(stop=("a,b",))))
+    body, dropped = sent(LLAMA, asked(sampling=Sampling(stop=("a", "b,c", "d"))), "drop")
+    assert (body["stop_sequences"], dropped) == ("a,d", ["stop"])
 
 
 @pytest.mark.parametrize(

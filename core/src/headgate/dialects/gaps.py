@@ -47,6 +47,12 @@ class Gaps:
             )
         self.skip(field)
 
+    def most(self, field: str, values: tuple[str, ...], limit: int) -> tuple[str, ...]:
+        """The first `limit` of `values`; to be told more than that is refused, or what fits is kept and `field` is named."""
+        if len(values) > limit:
+            self.refuse(field, f"there are at most {limit} there")
+        return values[:limit]
+
     def foreign_file(self, place: str) -> None:
         """The file at `place` is named by the id that another vendor gave it at its upload: no other account holds it."""
         self.refuse(
@@ -57,6 +63,11 @@ class Gaps:
         """`field` is only a hint and is left out."""
         if field not in self.dropped:
             self.dropped.append(field)
+
+    def no_effort(self, effort: str | None) -> None:
+        """Thinking is switched off, so an effort that stands beside the switch goes unsaid."""
+        if effort not in {None, "none"}:
+            self.skip("reasoning_effort")
 
     def keep(self, field: str) -> None:
         """`field` is sent after all, in a member that only this vendor has."""

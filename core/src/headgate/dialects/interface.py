@@ -85,7 +85,7 @@ class StreamEncoder(Protocol):
         ...
 
     def end(self) -> bytes:
-        """What closes a complete stream. Not called behind an ErrorEvent."""
+        """What closes a complete stream; nothing behind an ErrorEvent, for no finish is made up."""
         ...
 
 

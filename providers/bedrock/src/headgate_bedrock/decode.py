@@ -16,7 +16,6 @@ from msgspec import Raw, Struct
 from headgate.body import decode_object
 from headgate.chat import (
     ChatReply,
-    ChatRequest,
     Choice,
     Citation,
     File,
@@ -33,7 +32,7 @@ from headgate.chat import (
 from headgate.dialects.openai.members import Members, objects
 from headgate.errors import InvalidRequest
 from headgate_bedrock.media import decode_audio, decode_document, decode_film, decode_image
-from headgate_bedrock.tools import OUTPUT_TOOL, own_names
+from headgate_bedrock.tools import OUTPUT_TOOL
 from headgate_bedrock.turns import NAME
 from headgate_bedrock.usage import finish_of, stop_of, usage_of
 
@@ -80,8 +79,8 @@ def request_inputs(body: bytes) -> list[list[bytes | None]]:
         raise InvalidRequest(f"the body is no request for Converse: {error}") from None
 
 
-def decode_reply(body: bytes, request: ChatRequest | None = None) -> ChatReply:
-    """A whole answer. It says neither its model nor an id; the model is that of `request` where that is given.
+def decode_reply(body: bytes) -> ChatReply:
+    """A whole answer. It says no id, and its model only where a prompt router chose it.
 
     Raises InvalidRequest for what is no answer of Converse.
     """
@@ -89,7 +88,7 @@ def decode_reply(body: bytes, request: ChatRequest | None = None) -> ChatReply:
     output = reply.inner("output")
     said = output.inner("message")
     said.take("role")
-    blocks = Blocks(_inputs(_reply.decode(body).output.message), own_names(request))
+    blocks = Blocks(_inputs(_reply.decode(body).output.message))
     parts = blocks.decoded(said, "content")
     raw = reply.find("stopReason", str) or ""
     usage, tier = reply.find("usage", Json), reply.inner_if_given("serviceTier")
@@ -103,7 +102,7 @@ def decode_reply(body: bytes, request: ChatRequest | None = None) -> ChatReply:
     rest = reply.rest()
     return ChatReply(
         id="",
-        model=model_of(rest) or (request.model if request else ""),
+        model=model_of(rest),
         choices=(choice,),
         usage=usage_of(usage) if usage else None,
         service_tier=service_tier,
@@ -158,11 +157,10 @@ def _member(value: object, name: str) -> object:
 
 
 class Blocks:
-    """Decodes the blocks of one message. `inputs` are the inputs of its calls, `names` functions by the name on the wire."""
+    """Decodes the blocks of one message. `inputs` are the inputs of its calls."""
 
-    def __init__(self, inputs: Sequence[bytes | None], names: Mapping[str, str]) -> None:
+    def __init__(self, inputs: Sequence[bytes | None]) -> None:
         self._inputs = inputs
-        self._names = names
         self._calls = 0
 
     def decoded(self, holder: Members, field: str) -> tuple[Part, ...]:
@@ -222,7 +220,7 @@ class Blocks:
             return Text(arguments)
         self._calls += 1
         call_id = use.need("toolUseId", str)
-        return ToolCall(call_id, self._names.get(name, name), arguments, self._calls - 1, extra=use.rest())
+        return ToolCall(call_id, name, arguments, self._calls - 1, extra=use.rest())
 
 
 def _inputs(message: _Message) -> list[bytes | None]:

@@ -32,6 +32,8 @@ def settle_thinking(request: ChatRequest, model: Model, gaps: Gaps) -> ChatReque
     if asked is None or not asked.is_asked:
         return replace(request, thinking=None)
     is_off = asked.effort == "none" or asked.mode == "disabled" or asked.budget_tokens == 0
+    if is_off and (model.vendor or asked.mode is None):
+        gaps.no_effort(asked.effort)
     if asked.summary not in {None, "auto"}:
         gaps.skip("reasoning.summary")
     match model.thinking:

@@ -32,7 +32,7 @@ def decode_request(body: bytes) -> ChatRequest:
     """The request; its model stands in the URL. Raises InvalidRequest that names the place of a wrong shape."""
     held = Members(decode_object(body))
     inputs = request_inputs(body)
-    system = Blocks((), {}).decoded(held, "system")
+    system = Blocks(()).decoded(held, "system")
     turns = [_decode_turn(turn, inputs[at]) for at, turn in enumerate(held.listed("messages"))]
     fields = held.inner_if_given("additionalModelRequestFields") or Members({})
     config = held.inner_if_given("toolConfig") or Members({})
@@ -56,7 +56,7 @@ def _decode_turn(turn: Members, inputs: list[bytes | None]) -> Message:
     role = turn.need("role", str)
     if role not in _ROLES:
         raise InvalidRequest(f"`{turn.at('role')}` must be user, assistant or system", param=turn.at("role"))
-    parts = Blocks(inputs, {}).decoded(turn, "content")
+    parts = Blocks(inputs).decoded(turn, "content")
     return Message(cast('Literal["user", "assistant", "system"]', role), parts, extra=turn.rest())
 
 

@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.chat import (
-    ChatRequest,
     CitationDelta,
     ErrorEvent,
     ExtraDelta,
@@ -37,7 +36,7 @@ from headgate.dialects.openai.members import Members
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate_bedrock.decode import citation_of, is_bare, opaque_of
 from headgate_bedrock.frames import Message, decode_frame
-from headgate_bedrock.tools import OUTPUT_TOOL, own_names
+from headgate_bedrock.tools import OUTPUT_TOOL
 from headgate_bedrock.turns import NAME
 from headgate_bedrock.usage import finish_of, stop_of, usage_of
 
@@ -69,9 +68,7 @@ _HELD = frozenset(
 class ConverseDecoder:
     """Messages to canonical events. A part ends with its contentBlockStop, or where the next one begins."""
 
-    def __init__(self, request: ChatRequest | None = None) -> None:
-        self._model = request.model if request else ""
-        self._names = own_names(request)
+    def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._has_started = False
@@ -105,7 +102,7 @@ class ConverseDecoder:
     def _events(self, kind: str, event: Members) -> Iterator[StreamEvent]:
         if not self._has_started:
             self._has_started = True
-            yield Start("", self._model)
+            yield Start("", "")
         match kind:
             case "contentBlockStart":
                 yield from self._begin(_index(event), event)
@@ -147,7 +144,7 @@ class ConverseDecoder:
         number, self._calls = self._calls, self._calls + 1
         self._blocks[index] = _Call(number)
         call_id = use.need("toolUseId", str)
-        return ToolCallStart(number, call_id, self._names.get(name, name), extra=use.rest())
+        return ToolCallStart(number, call_id, name, extra=use.rest())
 
     def _more(self, index: int, event: Members) -> Iterator[StreamEvent]:
         delta = event.inner("delta")

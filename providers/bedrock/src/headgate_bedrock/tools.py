@@ -41,10 +41,8 @@ def sent_names(request: ChatRequest) -> Mapping[str, str]:
     return {name: name if _NAME.fullmatch(name) else _legal_name(name) for name in own}
 
 
-def own_names(request: ChatRequest | None) -> Mapping[str, str]:
+def own_names(request: ChatRequest) -> Mapping[str, str]:
     """The way back: a function's own name by the one on the wire, for those that differ."""
-    if request is None:
-        return {}
     return {sent: name for name, sent in sent_names(request).items() if sent != name}
 
 

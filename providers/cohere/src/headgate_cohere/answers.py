@@ -76,6 +76,7 @@ class CohereEncoder:
         self._at = -1
         self._call: int | None = None
         self._finish: Json = {}
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """Encode one event."""
@@ -104,12 +105,15 @@ class CohereEncoder:
                 self._finish["usage"] = encode_usage(event.usage)
                 return b""
             case ErrorEvent():
+                self._has_failed = True
                 return _event("message-end", delta={"finish_reason": "ERROR", "error": event.message})
             case _:
                 return b""
 
     def end(self) -> bytes:
-        """The last event, and `[DONE]`."""
+        """The last event, and `[DONE]`; nothing behind an error."""
+        if self._has_failed:
+            return b""
         return self._closed() + _event("message-end", delta=self._finish) + DONE
 
     def _grow(self, kind: str, text: str) -> bytes:

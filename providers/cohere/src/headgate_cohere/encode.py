@@ -72,18 +72,11 @@ def _encode_sampling(sampling: Sampling, gaps: Gaps) -> Json:
         p=None if top_p is None else min(max(top_p, _P_MIN), _P_MAX),
         k=sampling.top_k,
         seed=sampling.seed,
-        stop_sequences=_encode_stop(sampling, gaps),
+        stop_sequences=list(gaps.most("stop", sampling.stop, MAX_STOPS)) or None,
         frequency_penalty=_penalty("frequency_penalty", sampling.frequency_penalty, gaps),
         presence_penalty=_penalty("presence_penalty", sampling.presence_penalty, gaps),
         logprobs=sampling.logprobs or None,
     )
-
-
-def _encode_stop(sampling: Sampling, gaps: Gaps) -> list[str] | None:
-    if len(sampling.stop) > MAX_STOPS:
-        gaps.refuse("stop", f"Cohere takes up to {MAX_STOPS} sequences")
-        return None
-    return list(sampling.stop) or None
 
 
 def _penalty(name: str, value: float | None, gaps: Gaps) -> float | None:
@@ -101,6 +94,7 @@ def _encode_thinking(thinking: Thinking | None, max_tokens: int | None, gaps: Ga
         gaps.skip("reasoning.summary")
     budget = thinking.budget_tokens
     if thinking.mode == "disabled" or thinking.effort == "none" or budget == 0:
+        gaps.no_effort(thinking.effort)
         return {"type": "disabled"}
     if thinking.effort is not None:
         gaps.skip("reasoning_effort")

@@ -60,6 +60,8 @@ def think(thinking: Thinking | None, known: Sequence[str], gaps: Gaps, switch: s
     if thinking is None:
         return None
     effort = effort_of(thinking)
+    if effort == "none":
+        gaps.no_effort(thinking.effort)
     word = nearest(effort, known) if effort is not None else None
     has_budget = switch in {"enable_thinking", "chat_template_kwargs"}
     if (thinking.budget_tokens or 0) > 0 and effort != "none" and not has_budget:
@@ -165,10 +167,9 @@ def _with_functions(request: ChatRequest, gaps: Gaps) -> ChatRequest:
 
 def _with_stops(request: ChatRequest, quirks: Quirks, gaps: Gaps) -> ChatRequest:
     sampling = request.sampling
-    if quirks.max_stop is None or len(sampling.stop) <= quirks.max_stop:
+    if quirks.max_stop is None:
         return request
-    gaps.refuse("stop", f"there are at most {quirks.max_stop} sequences there")
-    return replace(request, sampling=replace(sampling, stop=sampling.stop[: quirks.max_stop]))
+    return replace(request, sampling=replace(sampling, stop=gaps.most("stop", sampling.stop, quirks.max_stop)))
 
 
 def _with_format(request: ChatRequest, quirks: Quirks, gaps: Gaps) -> ChatRequest:

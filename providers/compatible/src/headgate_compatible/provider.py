@@ -11,6 +11,7 @@ import msgspec
 from msgspec import field, structs
 from typing_extensions import override
 
+from headgate.caller import passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
@@ -132,7 +133,9 @@ class Compatible(OpenAI):
         url = super().url_for(ex)
         operation = operation_of(ex)
         if operation in self.quirks.paths:
-            return _beside(url.removesuffix(self.paths.get(operation, "")), self.quirks.paths[operation])
+            usual = self.paths.get(operation) or passed_path(ex)
+            rest = "" if operation in self.paths else usual.removeprefix("/" + operation.replace(".", "/"))
+            return _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest
         if operation == "passthrough" and re.match(r"/v1/models(?=/|$)", ex.path) and not ex.base_url:
             return self.url + self.quirks.models_path + url[len(self.url) + len("/models") :]
         return url

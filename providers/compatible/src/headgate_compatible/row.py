@@ -79,7 +79,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
       on and off (or, `reasoning/effort`, the one that holds the effort), `thoughts` the one in which earlier thinking goes back.
     - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string.
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
-      behind), `models_path` where models are listed.
+      behind; the id of a file or a batch follows), `models_path` where models are listed.
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
     - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent.
     """

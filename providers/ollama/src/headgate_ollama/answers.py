@@ -62,6 +62,7 @@ class OllamaEncoder:
         self._head: Json = {"model": "", "created_at": _time(0)}
         self._calls: dict[int, ToolCall] = {}
         self._last: Json = {"done_reason": "stop"}
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """Encode one event."""
@@ -90,12 +91,15 @@ class OllamaEncoder:
                 self._last |= _metrics(event.usage)
                 return b""
             case ErrorEvent():
+                self._has_failed = True
                 return msgspec.json.encode({"error": event.message}) + b"\n"
             case _:
                 return b""
 
     def end(self) -> bytes:
-        """The calls, and the last line."""
+        """The calls, and the last line; nothing behind an error."""
+        if self._has_failed:
+            return b""
         calls = [_encode_call(self._calls[call]) for call in sorted(self._calls)]
         said = self._line({"content": "", "tool_calls": calls}) if calls else b""
         return said + self._line({"content": ""}, done=True, **self._last)

@@ -85,6 +85,7 @@ def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> bool | str | None
         gaps.skip("reasoning.summary")
     effort, budget = thinking.effort, thinking.budget_tokens
     if thinking.mode == "disabled" or effort == "none" or budget == 0:
+        gaps.no_effort(effort)
         return False
     if budget is not None and budget > 0:
         gaps.skip("thinking.budget_tokens")

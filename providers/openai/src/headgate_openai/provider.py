@@ -93,9 +93,7 @@ class OpenAI(Provider):
         if sampling.top_k is not None:
             gaps.refuse("top_k")
             sampling = replace(sampling, top_k=None)
-        if len(sampling.stop) > MAX_STOPS:
-            gaps.refuse("stop", f"there are at most {MAX_STOPS} sequences there")
-            sampling = replace(sampling, stop=sampling.stop[:MAX_STOPS])
+        sampling = replace(sampling, stop=gaps.most("stop", sampling.stop, MAX_STOPS))
         thinking = request.thinking
         is_foreign = request.dialect != gaps.dialect
         if is_foreign and thinking is not None and thinking.effort and thinking.budget_tokens:

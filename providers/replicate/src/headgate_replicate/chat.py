@@ -144,6 +144,7 @@ class ReplicateEncoder:
 
     def __init__(self) -> None:
         self._last = b""
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """Encode one event."""
@@ -158,13 +159,14 @@ class ReplicateEncoder:
                 self._last = _frame("prediction", msgspec.json.encode(_metrics(event.usage)))
                 return b""
             case ErrorEvent():
+                self._has_failed = True
                 return _frame("error", msgspec.json.encode({"detail": event.message}))
             case _:
                 return b""
 
     def end(self) -> bytes:
-        """What was used."""
-        return self._last
+        """What was used; nothing behind an error."""
+        return b"" if self._has_failed else self._last
 
 
 def _frame(kind: str, data: bytes) -> bytes:

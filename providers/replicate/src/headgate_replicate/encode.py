@@ -214,12 +214,15 @@ class _Writer:
         field = self._inputs.find("stop")
         if not stop:
             return {}
-        if field is None or (field.kind != "array" and any("," in each for each in stop)):
-            self._gaps.refuse(
-                "stop", "the model has no such input" if field is None else "a comma ends a sequence there"
-            )
+        if field is None:
+            self._gaps.refuse("stop", "the model has no such input")
             return {}
-        return {field.name: list(stop) if field.kind == "array" else ",".join(stop)}
+        if field.kind == "array":
+            return {field.name: list(stop)}
+        fitting = [each for each in stop if "," not in each]
+        if len(fitting) < len(stop):
+            self._gaps.refuse("stop", "a comma ends a sequence there")
+        return {field.name: ",".join(fitting)} if fitting else {}
 
     def thinking(self, thinking: Thinking | None) -> Json:
         """An effort by the model's own words, or a budget where it takes one: of the two, what it takes stands for the other.
@@ -232,6 +235,7 @@ class _Writer:
             self._gaps.skip("reasoning.summary")
         effort, budget = self._inputs.find("effort"), self._inputs.find("budget")
         if thinking.effort == "none" or thinking.mode == "disabled" or thinking.budget_tokens == 0:
+            self._gaps.no_effort(thinking.effort)
             return self._no_thinking(effort, budget)
         tokens = thinking.budget_tokens if (thinking.budget_tokens or 0) > 0 else None
         if effort is not None and effort.words and (thinking.effort or tokens) and (budget is None or not tokens):

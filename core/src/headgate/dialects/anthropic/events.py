@@ -75,6 +75,7 @@ class AnthropicEncoder:
         self._usage: Usage | None = None
         self._extra: Json = {}
         self._beside = Beside()
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """See StreamEncoder."""
@@ -82,7 +83,7 @@ class AnthropicEncoder:
 
     def end(self) -> bytes:
         """See StreamEncoder. A reply that ended with an error of the model's ends with an error event here."""
-        return b"".join(self._ended())
+        return b"" if self._has_failed else b"".join(self._ended())
 
     def _fed(self, event: StreamEvent) -> Iterator[bytes]:
         match event:
@@ -92,6 +93,7 @@ class AnthropicEncoder:
                 self._usage = event.usage
                 self._extra = _joined(self._extra, event.extra)
             case ErrorEvent():
+                self._has_failed = True
                 yield self._error(event)
             case _ if not self._id:
                 yield from self._start(Start("", ""))

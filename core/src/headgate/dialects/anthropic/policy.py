@@ -111,12 +111,16 @@ def _thinking(request: ChatRequest, facts: Claude, gaps: Gaps) -> Thinking | Non
 def _unable(asked: Thinking, gaps: Gaps) -> None:
     if asked.mode != "disabled" and asked.effort != "none":
         gaps.skip(_name_of(asked))
+    else:
+        gaps.no_effort(asked.effort)
 
 
 def _off(asked: Thinking, facts: Claude, gaps: Gaps) -> Thinking | None:
     """Not to think. Where nothing stops the model the lowest effort comes closest."""
     if facts.off:
         effort = asked.effort if asked.effort in {"low", "medium", "high"} and asked.effort in facts.efforts else None
+        if effort is None:
+            gaps.no_effort(asked.effort)
         return Thinking(effort, mode="disabled")
     gaps.skip(_name_of(asked))
     return Thinking(facts.efforts[0]) if facts.efforts else None

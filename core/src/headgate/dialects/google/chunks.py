@@ -48,6 +48,7 @@ class GoogleEncoder:
         self._cited: dict[int, list[Citation]] = {}
         self._extra: dict[int, Json] = {}
         self._finished: dict[int, Json] = {}
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """Encode one event."""
@@ -59,6 +60,7 @@ class GoogleEncoder:
                 extra = dict(event.extra)
                 return self._last(encode_usage(event.usage, tier=extra.pop("service_tier", None)), extra)
             case ErrorEvent():
+                self._has_failed = True
                 return data_event(msgspec.json.encode({"error": _error_body(event)}))
             case ToolCallStart():
                 self._calls.setdefault(event.index, {})[event.call] = ToolCall(
@@ -83,7 +85,7 @@ class GoogleEncoder:
 
     def end(self) -> bytes:
         """What is left to say where no usage came; a stream of Google's has no last word."""
-        return self._last(None, {}) if self._finished else b""
+        return self._last(None, {}) if self._finished and not self._has_failed else b""
 
     def _part(self, event: TextDelta | ReasoningDelta | ReasoningEnd | RefusalDelta | PartDelta) -> bytes:
         match event:

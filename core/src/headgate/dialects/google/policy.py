@@ -38,10 +38,8 @@ _BUDGET = "thinking.budget_tokens"
 
 def adapt(request: ChatRequest, gaps: Gaps) -> ChatRequest:
     """The request as this model takes it. What it cannot honour goes to `gaps`."""
-    if len(request.sampling.stop) > MAX_STOP:
-        gaps.refuse("stop", f"Gemini takes at most {MAX_STOP} stop sequences")
-        request = replace(request, sampling=replace(request.sampling, stop=()))
-    request = replace(request, thinking=_thinking(request, gaps))
+    sampling = replace(request.sampling, stop=gaps.most("stop", request.sampling.stop, MAX_STOP))
+    request = replace(request, sampling=sampling, thinking=_thinking(request, gaps))
     return _signed(_unstrict(request, gaps))
 
 
@@ -93,6 +91,8 @@ def _thinking(request: ChatRequest, gaps: Gaps) -> Thinking | None:
 def _unable(asked: Thinking, gaps: Gaps) -> None:
     if asked.mode != "disabled" and asked.effort != "none" and asked.budget_tokens != 0:
         gaps.skip(_FIELD)
+    else:
+        gaps.no_effort(asked.effort)
 
 
 def _budgeted(request: ChatRequest, asked: Thinking, gaps: Gaps, *, is_off: bool, is_shown: bool) -> Thinking:
@@ -103,6 +103,7 @@ def _budgeted(request: ChatRequest, asked: Thinking, gaps: Gaps, *, is_off: bool
     if is_off:
         if not can_stop:
             gaps.skip(_FIELD)
+        gaps.no_effort(asked.effort)
         return Thinking(budget_tokens=0 if can_stop else least)
     budget = asked.budget_tokens
     if asked.effort is not None:

@@ -63,6 +63,7 @@ class OpenAIChatEncoder:
         self._head: Json = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": request.model}
         self._choices: dict[int, _Choice] = {}
         self._usage: UsageEvent | None = None
+        self._has_failed = False
 
     def feed(self, event: StreamEvent) -> bytes:
         """Encode one event."""
@@ -75,6 +76,7 @@ class OpenAIChatEncoder:
                 self._usage = event
                 return b""
             case ErrorEvent():
+                self._has_failed = True
                 return encode_error_event(event)
             case Finish():
                 self._choice(event.index).finish = event
@@ -86,7 +88,9 @@ class OpenAIChatEncoder:
                 return self._chunk(delta, event.index) if delta else b""
 
     def end(self) -> bytes:
-        """What closes a complete stream: the finish of every choice, usage, and the end."""
+        """What closes a complete stream: the finish of every choice, usage, and the end; nothing behind an error."""
+        if self._has_failed:
+            return b""
         said: list[bytes] = []
         for index in sorted(self._choices):
             choice = self._choices[index]

@@ -164,19 +164,22 @@ def _encode_thinking(thinking: Thinking | None, gaps: Gaps) -> Json:
     effort = effort_of(thinking)
     if thinking.effort is None and effort not in {None, "none"}:
         gaps.skip("thinking.budget_tokens")
+    if effort == "none":
+        gaps.no_effort(thinking.effort)
     return given(reasoning_effort=effort)
 
 
 def effort_of(thinking: Thinking) -> str | None:
-    """The effort asked for, or the one nearest to a budget. A model that shall decide itself is asked for nothing."""
+    """`none` where thinking is switched off, else the effort asked for, or the one nearest to a budget.
+
+    A model that shall decide itself is asked for nothing.
+    """
+    if thinking.mode == "disabled" or thinking.budget_tokens == 0:
+        return "none"
     if thinking.effort is not None:
         return thinking.effort
-    if thinking.mode == "disabled":
-        return "none"
-    if thinking.budget_tokens is None:
+    if thinking.budget_tokens is None or thinking.budget_tokens < 0:
         return None
-    if thinking.budget_tokens <= 0:
-        return "none" if thinking.budget_tokens == 0 else None
     return next((effort for limit, effort in EFFORTS if thinking.budget_tokens <= limit), "high")
 
 

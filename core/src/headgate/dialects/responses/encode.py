@@ -161,6 +161,8 @@ def _encode_thinking(thinking: Thinking, gaps: Gaps) -> Json:
     effort = effort_of(thinking)
     if (thinking.budget_tokens or 0) > 0 and effort != "none":
         gaps.skip("thinking.budget_tokens")
+    if effort == "none":
+        gaps.no_effort(thinking.effort)
     summary = thinking.summary or ("auto" if thinking.is_shown else None)
     return given(effort=effort, summary=None if effort == "none" or thinking.is_shown is False else summary)
 

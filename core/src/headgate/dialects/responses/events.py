@@ -60,7 +60,7 @@ class OpenAIResponsesEncoder:
     def __init__(self, request: ChatRequest) -> None:
         self._out: list[bytes] = []
         self._sequence = 0
-        self._is_started = False
+        self._is_started = self._has_failed = False
         self._composer = Composer(request, self._say)
 
     def feed(self, event: StreamEvent) -> bytes:
@@ -69,12 +69,16 @@ class OpenAIResponsesEncoder:
             self._is_started = True
             if not isinstance(event, Start):
                 self._composer.start("", "", 0, None)
+        if isinstance(event, ErrorEvent):
+            self._has_failed = True
         if isinstance(event, _OF_REPLY) or event.index == 0:
             _TAKERS[type(event)](self._composer, event)
         return self._drain()
 
     def end(self) -> bytes:
-        """The event that says the stream is complete, with the whole reply."""
+        """The event that says the stream is complete, with the whole reply; nothing behind an error, which has said so."""
+        if self._has_failed:
+            return b""
         self._composer.end()
         return self._drain()
 
