@@ -172,7 +172,7 @@ def _begin(plan: Plan, ex: Exchange, target: Target) -> Attempt:
     if fleet.watched is None or target.deployment in fleet.watched:
         attempt.health = fleet.health(target.deployment, model, target.breaker)
     ex.attempts.append(attempt)
-    ex.base_url = target.base_url or ex.custom_host
+    ex.base_url = ex.custom_host or target.base_url
     return attempt
 
 

@@ -152,7 +152,7 @@ class Provider:
         attempt = ex.attempt
         if not ex.base_url or attempt is None:
             return bool(ex.base_url)
-        return attempt.target.is_callers or not attempt.target.base_url
+        return bool(ex.custom_host) or attempt.target.is_callers or not attempt.target.base_url
 
     # which dialect a call is made in
 

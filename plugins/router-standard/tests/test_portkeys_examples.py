@@ -219,3 +219,40 @@ async def test_a_config_may_be_saved_and_named() -> None:
         reply = await client.post("/v1/chat/completions", json=body, headers={"x-portkey-config": "pc-prod"})
     assert (reply.status_code, reply.headers["x-headgate-attempt-count"]) == (200, "2")
     assert reply.headers["x-headgate-deployment"] == "openai-prod"
+
+
+ELSEWHERE = "https://elsewhere.example/v1"
+
+
+def keyed(upstream: ReplayUpstream) -> tuple[str, bytes, bool]:
+    """Where the last call went, with which key, and whether the deployment's own header went along."""
+    sent = upstream.requests[-1]
+    assert sent.credential is not None
+    return sent.url.removesuffix("/chat/completions"), sent.credential.field()[1], b"x-own" in dict(sent.headers)
+
+
+async def test_a_callers_base_url_gets_the_callers_key_alone() -> None:
+    """Beside `custom_host` a caller's config must bring a key, and nothing of the deployment's own goes there."""
+    upstream = upstream_of()
+    own = {"headers": {"x-own": "secret-of-the-house"}}
+    providers = {name: {**settings, **own} for name, settings in deployments().items()}
+    models = {"moved": {"provider": "openai-prod", "custom_host": ELSEWHERE}}
+    async with gateway(RouterStandard(), OpenAI, providers=providers, models=models, upstream=upstream) as client:
+
+        async def ask(model: str, config: Any = None) -> int:
+            headers = {} if config is None else {"x-portkey-config": json.dumps(config)}
+            body = chat_request("hi", model=model)
+            return (await client.post("/v1/chat/completions", json=body, headers=headers)).status_code
+
+        theirs = {"provider": "openai-prod", "custom_host": ELSEWHERE}
+        assert await ask("m", theirs) == 400
+        assert await ask("moved", {"custom_host": ELSEWHERE, "retry": {"attempts": 1}}) == 400
+        assert upstream.requests == []
+        assert await ask("m", {**theirs, "api_key": "sk-mine"}) == 200
+        assert keyed(upstream) == (ELSEWHERE, b"Bearer sk-mine", False)
+        assert await ask("m", {"provider": "openai-prod", "api_key": "sk-mine"}) == 200
+        assert keyed(upstream) == ("https://vendors.example/openai-prod", b"Bearer sk-mine", True)
+        assert await ask("moved") == 200
+        assert keyed(upstream) == (ELSEWHERE, b"Bearer sk-openai-prod", True)
+        assert await ask("m", {"provider": "openai", "api_key": "sk-mine"}) == 200
+        assert keyed(upstream) == ("https://api.openai.com/v1", b"Bearer sk-mine", False)
