@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from core.tests.test_routing import DEPLOYMENTS, STRATEGIES
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headgate.body import with_params
 from headgate.errors import StartupError
@@ -249,3 +251,68 @@ def test_params_of_a_body(defaults: dict[str, Any], dropped: Any, expected: byte
     """Defaults are for what is missing; what is dropped may stand deep; nothing to do leaves every byte."""
     body = b'{"model":"m", "top_p": 0.50, "tools":[{"a":1,"b":2},{"b":3}]}'
     assert with_params(body, defaults, dropped) == (body if expected is None else expected)
+
+
+# any tree
+
+SAID: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    {},
+    optional={
+        "retry": st.fixed_dictionaries({"attempts": st.integers(0, 5)}),
+        "request_timeout": st.integers(1, 90_000),
+        "override_params": st.dictionaries(st.sampled_from(["seed", "top_p", "user"]), st.integers(0, 3), min_size=1),
+        "default_params": st.dictionaries(st.sampled_from(["seed", "n"]), st.integers(0, 3), min_size=1),
+        "cache": st.fixed_dictionaries({"mode": st.just("simple"), "max_age": st.integers(1, 99)}),
+        "release_after": st.integers(0, 9),
+    },
+)
+
+
+def _leaf(said: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**said, "provider": name}
+
+
+def _node(said: dict[str, Any], mode: str, targets: list[Any]) -> dict[str, Any]:
+    return {**said, "strategy": {"mode": mode}, "targets": targets}
+
+
+def _nodes(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(_node, SAID, st.sampled_from(sorted(STRATEGIES)), st.lists(inner, min_size=1, max_size=3))
+
+
+LEAVES: st.SearchStrategy[Any] = st.builds(_leaf, SAID, st.sampled_from(sorted(DEPLOYMENTS)))
+TREES: st.SearchStrategy[Any] = st.recursive(LEAVES, _nodes, max_leaves=12)
+
+
+def leaves_of(target: Target) -> list[Target]:
+    return [leaf for child in target.targets for leaf in leaves_of(child)] if target.targets else [target]
+
+
+def said_of(written: dict[str, Any], above: dict[str, Any], path: str = "config") -> list[tuple[str, dict[str, Any]]]:
+    """Path and word of every leaf, by the rule: parameters are joined, all else is replaced."""
+    own = {name: value for name, value in written.items() if name not in {"strategy", "targets", "provider"}}
+    joined = {
+        name: {**above.get(name, {}), **own.get(name, {})}
+        for name in ("override_params", "default_params")
+        if name in above or name in own
+    }
+    held = {**above, **own, **joined}
+    if "targets" not in written:
+        return [(path, held)]
+    listed = enumerate(written["targets"])
+    return [found for at, child in listed for found in said_of(child, held, f"{path}.targets[{at}]")]
+
+
+@given(TREES)
+def test_any_tree_is_inherited_by_the_rule(written: dict[str, Any]) -> None:
+    """Every leaf of every tree has what the nodes above it say and it does not say itself."""
+    found = leaves_of(decode(written))
+    expected = said_of(written, {})
+    assert [leaf.path for leaf in found] == [path for path, _ in expected]
+    for leaf, (_, said) in zip(found, expected, strict=True):
+        assert leaf.retry.attempts == said.get("retry", {}).get("attempts", 0)
+        assert leaf.request_timeout_s == said.get("request_timeout", 0) / 1000
+        assert leaf.override_params == said.get("override_params", {})
+        assert leaf.default_params == said.get("default_params", {})
+        assert (leaf.cache.max_age_s if leaf.cache else None) == said.get("cache", {}).get("max_age")
+        assert leaf.release_after == said.get("release_after", 0)

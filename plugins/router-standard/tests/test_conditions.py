@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headgate_router_standard.conditions import MAX_LEVELS, Facts, Predicate, compile_query
 
@@ -107,3 +110,115 @@ def test_a_pattern_that_would_explode_does_not() -> None:
     query = {"metadata.plan": {"$regex": "(a+)+$"}}
     facts = Facts(metadata={"plan": "a" * 5000 + "b"})
     assert compiled(query)(facts) is False
+
+
+# any query, against an evaluator of few words
+
+
+def _both(members: dict[str, Any], joined: dict[str, Any]) -> dict[str, Any]:
+    return {**members, **joined}
+
+
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    ["paid", "free", "17", "1", "", "gpt-4o", 1, 0.5, 17, True, False, None]
+)
+KEYS: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        "metadata.plan",
+        "metadata.age",
+        "metadata.absent",
+        "params.model",
+        "params.n",
+        "params.stream",
+        "params.tool.name",
+    ]
+)
+NUMBERS: st.SearchStrategy[Any] = st.sampled_from([0, 1, 0.5, 17, "17", "1"])
+OPERATIONS: st.SearchStrategy[Any] = st.one_of(
+    st.tuples(st.sampled_from(["$eq", "$ne"]), VALUES),
+    st.tuples(st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), NUMBERS),
+    st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(VALUES, max_size=3)),
+    st.tuples(st.just("$regex"), st.sampled_from(["^p", "a", "^$", "4o$", r"\d"])),
+)
+COMPARISONS: st.SearchStrategy[Any] = st.one_of(VALUES, st.lists(OPERATIONS, min_size=1, max_size=3).map(dict))
+PLAIN: st.SearchStrategy[Any] = st.dictionaries(KEYS, COMPARISONS, min_size=1, max_size=3)
+QUERIES: st.SearchStrategy[Any] = st.recursive(
+    PLAIN,
+    lambda inner: st.builds(
+        _both,
+        PLAIN,
+        st.dictionaries(
+            st.sampled_from(["$and", "$or"]), st.lists(inner, min_size=1, max_size=3), min_size=1, max_size=2
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+def _with_tool(held: dict[str, Any]) -> dict[str, Any]:
+    return {**held, "tool": {"name": "f"}}
+
+
+GIVEN_FACTS = st.builds(
+    Facts,
+    st.dictionaries(st.sampled_from(["plan", "age"]), st.sampled_from(["paid", "free", "17", "1", ""])),
+    st.dictionaries(st.sampled_from(["model", "n", "stream"]), VALUES).map(_with_tool),
+    st.just("/v1/chat/completions"),
+)
+_ABSENT = object()
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    return (type(value) is type(wanted) and value == wanted) or (
+        _is_number(value) and _is_number(wanted) and value == wanted
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        return float(value) if _is_number(value) or isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _holds(operator: str, value: Any, wanted: Any) -> bool:
+    """One operator, as https://portkey.ai/docs/product/ai-gateway/conditional-routing describes it."""
+    number, bound = _as_number(value), _as_number(wanted)
+    if operator in {"$gt", "$gte", "$lt", "$lte"}:
+        if number is None or bound is None:
+            return False
+        return {"$gt": number > bound, "$gte": number >= bound, "$lt": number < bound, "$lte": number <= bound}[
+            operator
+        ]
+    if operator == "$regex":
+        return isinstance(value, str) and re.search(wanted, value) is not None
+    if operator in {"$in", "$nin"}:
+        return any(_equal(value, one) for one in wanted) is (operator == "$in")
+    return _equal(value, wanted) is (operator == "$eq")
+
+
+def reference(query: Any, facts: Facts) -> bool:
+    """What a query says, member by member."""
+    verdicts: list[bool] = []
+    for name, wanted in query.items():
+        if name in {"$and", "$or"}:
+            parts = [reference(part, facts) for part in wanted]
+            verdicts.append(all(parts) if name == "$and" else any(parts))
+            continue
+        root, *way = name.split(".")
+        held: Any = {"metadata": facts.metadata, "params": facts.params}[root]
+        for step in way:
+            held = cast("dict[str, Any]", held).get(step, _ABSENT) if isinstance(held, dict) else _ABSENT
+        operators: dict[str, Any] = cast("dict[str, Any]", wanted) if isinstance(wanted, dict) else {"$eq": wanted}
+        verdicts.append(all(_holds(operator, held, one) for operator, one in operators.items()))
+    return all(verdicts)
+
+
+@given(QUERIES, GIVEN_FACTS)
+def test_any_query_means_what_it_says(query: Any, facts: Facts) -> None:
+    """A compiled query holds exactly where its members do, whatever is nested in it."""
+    assert compiled(query)(facts) is reference(query, facts)
