@@ -347,7 +347,8 @@ class Lab:
         found: dict[str, Json] = {}
 
         def are_here() -> bool:
-            lines = path.read_bytes().splitlines() if path.exists() else []
+            written = path.read_bytes() if path.exists() else b""
+            lines = written[: written.rfind(b"\n") + 1].splitlines()  # the last one may be half written
             found.update({line["model"]: line for line in map(json.loads, lines[-5 * len(wanted) - 500 :])})
             return wanted <= found.keys()
 
