@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from headgate.errors import (
     Unauthenticated,
 )
 from headgate.exchange import Exchange, Principal, Reply, Target
+from headgate.fleet import Fleet
 from headgate.hooks import Call, Hooks, Outcome, Scene, Strategy, hookimpl
 from headgate.operations import CHAT, EMBEDDINGS, PASSTHROUGH, Operation
 from headgate.plan import Plan, Plugin, Registry, compile_plan
@@ -730,3 +732,24 @@ class Chunks(Hooks):
 async def test_discarding_a_whole_reply_is_nothing() -> None:
     """There is nothing to close."""
     await discard(Reply(200, body=b"x"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed_s", "left_s"),
+    [(None, 0.0, None), (None, 2.0, 2.0), (b"500", 2.0, 0.5), (b"5000", 2.0, 2.0), (b"500", 0.0, 0.5)],
+)
+async def test_the_deadline_of_a_request(asked: bytes | None, allowed_s: float, left_s: float | None) -> None:
+    """What the caller asks for, at most what the key allows; without either there is none."""
+
+    class Knowing(Hooks):
+        @override
+        @hookimpl
+        async def authenticate(self, ex: Exchange) -> Principal:
+            return Principal("k", deadline_s=allowed_s)
+
+    plugins = [Plugin("knowing", Knowing())]
+    plan = compile_plan(plugins, Registry(), {}, {}, fleet=Fleet(clock=lambda: 100.0))
+    headers = {} if asked is None else {b"x-headgate-deadline": asked}
+    ex = Exchange(CHAT, headers, request_id="r", trace_id="t")
+    await pipeline.authenticate(plan, ex)
+    assert ex.deadline == (math.inf if left_s is None else 100.0 + left_s)

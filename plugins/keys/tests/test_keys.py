@@ -94,11 +94,25 @@ async def test_hook_authenticate(tmp_path: Path) -> None:
         scopes=["s"],
         metadata={"team": "x"},
         expires="2999-01-01",
+        config="eu",
+        allow_config=False,
+        deadline_s=2.5,
+        priority=3,
     )
     keys = await started(config, tmp_path)
     principal = await keys.authenticate(bearer("hg-known"))
     assert principal == Principal(
-        "a", user="u", workspace="w", organisation="o", scopes=("s",), models=("m*",), metadata={"team": "x"}
+        "a",
+        user="u",
+        workspace="w",
+        organisation="o",
+        scopes=("s",),
+        models=("m*",),
+        metadata={"team": "x"},
+        config="eu",
+        allow_config=False,
+        deadline_s=2.5,
+        priority=3,
     )
     await keys.stop()
 
@@ -109,6 +123,12 @@ async def test_every_place_of_a_key(known: Keys, header: str) -> None:
     principal = await known.authenticate(exchange(**{header: "hg-known"}))
     assert principal is not None
     assert principal.key == "a"
+
+
+def test_a_deadline_is_no_less_than_nothing() -> None:
+    """A key with a time before now could never be used: the file says so."""
+    with pytest.raises(ValueError, match="the `deadline_s` of `a` must be 0 or more"):
+        inline(deadline_s=-1.0)
 
 
 def unused(secret: GatewaySecret, key: str) -> str:
