@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.exchange import Target
-from headgate.fleet import Fleet
+from headgate.fleet import MAX_KNOWN, Fleet
 from headgate.hooks import Outcome, Scene
 from headgate.policies import BreakerRule, Health, PeakEwma, RecentTimes
 from headgate.policies.health import MAX_OWN_PAUSE_S
+from headgate.secret import Secret
 
 
 def health() -> Health:
@@ -178,6 +179,33 @@ def test_only_what_is_watched_is_known() -> None:
     fleet.watch(Target(targets=(Target(deployment="a"), Target(targets=(Target(deployment="b"),)))))
     assert fleet.watched == {"a", "b"}
     assert Fleet().watched is None
+
+
+def test_what_a_caller_brings_says_nothing_of_the_deployment() -> None:
+    """A caller's own key or base URL may fail as it likes: others, and the deployment's own key, do not hear of it."""
+    fleet = Fleet(clock=lambda: 10.0)
+    own = Target(deployment="a")
+    brought = [
+        Target(deployment="a", credential=Secret("k"), is_callers=True),
+        Target(deployment="a", credential=Secret("other"), is_callers=True),
+        Target(deployment="a", credential=Secret("k"), base_url="https://x.example", is_callers=True),
+    ]
+    for _ in range(5):
+        call = fleet.of(brought[0], "m").begin(10.0)
+        fleet.of(brought[0], "m").failed(call, 10.0)
+    assert not fleet.is_usable(brought[0], "m", 10.0)
+    assert [fleet.is_usable(leaf, "m", 10.0) for leaf in (own, *brought[1:])] == [True, True, True]
+
+
+def test_the_one_that_was_asked_for_last_is_kept() -> None:
+    """Past the bound the health goes that nobody has asked for in the longest time."""
+    fleet = Fleet()
+    first = fleet.health("a", "m")
+    for number in range(MAX_KNOWN):
+        fleet.health("b", str(number))
+        fleet.health("a", "m")
+    assert fleet.health("a", "m") is first
+    assert len(fleet.known()) == MAX_KNOWN
 
 
 def scene_of(*shut: str, asked: tuple[str, ...] = ()) -> tuple[Scene, Target]:

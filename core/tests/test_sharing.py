@@ -8,6 +8,7 @@ import pytest
 from typing_extensions import override
 
 from headgate import sharing
+from headgate.exchange import Target
 from headgate.fleet import Fleet
 from headgate.policies import Health
 from headgate.sharing import SharedBreakers
@@ -63,6 +64,15 @@ async def test_what_was_told_is_not_told_again() -> None:
     await ours.exchange()
     await theirs.exchange()
     assert await store.get(b"breaker\0a\0m") is None
+
+
+async def test_what_a_caller_brought_is_not_shared() -> None:
+    """A breaker of a caller's own key or base URL stays in the process that met it."""
+    clock, store = Clock(), MemoryStateStore()
+    fleet = Fleet(clock)
+    failing(fleet.of(Target(deployment="a", base_url="https://x.example"), "m"), clock)
+    await SharedBreakers(fleet, store).exchange()
+    assert store.bytes_held == 0
 
 
 class Away(MemoryStateStore):

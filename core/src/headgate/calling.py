@@ -170,7 +170,7 @@ def _begin(plan: Plan, ex: Exchange, target: Target) -> Attempt:
     attempt = ex.attempt = Attempt(target, provider, model, now)
     attempt.fleet = fleet
     if fleet.watched is None or target.deployment in fleet.watched:
-        attempt.health = fleet.health(target.deployment, model, target.breaker)
+        attempt.health = fleet.of(target, model)
     ex.attempts.append(attempt)
     ex.base_url = ex.custom_host or target.base_url
     return attempt

@@ -51,7 +51,19 @@ class Fleet:
             held = known[key] = Health(key[2], self.rng)
             if len(known) > MAX_KNOWN:
                 self._forget()
+        else:
+            known.move_to_end(key)
         return held
+
+    def of(self, leaf: Target, model: str) -> Health:
+        """What is known of a leaf; `model` is what the caller named.
+
+        What a caller reaches with a key or at a base URL of its own says nothing of the deployment, and nothing to others.
+        """
+        name = leaf.deployment
+        if leaf.credential is not None or leaf.base_url:
+            name = f"{name}\0{leaf.base_url}\0{hash(leaf.credential)}"
+        return self.health(name, leaf.model or model, leaf.breaker)
 
     def watch(self, target: Target) -> None:
         """From now on keep an eye on every deployment of a tree in which there is a choice."""
@@ -70,19 +82,19 @@ class Fleet:
         """Whether a call may go to a leaf, or to any leaf below a node. `model` is what the caller named."""
         if target.targets:
             return any(self.is_usable(child, model, now) for child in target.targets)
-        return self.health(target.deployment, target.model or model, target.breaker).is_usable(now)
+        return self.of(target, model).is_usable(now)
 
     def is_shut(self, target: Target, model: str, now: float) -> bool:
         """Whether a call to a leaf, or to every leaf below a node, would be for nothing (`Health.is_shut`)."""
         if target.targets:
             return all(self.is_shut(child, model, now) for child in target.targets)
-        return self.health(target.deployment, target.model or model, target.breaker).is_shut(now)
+        return self.of(target, model).is_shut(now)
 
     def wait_s(self, target: Target, model: str, now: float) -> float:
         """How long until a leaf, or the first of the leaves below a node, may be usable."""
         if target.targets:
             return min(self.wait_s(child, model, now) for child in target.targets)
-        return self.health(target.deployment, target.model or model, target.breaker).wait_s(now)
+        return self.of(target, model).wait_s(now)
 
     def _forget(self) -> None:
         for key, health in self._known.items():

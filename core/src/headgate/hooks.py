@@ -149,7 +149,7 @@ class Scene(Struct, frozen=True):
 
     def health(self, leaf: Target) -> Health:
         """What is known of a leaf."""
-        return self.fleet.health(leaf.deployment, leaf.model or self.model, leaf.breaker)
+        return self.fleet.of(leaf, self.model)
 
     def healthy(self, target: Target, among: Iterable[int]) -> list[int]:
         """Those of the children `among` whose deployments may be called: not known to fail, not at a limit."""

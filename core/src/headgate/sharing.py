@@ -44,6 +44,8 @@ class SharedBreakers:
     async def exchange(self) -> None:
         """Tell and ask once."""
         for deployment, model, health in self._fleet.known():
+            if "\0" in deployment:
+                continue  # what a caller has brought is nobody else's
             key = _PREFIX + deployment.encode() + b"\0" + model.encode()
             if health.breaker.state == "closed":
                 await self._ask(key, health)
