@@ -20,6 +20,13 @@ def health() -> Health:
     return Health(BreakerRule(), random.Random(1))
 
 
+def give_up(of: Health, now: float, after_s: float) -> None:
+    """A caller's own time limit ends a call."""
+    call = of.begin(now)
+    of.failed(call, now + after_s, is_timeout=True, is_impatient=True)
+    of.end(call, now + after_s)
+
+
 def answer(of: Health, now: float, took_s: float, status: int = 200, *headers: tuple[bytes, bytes]) -> None:
     call = of.begin(now)
     of.answered(call, now + took_s, status, headers, 0.0)
@@ -197,6 +204,22 @@ def test_what_a_caller_brings_says_nothing_of_the_deployment() -> None:
     assert [fleet.is_usable(leaf, "m", 10.0) for leaf in (own, *brought[1:])] == [True, True, True]
 
 
+def test_what_is_met_with_a_key_of_ones_own_is_nobody_elses() -> None:
+    """Where callers send the provider's key themselves, each of them has a view of its own, by key and base URL."""
+    fleet, leaf = Fleet(clock=lambda: 10.0), Target(deployment="a")
+    views = [
+        fleet.seen_by(Secret("k"), ""),
+        fleet.seen_by(Secret("k"), ""),
+        fleet.seen_by(Secret("other"), ""),
+        fleet.seen_by(Secret("k"), "https://x.example"),
+        fleet,
+    ]
+    call = views[0].of(leaf, "m").begin(10.0)
+    views[0].of(leaf, "m").answered(call, 10.0, 429, ((b"retry-after", b"9"),), 0.0)
+    assert [view.is_usable(leaf, "m", 10.0) for view in views] == [False, False, True, True, True]
+    assert all(view.budget is fleet.budget for view in views)
+
+
 def test_the_one_that_was_asked_for_last_is_kept() -> None:
     """Past the bound the health goes that nobody has asked for in the longest time."""
     fleet = Fleet()
@@ -244,3 +267,42 @@ def test_when_all_are_shut_one_is_called() -> None:
     scene, node = scene_of("a", "b", "c")
     waits = [scene.health(leaf).wait_s(10.0) for leaf in node.targets]
     assert scene.usable(node, range(3)) == [waits.index(min(waits))]
+
+
+# callers without patience
+
+
+def test_short_deadlines_of_callers_shut_nothing() -> None:
+    """However often a caller gives up before anybody could have been answered, the target stays open for others."""
+    known = health()
+    for at in range(100):
+        give_up(known, at, 0.9)
+    assert (known.is_usable(100.0), known.failures, known.in_flight) == (True, 0, 0)
+
+
+def test_a_target_that_answers_others_is_not_shut_by_who_gives_up() -> None:
+    """A wait in which somebody else got an answer says nothing, however long it was."""
+    known = health()
+    for at in range(0, 100, 10):
+        waiting = known.begin(float(at))
+        answer(known, at + 1.0, 0.5)
+        known.failed(waiting, at + 9.0, is_timeout=True, is_impatient=True)
+        known.end(waiting, at + 9.0)
+    assert (known.is_usable(100.0), known.failures) == (True, 0)
+
+
+def test_a_target_that_answers_nobody_is_shut_by_who_gives_up() -> None:
+    """Where all callers have short deadlines a hanging provider is left alone all the same."""
+    known = health()
+    for at in range(5):
+        give_up(known, 2.0 * at, 1.5)
+    assert (known.is_usable(10.0), known.failures) == (False, 5)
+
+
+def test_less_than_three_times_the_usual_time_is_no_silence() -> None:
+    """A provider that takes two seconds is not given up after five."""
+    known = health()
+    answer(known, 0.0, 2.0)
+    for _ in range(9):
+        give_up(known, 2.1, 5.0)
+    assert (known.is_usable(8.0), known.failures) == (True, 0)

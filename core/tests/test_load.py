@@ -171,7 +171,7 @@ stat: memory
     shown = "\n".join(found)
     for words in (
         "f.yaml:1:10: `server.prot` is not known (did you mean `port`?)",
-        "f.yaml:2:8: `auth.mode` is wrong: invalid enum value 'opn'",
+        "f.yaml:2:8: `auth.mode` must be one of `keys`, `open`, `passthrough`, not `opn` (did you mean `open`?)",
         "f.yaml:4:5: `plugins[0]` plugin `gaurd` is not installed (did you mean `guard`?)",
         "f.yaml:5:13: `plugins[1].guard.wrods` is not known (did you mean `words`?)",
         "f.yaml:5:24: `plugins[1].guard.limit` is wrong: expected `int`, got `str`",

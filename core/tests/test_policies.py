@@ -371,27 +371,31 @@ def test_nonsense_is_no_limit(limit: str, remaining: str) -> None:
     assert windows_of(headers, 0.0) == {}
 
 
-def test_bucket_refills_and_holds() -> None:
-    """Half is gone and comes back in ten seconds; what is under way is held against it."""
+def test_bucket_refills() -> None:
+    """Half is gone and comes back in ten seconds."""
     bucket = ShadowBucket()
     assert bucket.headroom(0.0) == 1.0
     bucket.stated(Window(100, 50, 10.0), 0.0)
     assert bucket.room(0.0) == 50
     assert bucket.room(5.0) == 75
     assert bucket.room(60.0) == 100
-    bucket.hold(30)
-    assert bucket.room(0.0) == 20
-    bucket.release(30)
-    assert bucket.room(0.0) == 50
 
 
-def test_bucket_is_shut_until_it_may_be_tried() -> None:
-    """After a refusal nothing is left until the provider said to come back, then all of it."""
+def test_bucket_learns_what_a_call_takes() -> None:
+    """From one statement to the next two calls took 20; those since then are held against it."""
     bucket = ShadowBucket()
-    bucket.refused(7.0, 1.0)
-    assert bucket.room(7.9) <= 0
-    assert bucket.headroom(7.9) == 0.0
-    assert bucket.room(8.0) > 0
+    bucket.stated(Window(100, 60, 1e9), 0.0, begun=1)
+    bucket.stated(Window(100, 40, 1e9), 1.0, begun=3)
+    assert [round(bucket.room(1.0, begun)) for begun in (3, 4, 6)] == [40, 30, 10]
+    assert [bucket.has_room(1.0, begun) for begun in (3, 5, 7)] == [True, True, False]
+
+
+def test_bucket_is_not_shut_by_what_others_take() -> None:
+    """However much goes from one statement to the next, a quarter of the limit is room enough for one call."""
+    bucket = ShadowBucket()
+    bucket.stated(Window(100, 100, 1.0), 0.0)
+    bucket.stated(Window(100, 10, 9.0), 0.0, begun=1)
+    assert [bucket.has_room(now, 1) for now in (0.0, 1.0, 2.0)] == [False, False, True]
 
 
 def test_each_call_that_ends_lets_one_waiter_know() -> None:

@@ -136,10 +136,10 @@ def splice(patch: pytest.MonkeyPatch) -> None:
     kept: list[bytes] = []
     give_up, from_start = own(releasing, "_give_up"), own(releasing, "_from_start")
 
-    async def gave_up(attempt: Attempt, reply: Reply | None, error: Any) -> None:
+    async def gave_up(reply: Reply | None) -> None:
         if reply is not None and isinstance(reply.chunks, relay.OwnedStream):
             kept.append(b'data: {"choices":[{"index":0,"delta":{"content":"c9999.0 "}}]}\n\n')
-        await give_up(attempt, reply, error)
+        await give_up(reply)
 
     async def spliced(beginning: Any, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         while kept:

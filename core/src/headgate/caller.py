@@ -92,18 +92,24 @@ def checked_header(name: str) -> str:
 def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
     """`timeouts`, none of them longer than the caller, the target and the deadline allow; none of these raises one.
 
-    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`.
+    The option `request-timeout` (milliseconds) goes before the target's `request_timeout_s`. What is not the operator's
+    stands in the attempt's `allowed_s` from then on.
     """
     attempt, asked = ex.attempt, ex.option("request-timeout")
-    limit_s = math.inf
+    allowed_s = math.inf if asked is None else _seconds("request-timeout", asked)
+    limit_s = allowed_s
     patience = PATIENT
     if attempt is not None:
-        patience = attempt.target.patience
-        limit_s = attempt.target.request_timeout_s or math.inf
-    if asked is not None:
-        limit_s = _seconds("request-timeout", asked)
-    if ex.deadline < math.inf and attempt is not None and attempt.fleet is not None:
-        limit_s = min(limit_s, max(0.001, ex.deadline - attempt.fleet.clock()))
+        target, patience = attempt.target, attempt.target.patience
+        if asked is None:
+            limit_s = target.request_timeout_s or math.inf
+        if ex.deadline < math.inf and attempt.fleet is not None:
+            allowed_s = min(allowed_s, max(0.001, round(ex.deadline - attempt.fleet.clock(), 3)))
+        if target.is_callers:
+            own = (limit_s, patience.connect_s, patience.first_byte_s, patience.first_token_s, patience.gap_s)
+            allowed_s = min(allowed_s, *(each or math.inf for each in own))
+        attempt.allowed_s = allowed_s
+        limit_s = min(limit_s, allowed_s)
     if limit_s == math.inf and patience is PATIENT:
         return timeouts
     return Timeouts(

@@ -18,10 +18,11 @@ from headgate.errors import (
     InvalidRequest,
     ProviderError,
     ProviderFailed,
+    ProviderTimeout,
     RequestError,
 )
 from headgate.exchange import Attempt, Exchange, Reply, Target
-from headgate.fleet import let_go, may_repeat
+from headgate.fleet import SLACK_S, let_go, may_repeat
 from headgate.folds import every, notify
 from headgate.guarding import StreamGuard, with_guards
 from headgate.hooks import Hooks, Outcome, Scene, Strategy
@@ -196,7 +197,11 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
         attempt.status = reply.status
         is_answered = True
     except RequestError as error:
-        attempt.status, attempt.error = error.status, error.error_code
+        is_late = isinstance(error, ProviderTimeout) and plan.fleet.clock() >= ex.deadline - SLACK_S
+        ended = _too_late(target) if is_late else error
+        attempt.status, attempt.error = ended.status, ended.error_code
+        if is_late:
+            raise ended from error
         raise
     except asyncio.CancelledError:
         attempt.error = attempt.error or "cancelled"
@@ -212,6 +217,10 @@ async def call_leaf(plan: Plan, ex: Exchange, target: Target) -> Reply:
     if ex.timings is not None:
         ex.mark("call")
     return reply
+
+
+def _too_late(target: Target) -> DeadlineExceeded:
+    return DeadlineExceeded(f"`{target.deployment}` did not answer within the time that there was for this request")
 
 
 def _speak(plan: Plan, ex: Exchange, attempt: Attempt) -> None:

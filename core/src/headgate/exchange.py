@@ -164,6 +164,7 @@ class Attempt(Struct):
     soon as it is encoded; any other has None. `source` is the client's body after the target's `default_params` and
     `drop_params`, where it has any. `health` is what the `fleet` knows of the deployment, `call` what it was told to have begun.
     `tries` are the calls before the last one; `cost_microusd` is what the attempt cost, None where nobody knows.
+    `allowed_s` is how long the caller lets a call take, infinite where only the operator has set limits.
     """
 
     target: Target
@@ -183,6 +184,7 @@ class Attempt(Struct):
     call: Call | None = None
     tries: tuple[Try, ...] = ()
     cost_microusd: int | None = None
+    allowed_s: float = math.inf
 
 
 class Closing(Struct, frozen=True):

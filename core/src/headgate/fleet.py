@@ -9,14 +9,18 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from headgate.errors import ProviderError, ProviderTimeout
 from headgate.exchange import Attempt, Exchange, Reply, Target
 from headgate.policies import BreakerRule, Health, RetryBudget
+from headgate.secret import Secret
 
 MAX_KNOWN = 10_000
 """How many models at deployments are remembered; callers can name any, so the oldest that nobody calls goes first."""
 RULE = BreakerRule()
+SLACK_S = 0.01
+"""How much sooner than a limit the call may seem to have ended that the limit has ended: timers round."""
 
 
 class Fleet:
@@ -41,6 +45,13 @@ class Fleet:
         self.budget = RetryBudget()
         """What all retries of this process together may be."""
         self._known: OrderedDict[tuple[str, str, BreakerRule], Health] = OrderedDict()
+        self._caller = ""
+
+    def seen_by(self, credential: Secret, base_url: str) -> Fleet:
+        """The same fleet for a caller whose calls all go out with a key of its own, to `base_url` where it names one."""
+        view = copy(self)
+        view._caller = f"\0{base_url}\0{hash(credential)}"  # noqa: SLF001 - a fleet too
+        return view
 
     def health(self, deployment: str, model: str, rule: BreakerRule | None = None) -> Health:
         """What is known of a model at a deployment."""
@@ -61,8 +72,8 @@ class Fleet:
         What a caller reaches with a key or at a base URL of its own says nothing of the deployment, and nothing to others.
         """
         name = leaf.deployment
-        if leaf.credential is not None or leaf.base_url:
-            name = f"{name}\0{leaf.base_url}\0{hash(leaf.credential)}"
+        if leaf.credential is not None or leaf.base_url or self._caller:
+            name = f"{name}\0{leaf.base_url}\0{hash(leaf.credential)}{self._caller}"
         return self.health(name, leaf.model or model, leaf.breaker)
 
     def watch(self, target: Target) -> None:
@@ -120,7 +131,7 @@ async def _watched(ex: Exchange, attempt: Attempt, fleet: Fleet, health: Health)
     try:
         reply = await attempt.provider.call(ex)
     except ProviderError as error:
-        health.failed(call, fleet.clock(), is_timeout=isinstance(error, ProviderTimeout))
+        broke(attempt, error)
         raise
     health.answered(call, fleet.clock(), reply.status, reply.headers, fleet.unix())
     return reply
@@ -141,10 +152,12 @@ def may_repeat(attempt: Attempt, deadline: float) -> bool:
 
 
 def broke(attempt: Attempt, error: ProviderError) -> None:
-    """A reply that had begun well came to nothing: its stream stalled, or was cut."""
+    """The attempt's call failed: no reply came in time, or one that had begun well stalled or was cut."""
     call, fleet, health = attempt.call, attempt.fleet, attempt.health
     if call is not None and fleet is not None and health is not None:
-        health.failed(call, fleet.clock(), is_timeout=isinstance(error, ProviderTimeout))
+        now, is_timeout = fleet.clock(), isinstance(error, ProviderTimeout)
+        is_impatient = is_timeout and now - call.began >= attempt.allowed_s - SLACK_S
+        health.failed(call, now, is_timeout=is_timeout, is_impatient=is_impatient)
 
 
 def let_go(attempt: Attempt) -> None:

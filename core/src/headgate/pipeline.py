@@ -61,6 +61,9 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
         ex.target = _pinned(plan, ex.target, ex.pinned) or ex.target
     if ex.timings is not None:
         ex.mark("route")
+    if ex.principal is not None and ex.principal.credential is not None:
+        fleet = plan.fleet.seen_by(ex.principal.credential, ex.custom_host)
+        plan = msgspec.structs.replace(plan, fleet=fleet)
     call = call_target if ex.target.targets else call_leaf
     ex.reply = await call(plan, ex, ex.target)
     return ex.reply

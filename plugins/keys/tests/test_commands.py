@@ -13,7 +13,7 @@ from headgate import Context, Exchange, Secret, StartupError
 from headgate.cli import main
 from headgate.operations import CHAT
 from headgate.upstream.aiohttp_engine import AiohttpUpstream
-from headgate_keys import KeyConfig, Keys, KeysConfig
+from headgate_keys import KeyConfig, Keys, KeysConfig, keyfile
 
 
 def run(folder: Path, *words: str, config: KeysConfig | None = None) -> int:
@@ -60,6 +60,14 @@ async def test_a_created_key_is_let_in(tmp_path: Path, capsys: pytest.CaptureFix
     assert await principal_of(tmp_path, two) == ("two", "", "", ())
 
 
+def test_a_key_is_made_with_what_the_router_wants_to_know(tmp_path: Path) -> None:
+    """A saved routing config that requests may not replace, a deadline and a priority."""
+    words = ["--routing", "safe", "--no-own-routing", "--deadline-s", "2.5", "--priority", "3"]
+    assert run(tmp_path, "create", "one", *words) == 0
+    [key] = keyfile.read_or_empty(tmp_path / "keys.yaml").keys
+    assert (key.config, key.allow_config, key.deadline_s, key.priority) == ("safe", False, 2.5, 3)
+
+
 def test_list_shows_no_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`list` names every key with its state, and nothing that could be compared with a key."""
     config = KeysConfig(keys=[KeyConfig(name="inline", key=Secret("hg-secret"), disabled=True, user="\x1b[2J")])
@@ -96,6 +104,7 @@ async def test_a_revoked_key_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
         (["create", "a\nb"], "`name`"),
         (["create", "two", "--expires", "soon"], "`expires`"),
         (["create", "two", "--expires", "2001-01-01"], "past"),
+        (["create", "two", "--deadline-s", "nan"], "`deadline_s`"),
         (["revoke", "nobody"], "no key `nobody`"),
         (["revoke", "inline"], "configuration"),
     ],

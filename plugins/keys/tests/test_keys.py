@@ -127,7 +127,7 @@ async def test_every_place_of_a_key(known: Keys, header: str) -> None:
 
 def test_a_deadline_is_no_less_than_nothing() -> None:
     """A key with a time before now could never be used: the file says so."""
-    with pytest.raises(ValueError, match="the `deadline_s` of `a` must be 0 or more"):
+    with pytest.raises(ValueError, match="the `deadline_s` of `a` must be a number of seconds, 0 or more"):
         inline(deadline_s=-1.0)
 
 

@@ -56,7 +56,7 @@ async def test_nothing_goes_on_after_the_deadline(config: Any) -> None:
     """A provider that hangs is cut when the caller's time is over, and nobody else is called then."""
     upstream = ReplayUpstream({"*": Recorded(stall_at=-1)})
     reply = await ask(upstream, x_headgate_config=json.dumps(config), x_headgate_deadline="150")
-    assert reply.status_code == 504
+    assert (reply.status_code, reply.json()["error"]["code"]) == (504, "deadline_exceeded")
     assert len(upstream.requests) == 1
 
 
@@ -67,3 +67,65 @@ async def test_a_deadline_that_is_none_is_refused(value: str) -> None:
     reply = await ask(upstream, x_headgate_deadline=value)
     assert (reply.status_code, upstream.requests) == (400, [])
     assert "`deadline` must be a number of milliseconds" in reply.json()["error"]["message"]
+
+
+FIRST = {"strategy": {"mode": "fallback"}, "targets": ["a/m", "b/m"]}
+HANGING = {"/a/chat/completions": Recorded(stall_at=-1), "*": Recorded(body=b"{}")}
+
+
+async def calls_after(headers: dict[str, str], configs: dict[str, Any]) -> list[str]:
+    """Where a fallback goes after six requests with these headers, which the first target never answers."""
+    upstream = ReplayUpstream(HANGING)
+    config = {"configs": {"first": FIRST, **configs}}
+    async with gateway(RouterStandard(), OpenAI, providers=PROVIDERS, config=config, upstream=upstream) as client:
+        for _ in range(6):
+            await client.post(PATH, json=chat_request("hi", model="a/m"), headers=headers)
+        upstream.requests.clear()
+        last = {"x-headgate-config": "first", "x-headgate-request-timeout": "20"}
+        reply = await client.post(PATH, json=chat_request("hi", model="a/m"), headers=last)
+    assert reply.status_code == 200
+    return [request.url for request in upstream.requests]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-headgate-config": "first", "x-headgate-deadline": "20"},
+        {"x-headgate-config": "first", "x-headgate-request-timeout": "20"},
+        {"x-headgate-config": json.dumps({**FIRST, "request_timeout": 20})},
+        {"x-headgate-config": json.dumps({**FIRST, "timeouts": {"first_byte": 20}})},
+        {"x-headgate-config": json.dumps({**FIRST, "timeouts": {"first_token": 20}})},
+    ],
+)
+async def test_callers_without_patience_shut_no_deployment(headers: dict[str, str]) -> None:
+    """Limits that callers bring are theirs: others still find the deployment open."""
+    assert len(await calls_after(headers, {})) == 2
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"request_timeout": 20},
+        {"request_timeout": 20, "retry": {"attempts": 1, "on_status_codes": [418]}},
+        {"timeouts": {"first_byte": 20}},
+        {"timeouts": {"first_token": 20}},
+    ],
+)
+async def test_the_operators_limits_shut_a_deployment_that_hangs(limits: dict[str, Any]) -> None:
+    """After as many timeouts of the operator's own the deployment is left alone, whoever of the layers measured them."""
+    saved = {"saved": {**FIRST, **limits}}
+    assert len(await calls_after({"x-headgate-config": "saved"}, saved)) == 1
+
+
+async def test_a_limit_met_with_ones_own_key_is_nobody_elses() -> None:
+    """In auth mode `passthrough` a 429 for one caller's key keeps no other caller from the provider."""
+    upstream = ReplayUpstream({"/a/chat/completions": Recorded(status=429, body=b"{}"), "*": Recorded(body=b"{}")})
+    config = {"auth": {"mode": "passthrough"}, "configs": {"first": FIRST}}
+    called: list[int] = []
+    async with gateway(RouterStandard(), OpenAI, providers=PROVIDERS, config=config, upstream=upstream) as client:
+        for key in ("one", "one", "two"):
+            headers = {"x-headgate-config": "first", "authorization": f"Bearer {key}"}
+            reply = await client.post(PATH, json=chat_request("hi", model="a/m"), headers=headers)
+            assert reply.status_code == 200
+            called.append(len(upstream.requests))
+    assert called == [2, 3, 5]

@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -96,7 +96,8 @@ class Document:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
             words = str(error).partition(" - at ")[0]
-            self.problem(path, f"is wrong: {words[0].lower()}{words[1:]}")
+            choices = _choices(kind)
+            self.problem(path, _no_choice(value, choices) if choices else f"is wrong: {words[0].lower()}{words[1:]}")
             return None
 
     def _struct(self, value: Any, kind: type[Struct], path: Path_) -> Any:
@@ -225,6 +226,21 @@ def _endless(value: Any, path: Path_) -> Iterator[Path_]:
     elif isinstance(value, list):
         for at, held in enumerate(cast("list[Any]", value)):
             yield from _endless(held, (*path, at))
+
+
+def _choices(kind: Any) -> list[str]:
+    """The values that a setting may have, as they are written; empty where they are not counted."""
+    return (
+        [msgspec.json.encode(choice).decode().strip('"') for choice in get_args(kind)]
+        if get_origin(kind) is Literal
+        else []
+    )
+
+
+def _no_choice(value: Any, choices: list[str]) -> str:
+    listed = ", ".join(f"`{choice}`" for choice in choices)
+    given = f", not `{name_in(value)}`{did_you_mean(value, choices)}" if isinstance(value, str) else ""
+    return f"must be one of {listed}{given}"
 
 
 def _without_none(kind: Any) -> Any:

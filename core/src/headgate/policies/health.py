@@ -24,6 +24,11 @@ that the first call after it is refused again.
 """
 MAX_OWN_PAUSE_S = 32.0
 MAX_PAUSE_S = 300.0
+IMPATIENT_S = 1.0
+IMPATIENT_TIMES = 3.0
+"""What a caller must have waited for its own time limit to say anything of a target: so many seconds, and so many times as
+long as calls take there.
+"""
 WARM_S = 10.0
 """How long a target that comes back is given less than its share (slow start)."""
 
@@ -47,7 +52,9 @@ class Health:
     """
 
     __slots__ = (
+        "_answered_at",
         "_asked_until",
+        "_begun",
         "_headers",
         "_paused_until",
         "_refusals",
@@ -75,6 +82,7 @@ class Health:
         self.budget = RetryBudget()
         self.buckets: dict[str, ShadowBucket] = {}
         self.in_flight = 0
+        self._begun = 0
         self.successes = 0
         self.failures = 0
         self.times: RecentTimes | None = None
@@ -82,7 +90,8 @@ class Health:
         self._paused_until = self._asked_until = float("-inf")
         self._refusals = 0
         self._warm_from = float("-inf")
-        self._headers: tuple[RawHeaders, float, float] | None = None
+        self._answered_at = float("-inf")
+        self._headers: tuple[RawHeaders, float, float, int] | None = None
 
     # what a choice may ask
 
@@ -92,7 +101,8 @@ class Health:
         """
         if now < self._paused_until or not self.breaker.would_admit(now) or not self.limit.has_room:
             return False
-        return self.headroom(now) > 0.0
+        self._take_headers()
+        return all(bucket.has_room(now, self._begun) for bucket in self.buckets.values())
 
     def is_shut(self, now: float) -> bool:
         """Whether a call would be for nothing: the breaker is open, or the provider has said until when it wants none.
@@ -112,7 +122,7 @@ class Health:
     def headroom(self, now: float) -> float:
         """The least share of a rate limit that is left, 0 to 1; 1 where the provider states none."""
         self._take_headers()
-        return min((bucket.headroom(now) for bucket in self.buckets.values()), default=1.0)
+        return min((bucket.headroom(now, self._begun) for bucket in self.buckets.values()), default=1.0)
 
     def warmth(self, now: float) -> float:
         """The share of its weight that a target gets that has just come back, 0.1 to 1."""
@@ -129,6 +139,7 @@ class Health:
     def begin(self, now: float) -> Call:
         """A call starts."""
         self.in_flight += 1
+        self._begun += 1
         self.limit.started()
         self.latency.in_flight += 1
         return Call(now, self.breaker.admit(now) == "probe")
@@ -156,16 +167,24 @@ class Health:
             if self.times is not None and status < 400:
                 self.times.observed(now - call.began, now)
         call.is_probe, call.is_told = False, True
+        self._answered_at = now
         if status in OVERLOADED:
             self.limit.overloaded(now)
-        self._headers = (headers, now, unix_now)
+        self._headers = (headers, now, unix_now, self._begun)
 
-    def failed(self, call: Call, now: float, *, is_timeout: bool = False) -> None:
-        """No reply came, or it broke off."""
+    def failed(self, call: Call, now: float, *, is_timeout: bool = False, is_impatient: bool = False) -> None:
+        """No reply came, or it broke off. With `is_impatient` it was the caller who would not wait any longer.
+
+        That says no more than a caller who leaves, unless it was a wait longer than usual and nobody else got an answer
+        meanwhile: else callers with short deadlines could shut the target for others.
+        """
+        if is_impatient and not self._is_silent(call, now):
+            return
         self._failed(call, now)
         call.is_probe, call.is_told = False, True
         if is_timeout:
             self.limit.overloaded(now)
+        if is_timeout and not is_impatient:
             self.latency.observed(now - call.began, now)
 
     def paused(self, now: float, wait_s: float) -> None:
@@ -184,6 +203,11 @@ class Health:
         if self.waiters:
             self.waiters.popleft()()
 
+    def _is_silent(self, call: Call, now: float) -> bool:
+        """Whether nobody has been answered since a call began, which has waited longer than others do."""
+        usual_s = max(IMPATIENT_S, IMPATIENT_TIMES * self.latency.latency_s(call.began))
+        return self._answered_at < call.began and now - call.began >= usual_s
+
     def _own_pause_s(self, now: float) -> float:
         """The pause after a refusal; those that come while there is a pause already are of the same wave."""
         if now >= self._paused_until:
@@ -198,8 +222,8 @@ class Health:
         """Read what the newest reply says of rate limits, which is done only where somebody asks."""
         if self._headers is None:
             return
-        headers, now, unix_now = self._headers
+        headers, now, unix_now, begun = self._headers
         self._headers = None
         held = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if b"ratelimit" in name}
         for kind, window in windows_of(held, unix_now).items() if held else ():
-            self.buckets.setdefault(kind, ShadowBucket()).stated(window, now)
+            self.buckets.setdefault(kind, ShadowBucket()).stated(window, now, begun)

@@ -23,6 +23,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _ANTHROPIC = "anthropic-ratelimit-"
 _OPENAI = "x-ratelimit-"
 _FAR_S = 86_400.0
+LEARNED = 0.3
+"""How much of what is expected of a call comes from the newest statement."""
+MOST_OF_A_LIMIT = 0.25
 
 
 class Window(Struct, frozen=True):
@@ -63,53 +66,52 @@ def duration_s(text: str) -> float | None:
 class ShadowBucket:
     """One limit of one deployment and model, followed between replies.
 
-    It refills as the headers imply, `limit - remaining` within `reset_s`, and what calls under way are expected to take is
-    held against it. A bucket that no reply has spoken of has room for everything.
+    It refills as the headers imply, `limit - remaining` within `reset_s`. What one call takes is learned from how much goes
+    from one statement to the next; calls since the last one are held against what it said. A bucket that no reply has
+    spoken of has room for everything.
     """
 
-    __slots__ = ("_at", "_held", "_limit", "_rate", "_remaining")
+    __slots__ = ("_at", "_begun", "_limit", "_rate", "_remaining", "_taken")
 
     def __init__(self) -> None:
         self._limit = math.inf
         self._remaining = math.inf
         self._rate = 0.0
         self._at = 0.0
-        self._held = 0.0
+        self._begun = 0
+        self._taken = 0.0
 
-    def stated(self, window: Window, now: float) -> None:
-        """A reply says how things stand."""
-        self._limit, self._remaining, self._at = window.limit, window.remaining, now
+    def stated(self, window: Window, now: float, begun: int = 0) -> None:
+        """A reply says how things stand, when `begun` calls had been started since the beginning."""
+        calls = begun - self._begun
+        gone = self.room(now, self._begun) - window.remaining
+        if calls > 0 and 0 < gone < math.inf:
+            share = LEARNED if self._taken else 1.0
+            self._taken += (gone / calls - self._taken) * share
+        self._limit, self._remaining, self._at, self._begun = window.limit, window.remaining, now, begun
         missing = window.limit - window.remaining
         self._rate = missing / window.reset_s if window.reset_s > 0 else math.inf
 
-    def refused(self, wait_s: float, now: float) -> None:
-        """The provider refused a call and says when to come back: nothing is left until then."""
-        if math.isinf(self._limit):
-            self._limit = 1.0
-        self._remaining, self._at = 0.0, now + wait_s
-        self._rate = math.inf
-
-    def hold(self, amount: float) -> None:
-        """A call that is expected to take so much has started; give it back with `release`."""
-        self._held += amount
-
-    def release(self, amount: float) -> None:
-        """The call is over, and the reply has said what is left."""
-        self._held = max(0.0, self._held - amount)
-
-    def room(self, now: float) -> float:
-        """How much could be taken now."""
+    def room(self, now: float, begun: int = 0) -> float:
+        """How much could be taken now, when `begun` calls have been started."""
         if math.isinf(self._limit):
             return math.inf
-        if now < self._at:
-            return -self._held
-        passed_s = now - self._at
-        refilled = self._limit if math.isinf(self._rate) else self._remaining + self._rate * passed_s
-        return min(self._limit, refilled) - self._held
+        refilled = self._limit if math.isinf(self._rate) else self._remaining + self._rate * (now - self._at)
+        return min(self._limit, refilled) - self._call * max(0, begun - self._begun)
 
-    def headroom(self, now: float) -> float:
-        """The same as a share of the limit, from 0 to 1."""
-        return 1.0 if math.isinf(self._limit) else max(0.0, min(1.0, self.room(now) / self._limit))
+    def has_room(self, now: float, begun: int = 0) -> bool:
+        """Whether one more call would be let through."""
+        room = self.room(now, begun)
+        return room > 0.0 and room >= self._call
+
+    def headroom(self, now: float, begun: int = 0) -> float:
+        """How much could be taken now as a share of the limit, from 0 to 1."""
+        return 1.0 if math.isinf(self._limit) else max(0.0, min(1.0, self.room(now, begun) / self._limit))
+
+    @property
+    def _call(self) -> float:
+        """What a call is expected to take. Others may use the same limit, so it is never most of it."""
+        return min(self._taken, self._limit * MOST_OF_A_LIMIT)
 
 
 def _three(headers: Mapping[str, str], kind: str) -> tuple[float | None, float | None, str]:

@@ -56,7 +56,10 @@ class KeysCommand:
             organisation=arguments.organisation,
             models=tuple(model.strip() for model in models.split(",") if model.strip()),
             expires=arguments.expires,
-            config=arguments.config,
+            config=arguments.routing,
+            allow_config=not arguments.no_own_routing,
+            deadline_s=arguments.deadline_s,
+            priority=arguments.priority,
         )
         if key.expires_at() <= time.time():
             raise KeyFileError(f"`{arguments.expires}` is in the past")
@@ -91,7 +94,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--workspace", default="", help="keys of one workspace share caches and limits")
     create.add_argument("--organisation", default="")
     create.add_argument("--models", default="", metavar="A,B", help="what it may call; a name may end in `*`")
-    create.add_argument("--config", default="", metavar="NAME", help="the routing config of requests that bring none")
+    create.add_argument("--routing", default="", metavar="NAME", help="the routing config of requests that bring none")
+    create.add_argument(
+        "--no-own-routing", action="store_true", help="its requests bring no routing config of their own"
+    )
+    create.add_argument(
+        "--deadline-s", type=float, default=0.0, metavar="S", help="how long a request of it may take, in seconds"
+    )
+    create.add_argument(
+        "--priority", type=int, default=0, metavar="N", help="of a higher one it goes first when the gateway is full"
+    )
     create.add_argument("--expires", metavar="DATE", help="ISO date or time, UTC unless it says otherwise")
     actions.add_parser("list", help="list the keys")
     revoke = actions.add_parser("revoke", help="remove a key")

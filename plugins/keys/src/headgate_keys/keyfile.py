@@ -92,8 +92,8 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_de
             )
         if self.expires is not None:
             self.expires_at()
-        if self.deadline_s < 0:
-            raise ValueError(f"the `deadline_s` of `{name}` must be 0 or more")
+        if not 0 <= self.deadline_s < math.inf:
+            raise ValueError(f"the `deadline_s` of `{name}` must be a number of seconds, 0 or more")
         if not self.metadata:
             force_setattr(self, "metadata", _NO_METADATA)
 

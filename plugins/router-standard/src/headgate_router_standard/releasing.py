@@ -56,10 +56,13 @@ class Releasing:
                 provider=attempt.provider.name,
                 deployment=attempt.target.deployment,
             )
-            await _give_up(attempt, reply, error)
+            broke(attempt, error)
+            await _give_up(reply)
             raise error from None
         except ProviderError as failed:
-            await _give_up(attempt, reply, failed)
+            if reply is not None:
+                broke(attempt, failed)
+            await _give_up(reply)
             raise
         chunks = reply.chunks
         pour = chunks.pour if isinstance(chunks, OwnedStream) else None
@@ -108,9 +111,8 @@ class Beginning:
             return  # `[DONE]`, which says nothing
 
 
-async def _give_up(attempt: Attempt, reply: Reply | None, error: ProviderError) -> None:
+async def _give_up(reply: Reply | None) -> None:
     if reply is not None:
-        broke(attempt, error)
         await discard(reply)
 
 

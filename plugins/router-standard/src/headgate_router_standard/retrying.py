@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from headgate.errors import HookFailed, ProviderError, ProviderTimeout
 from headgate.exchange import PATIENT, Attempt, Exchange, Reply, Retry, Try
-from headgate.fleet import Fleet, let_go, may_repeat
+from headgate.fleet import Fleet, broke, let_go, may_repeat
 from headgate.hooks import Call
 from headgate.policies import retry_after_s
 from headgate.relay import discard
@@ -111,11 +111,13 @@ class Retrying:
                 raise
             limit_s = attempt.target.request_timeout_s
             what = f"the target's {limit_s:g} s" if limit_s > 0 else "the time there was for this request"
-            raise ProviderTimeout(
+            error = ProviderTimeout(
                 f"provider `{attempt.provider.name}` did not answer within {what}",
                 provider=attempt.provider.name,
                 deployment=attempt.target.deployment,
-            ) from None
+            )
+            broke(attempt, error)
+            raise error from None
 
     def _wait_s(self, ex: Exchange, attempt: Attempt, reply: Reply | None, fleet: Fleet) -> float | None:
         """How long to wait before the next try; None when there is none. `reply` is None after a transport error."""
