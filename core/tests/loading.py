@@ -96,13 +96,18 @@ class Breaker(Hooks):
 
 
 class Point(EntryPoint):
+    """An entry point that loads what it is given, or raises it."""
+
     def __init__(self, name: str, group: str, found: Any) -> None:
         super().__init__(name, f"sample:{name}", group)
         vars(self)["found"] = found
 
     @override
     def load(self) -> Any:
-        return vars(self)["found"]
+        found = vars(self)["found"]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 KINDS: dict[str, type[Hooks]] = {

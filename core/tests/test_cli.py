@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from core.tests.loading import Demo, Point, Vendor
 from msgspec import Struct
 from typing_extensions import override
 
@@ -21,7 +22,6 @@ from headgate.config import load_file
 from headgate.config.installed import PLUGINS, PROVIDERS
 from headgate.exchange import Exchange, Principal
 from headgate.hooks import STAGES, Call, Command, Hooks, hookimpl
-from headgate.provider import Provider
 from headgate.version import VERSION
 
 KEY = "sk-canary-5d1f"
@@ -71,27 +71,6 @@ class Guard(Hooks):
     @hookimpl
     async def guard_request(self, ex: Exchange) -> None:
         return None
-
-
-class Demo(Provider):
-    name = "demo"
-    is_keyless = True
-
-
-class Vendor(Provider):
-    name = "vendor"
-    base_url = "https://api.example.com"
-    key_env = "VENDOR_API_KEY"
-
-
-class Point(EntryPoint):
-    def __init__(self, name: str, group: str, found: Any) -> None:
-        super().__init__(name, f"sample:{name}", group)
-        vars(self)["found"] = found
-
-    @override
-    def load(self) -> Any:
-        return vars(self)["found"]
 
 
 POINTS = [

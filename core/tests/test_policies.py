@@ -38,6 +38,18 @@ def opened(rule: BreakerRule = RULE, now: float = 0.0) -> Breaker:
     return breaker
 
 
+def waits_of(rule: BreakerRule) -> list[float]:
+    """How long a target stays apart after each of ten probes that fail, one behind the other."""
+    breaker, rng, now = opened(rule), random.Random(1), 0.0
+    waits: list[float] = []
+    for _ in range(10):
+        now += breaker.wait_s(now)
+        assert breaker.admit(now) == "probe"
+        breaker.failed(now, rng, is_probe=True)
+        waits.append(breaker.wait_s(now))
+    return waits
+
+
 def test_breaker_opens_after_failures_in_a_row() -> None:
     """The last failure of the row shuts the target, and says for how long: half of the penalty at least."""
     breaker = opened()
@@ -90,13 +102,7 @@ def test_exactly_one_probe_goes_through() -> None:
 
 def test_a_failed_probe_doubles_the_penalty_up_to_five_minutes() -> None:
     """Each probe that fails doubles the time apart."""
-    breaker, rng, now = opened(), random.Random(1), 0.0
-    waits: list[float] = []
-    for _ in range(10):
-        now += breaker.wait_s(now)
-        assert breaker.admit(now) == "probe"
-        breaker.failed(now, rng, is_probe=True)
-        waits.append(breaker.wait_s(now))
+    waits = waits_of(RULE)
     assert all(5.0 * 2**at <= 2 * wait for at, wait in enumerate(waits[:6]))
     assert max(waits) <= MAX_PENALTY_S
 
@@ -104,13 +110,7 @@ def test_a_failed_probe_doubles_the_penalty_up_to_five_minutes() -> None:
 def test_the_longest_penalty_is_the_rules() -> None:
     """What must be found well again within seconds says so in its rule."""
     rule = BreakerRule(consecutive=3, penalty_s=1.0, max_penalty_s=4.0)
-    breaker, rng, now = opened(rule), random.Random(1), 0.0
-    waits: list[float] = []
-    for _ in range(10):
-        now += breaker.wait_s(now)
-        assert breaker.admit(now) == "probe"
-        breaker.failed(now, rng, is_probe=True)
-        waits.append(breaker.wait_s(now))
+    waits = waits_of(rule)
     assert all(2.0 <= wait <= 4.0 for wait in waits[2:])
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import EntryPoint
 from typing import Any, cast
 
 import pytest
+from core.tests.loading import Point
 from msgspec import Struct
-from typing_extensions import override
 
 from headgate.config import Config, Installed
 from headgate.config.installed import PLUGINS, PROVIDERS
@@ -46,19 +45,6 @@ class Vendor(Provider):
         """A deployment's settings and one more."""
 
         region: str = "eu"
-
-
-class Point(EntryPoint):
-    def __init__(self, name: str, group: str, found: Any) -> None:
-        super().__init__(name, f"sample:{name}", group)
-        vars(self)["found"] = found
-
-    @override
-    def load(self) -> Any:
-        found = vars(self)["found"]
-        if isinstance(found, Exception):
-            raise found
-        return found
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Providers that fail in the middle of a routed request, and what the client, the record and the provider then see.
 
 Every call to the scripted provider writes a stamp of its own into its text, so that no answer can hide that it was made
-of two calls.
+of two calls. A test module takes the fixtures with `gateway = failing.gateway` and `lab = failing.lab`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import pytest
 from tests.door.upstream import STREAM_HEAD, Call, Upstream, json_response
-from tests.harness import Answer, Gateway, Wire, chunked, eventually, post
+from tests.harness import Answer, Gateway, Wire, chunked, eventually, eventually_idle, merged, post
 from typing_extensions import override
 
 CROWD = 12
@@ -365,6 +366,26 @@ class Lab:
             await case.manner(call, data)
         else:
             await call.send(data)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[str, Any], upstream_port: int
+) -> Iterator[Gateway]:
+    """One gateway for all cases of a module."""
+    plugins: list[Any] = ["router-standard", {"logs-jsonl": {"path": "failover.jsonl", "flush_s": 0.05}}]
+    changes = {"plugins": plugins, "providers": deployments(upstream_port)}
+    made = Gateway(tmp_path_factory.mktemp("failover"), merged(base_config, changes))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+async def lab(gateway: Gateway, upstream: Upstream) -> AsyncIterator[Lab]:
+    """The provider behind it; when a test is over nothing may run any more."""
+    yield Lab(gateway, upstream)
+    await eventually_idle(gateway)
 
 
 def read(answer: Answer, case: Case) -> tuple[str, str]:

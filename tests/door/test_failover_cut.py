@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
-from tests.door.failing import PAIRS, PIECES, Case, Json, Lab, Manner, Pair, Seen, deployments, retried, two_targets
-from tests.door.upstream import Call, Upstream
-from tests.harness import Gateway, eventually_idle, merged
+from tests.door import failing
+from tests.door.failing import PAIRS, PIECES, Case, Json, Lab, Manner, Pair, Seen, retried, two_targets
+from tests.door.upstream import Call
+
+gateway = failing.gateway
+lab = failing.lab
 
 ENDINGS = ("fin", "rst")
 STEP = 5
 """Between the cuts of those policies that are not tried at every byte."""
-
-
-@pytest.fixture(scope="module")
-def gateway(
-    tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[str, Any], upstream_port: int
-) -> Iterator[Gateway]:
-    """One gateway for all cuts."""
-    plugins: list[Any] = ["router-standard", {"logs-jsonl": {"path": "failover.jsonl", "flush_s": 0.05}}]
-    changes = {"plugins": plugins, "providers": deployments(upstream_port)}
-    made = Gateway(tmp_path_factory.mktemp("failover"), merged(base_config, changes))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def lab(gateway: Gateway, upstream: Upstream) -> AsyncIterator[Lab]:
-    """The provider behind it; when a test is over nothing may run any more."""
-    yield Lab(gateway, upstream)
-    await eventually_idle(gateway)
 
 
 def cut(at: int, ending: str) -> Manner:

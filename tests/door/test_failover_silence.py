@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
 
 import pytest
+from tests.door import failing
 from tests.door.failing import (
     ANTHROPIC,
     GOOGLE,
@@ -18,12 +17,14 @@ from tests.door.failing import (
     Manner,
     Pair,
     Seen,
-    deployments,
     retried,
     two_targets,
 )
-from tests.door.upstream import STREAM_HEAD, Call, Upstream, response
-from tests.harness import Gateway, Wire, chunked, eventually, eventually_idle, merged
+from tests.door.upstream import STREAM_HEAD, Call, response
+from tests.harness import Wire, chunked, eventually, eventually_idle
+
+gateway = failing.gateway
+lab = failing.lab
 
 LIMIT_MS = 400
 """What a target that is expected to stall is given; the others have seconds."""
@@ -39,26 +40,6 @@ STALLS = (
 )
 BEGUN = STALLS[STALLS.index("one piece") :]
 CHUNKED = STREAM_HEAD + b"transfer-encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def gateway(
-    tmp_path_factory: pytest.TempPathFactory, base_config: Mapping[str, Any], upstream_port: int
-) -> Iterator[Gateway]:
-    """One gateway for all of this."""
-    plugins: list[Any] = ["router-standard", {"logs-jsonl": {"path": "failover.jsonl", "flush_s": 0.05}}]
-    changes = {"plugins": plugins, "providers": deployments(upstream_port)}
-    made = Gateway(tmp_path_factory.mktemp("silence"), merged(base_config, changes))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def lab(gateway: Gateway, upstream: Upstream) -> AsyncIterator[Lab]:
-    """The provider behind it; when a test is over nothing may run any more."""
-    yield Lab(gateway, upstream)
-    await eventually_idle(gateway)
 
 
 def stall(at: int) -> Manner:
@@ -272,9 +253,9 @@ async def test_garbage_behind_the_first_piece_is_an_error_event(lab: Lab, pair: 
 async def test_client_that_leaves_during_a_fallback_closes_both_calls(lab: Lab, pair: Pair, how: str) -> None:
     """The first call was given up when the second began, and that one is when the client goes: no call is left open."""
     limits: Json = {"timeouts": {"first_byte": LIMIT_MS, "gap": LIMIT_MS}}
-    for failing in (stall(0), stall(place(pair, "one piece"))):
+    for manner in (stall(0), stall(place(pair, "one piece"))):
         config = two_targets(pair.vendor, first=limits, release_after=2)
-        case = lab.begin(Case(pair, config, failing, failing=2))
+        case = lab.begin(Case(pair, config, manner, failing=2))
         async with Wire.open(lab.gateway) as wire:
             await wire.send(case.request)
             await (await lab.call(case)).closed()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from core.tests.asking import NoUpstream
 from typing_extensions import override
 
 from headgate.builtin import Core
@@ -21,7 +22,7 @@ from headgate.hooks import Check, CheckFactory, Hooks, Verdict, hookimpl
 from headgate.operations import CHAT, Operation
 from headgate.plan import Plan, Plugin, collect, compile_plan
 from headgate.routing import Known
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream import Upstream
 from headgate_guard_basic import CheckConfig, GuardBasic, GuardBasicConfig
 
 On = Literal["request", "reply"]
@@ -30,16 +31,6 @@ DIALECTS: Mapping[str, Dialect] = {
     "completions": OpenAICompletions(),
     "embeddings": OpenAIEmbeddings(),
 }
-
-
-class NoUpstream:
-    """An upstream nobody may call."""
-
-    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        raise AssertionError(f"nothing may be sent, and {request.url} was")
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class Shouting:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from core.tests.asking import NoUpstream
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -28,16 +29,6 @@ from headgate.secret import GatewaySecret
 from headgate.testing import eventually, gateway
 from headgate_keys import KeyConfig, Keys, KeysConfig, keyfile
 from headgate_keys.keyfile import Key, KeyFile, digest_of
-
-
-class NoUpstream:
-    """Nothing here reaches out."""
-
-    async def send(self, request: Any) -> Any:
-        raise AssertionError("no call is expected")
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 def context(folder: Path, deployments: tuple[str, ...] = ("demo",)) -> Context:

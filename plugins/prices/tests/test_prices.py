@@ -1,82 +1,20 @@
-"""Costs of whole exchanges, through a gateway whose vendors replay answers."""
+"""Costs of whole exchanges, through a gateway whose vendors replay answers: who has a price, and who says so."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
-import genai_prices
 import pytest
-from openai import AsyncOpenAI
+from plugins.prices.tests.spending import MINI_COST, PRICED, USAGE, Json, Seen, completion, costs, stream
 from structlog.testing import capture_logs
 from typing_extensions import override
 
-from headgate import Blocked, Exchange, Hooks, Provider, Reply, StartupError, hookimpl
+from headgate import Exchange, Hooks, hookimpl
 from headgate.chat import Usage
-from headgate.testing import Client, Recorded, ReplayUpstream, chat_request, eventually, gateway
+from headgate.testing import Recorded, ReplayUpstream, chat_request, eventually, gateway
 from headgate_prices import ModelSettings, Prices, PricesConfig
-
-Json = dict[str, Any]
-USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "prompt_tokens_details": {"cached_tokens": 400}}
-MINI_COST = 600 * 0.15 + 400 * 0.075 + 200 * 0.6
-"""Of that usage at gpt-4o-mini's prices, in micro-USD."""
-
-
-class Seen(Hooks):
-    """Notes what a plugin that spends, and one that records, come to know."""
-
-    def __init__(self) -> None:
-        self.settled: list[tuple[int | None, str]] = []
-        self.recorded: list[tuple[int | None, str]] = []
-
-    @override
-    @hookimpl
-    async def settle(self, ex: Exchange) -> None:
-        self.settled.append((ex.cost_microusd, ex.cost_source))
-
-    @override
-    @hookimpl
-    async def record(self, ex: Exchange) -> None:
-        self.recorded.append((ex.cost_microusd, ex.cost_source))
-
-
-def completion(usage: Json | None = USAGE, **more: Any) -> Recorded:
-    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
-    body: Json = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], **more}
-    return Recorded(body=json.dumps(body if usage is None else {**body, "usage": usage}).encode())
-
-
-def stream(usage: Json | None = USAGE, **more: Any) -> Recorded:
-    chunk: Json = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", **more}
-    said = {**chunk, "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
-    pieces: list[Json] = [said] if usage is None else [said, {**chunk, "choices": [], "usage": usage}]
-    body = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + "data: [DONE]\n\n"
-    return Recorded(headers=(("content-type", "text/event-stream"),), body=body.encode())
-
-
-async def costs(
-    *answers: Recorded,
-    model: str = "main/gpt-4o-mini",
-    prices: Prices | None = None,
-    deployment: Mapping[str, Any] | None = None,
-    plugins: tuple[Hooks, ...] = (),
-    request: Json | None = None,
-    settings: Mapping[str, ModelSettings] | None = None,
-) -> list[tuple[int | None, str]]:
-    """What each of as many requests as there are answers cost, and who said so."""
-    seen = Seen()
-    held = prices or Prices(PricesConfig(models=dict(settings or {})))
-    providers = {"main": {"provider": "openai", "api_key": "sk-1", **(deployment or {})}}
-    async with gateway(held, *plugins, seen, providers=providers, upstream=ReplayUpstream({"*": answers})) as client:
-        for answer in answers:
-            is_stream = b"chat.completion.chunk" in answer.body
-            body = {**chat_request("Hello", model, stream=is_stream), **(request or {})}
-            await client.post("/v1/chat/completions", json=body)
-        await eventually(lambda: len(seen.recorded) == len(answers), "every exchange was recorded")
-    assert seen.settled == seen.recorded
-    return seen.recorded
 
 
 @pytest.mark.parametrize("answer", [completion(), stream()], ids=["whole", "stream"])
@@ -138,9 +76,6 @@ async def test_a_model_that_a_list_has_no_price_of(price_file: Callable[[object]
     """A list may name a model and no price: then there is none."""
     plugin = Prices(PricesConfig(path=str(price_file([listed]))))
     assert await costs(completion(), model="main/unpriced", prices=plugin) == [(None, "unknown")]
-
-
-# sessions with several models
 
 
 HEARD = Usage(1000, 100, audio_in=900)
@@ -208,9 +143,6 @@ async def test_free_is_what_the_operator_says(settings: dict[str, ModelSettings]
         await client.post("/v1/chat/completions", json=chat_request("Hello"))
         await eventually(lambda: bool(seen.recorded), "the exchange was recorded")
     assert seen.recorded == [cost]
-
-
-PRICED = ModelSettings(input=10, output=20)
 
 
 @pytest.mark.parametrize(
@@ -281,272 +213,3 @@ async def test_a_deployment_with_a_name_of_its_own() -> None:
         (MINI_COST, "genai-prices")
     ]
     assert await costs(completion(), deployment=azure) == [(MINI_COST, "genai-prices")]
-
-
-class ChatAlone(Provider):
-    """OpenAI's chat and nothing else, so that other dialects are translated; it is billed by OpenAI's list."""
-
-    name = "chat-alone"
-    base_url = "https://api.openai.com/v1"
-    dialects: ClassVar[Mapping[str, str]] = {"chat": "openai.chat"}
-    paths: ClassVar[Mapping[str, str]] = {"chat": "/chat/completions"}
-
-
-class Tiers:
-    """o3's prices at three tiers, as the calculator of genai-prices has them."""
-
-    @staticmethod
-    def cost(tier: str) -> float:
-        usage = genai_prices.Usage(input_tokens=1000, cache_read_tokens=400, output_tokens=200)
-        price = genai_prices.calc_price(usage, "o3", provider_id="openai", price_context={"service_tier": tier})
-        return float(price.total_price * 1_000_000)
-
-
-@pytest.mark.parametrize(
-    ("answer", "asked", "tier"),
-    [
-        (completion(), None, "default"),
-        (completion(), "flex", "flex"),
-        (completion(service_tier="default"), "priority", "default"),
-        (completion(service_tier="flex"), None, "flex"),
-        (completion(service_tier=7), "flex", "flex"),
-        (stream(), "flex", "flex"),
-        (stream(service_tier="flex"), "auto", "flex"),
-        (stream(service_tier="default"), "priority", "default"),
-        (stream(), "auto", "default"),
-    ],
-)
-async def test_service_tiers(answer: Recorded, asked: str | None, tier: str) -> None:
-    """The tier that the answer names was charged, whole or streamed; without one it is the tier that was asked for."""
-    request = None if asked is None else {"service_tier": asked}
-    assert await costs(answer, model="main/o3", request=request) == [(Tiers.cost(tier), "genai-prices")]
-    assert Tiers.cost("flex") < Tiers.cost("default") < Tiers.cost("priority")
-
-
-@pytest.mark.parametrize("made", [completion, stream])
-async def test_the_model_that_answered(made: Callable[..., Recorded]) -> None:
-    """An alias or a deployment's own name may stand for another model by now: the one that answered has the price."""
-    (dated,) = await costs(made(model="gpt-4o-2024-05-13"), model="main/gpt-4o")
-    (alias,) = await costs(made(model="gpt-4o"), model="main/gpt-4o")
-    assert (dated, alias) == (
-        (1000 * 5 + 200 * 15, "genai-prices"),
-        (600 * 2.5 + 400 * 1.25 + 200 * 10, "genai-prices"),
-    )
-    azure = {"provider": "azure-openai", "base_url": "https://x.openai.azure.com/openai/v1"}
-    assert await costs(made(model="gpt-4o-mini"), model="main/mine", deployment=azure) == [(MINI_COST, "genai-prices")]
-    settings = {"main/mine": PRICED}
-    assert await costs(made(model="gpt-4o-mini"), model="main/mine", settings=settings) == [(14_000, "settings")]
-
-
-@pytest.mark.parametrize("is_stream", [False, True])
-async def test_a_translated_answer_says_its_model_and_tier(is_stream: bool) -> None:
-    """Whatever dialect the client speaks, what the provider said of its answer counts."""
-    seen = Seen()
-    answer = stream if is_stream else completion
-    answers = [answer(model="o3-2025-04-16", service_tier="flex")]
-    providers = {"main": {"provider": "openai", "api_key": "sk-1"}}
-    upstream = ReplayUpstream({"*": answers})
-    async with gateway(
-        Prices(PricesConfig()),
-        seen,
-        ChatAlone,
-        providers={"main": {**providers["main"], "provider": "chat-alone"}},
-        upstream=upstream,
-    ) as client:
-        body = {
-            "model": "main/o1",
-            "max_tokens": 5,
-            "stream": is_stream,
-            "messages": [{"role": "user", "content": "Hi"}],
-        }
-        await client.post("/v1/messages", json=body)
-        await eventually(lambda: bool(seen.recorded), "it was recorded")
-    assert seen.recorded == [(Tiers.cost("flex"), "genai-prices")]
-
-
-async def test_fast_mode() -> None:
-    """Anthropic states the speed in its usage object."""
-    seen = Seen()
-    content: list[Json] = [{"type": "text", "text": "Hi"}]
-    bodies: list[Json] = [
-        {"type": "message", "content": content, "usage": {"input_tokens": 10, "output_tokens": 10, "speed": speed}}
-        for speed in ("standard", "fast")
-    ]
-    answers = [Recorded(body=json.dumps(body).encode()) for body in bodies]
-    providers = {"main": {"provider": "anthropic", "api_key": "sk-1"}}
-    upstream = ReplayUpstream({"*": answers})
-    async with gateway(Prices(PricesConfig()), seen, providers=providers, upstream=upstream) as client:
-        for _ in answers:
-            body = {"model": "main/claude-fable-5-2", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
-            await client.post("/v1/messages", json=body)
-        await eventually(lambda: len(seen.recorded) == 2, "both were recorded")
-    assert seen.recorded == [(10 * 8 + 10 * 40, "genai-prices"), (10 * 16 + 10 * 80, "genai-prices")]
-
-
-class Cache(Hooks):
-    """A cache that has everything."""
-
-    @override
-    @hookimpl
-    async def lookup(self, ex: Exchange) -> Reply | None:
-        return Reply(200, ((b"content-type", b"application/json"),), b"{}", usage=Usage(1000, 200))
-
-
-class Wall(Hooks):
-    """Lets no reply pass."""
-
-    @override
-    @hookimpl
-    async def guard_reply(self, ex: Exchange) -> None:
-        raise Blocked("no")
-
-
-async def test_a_reply_from_the_cache() -> None:
-    """It was paid for before."""
-    assert await costs(completion(), plugins=(Cache(),)) == [(0, "cache")]
-
-
-async def test_a_reply_that_was_withheld() -> None:
-    """What a guardrail keeps from the client was paid for all the same."""
-    assert await costs(completion(), plugins=(Wall(),)) == [(MINI_COST, "genai-prices")]
-
-
-async def test_a_request_that_nobody_answered() -> None:
-    """Refused before any vendor was asked: no cost is known, and no model counted."""
-    plugin = Prices(PricesConfig())
-    assert await costs(completion(), model="nobody/x", prices=plugin) == [(None, "")]
-    assert plugin.unknown == {}
-
-
-async def test_the_vendor_that_answered() -> None:
-    """After a fallback it is the second one's price that counts."""
-    seen = Seen()
-    providers = {name: {"provider": name, "api_key": "sk-1"} for name in ("openai", "groq")}
-    models = {
-        "fast": {"strategy": {"mode": "fallback"}, "targets": ["openai/gpt-4o-mini", "groq/llama-3.3-70b-versatile"]}
-    }
-    upstream = ReplayUpstream(
-        {"/v1/chat/completions": Recorded(status=500), "/openai/v1/chat/completions": completion()}
-    )
-    config = {"plugins": ["router-standard"], "auth": {"mode": "open"}}
-    async with gateway(
-        Prices(PricesConfig()), seen, providers=providers, models=models, upstream=upstream, config=config
-    ) as client:
-        reply = await client.post("/v1/chat/completions", json=chat_request("Hello", "fast"))
-        assert reply.status_code == 200
-        await eventually(lambda: bool(seen.recorded), "the exchange was recorded")
-    assert seen.recorded == [(1000 * 0.59 + 200 * 0.79, "genai-prices")]
-
-
-async def test_hook_start(listed: Json, price_file: Callable[[object], Path]) -> None:
-    """A file takes the place of the lists; one that is broken, or without a model that settings name, stops the start."""
-    path = price_file([listed])
-    config = PricesConfig(str(path))
-    assert await costs(completion(), model="main/plain", prices=Prices(config)) == [(3700, "file")]
-    assert await costs(completion(), prices=Prices(config)) == [(None, "unknown")]
-    wants = PricesConfig(str(path), {"a/b": ModelSettings(same_as="openai/gpt-4o")})
-    with pytest.raises(StartupError, match=r"prices\.json.*`same_as` names `openai/gpt-4o`"):
-        await costs(completion(), prices=Prices(wants))
-    price_file("{")
-    with pytest.raises(StartupError, match=r"prices\.json` cannot be used: it is no JSON list"):
-        await costs(completion(), prices=Prices(config))
-    path.unlink()
-    with pytest.raises(StartupError, match="it cannot be read: No such file"):
-        await costs(completion(), prices=Prices(config))
-
-
-async def test_hook_stop() -> None:
-    """A plugin that never started can be stopped."""
-    await Prices(PricesConfig()).stop()
-
-
-class Reloaded:
-    """A gateway whose prices come from a file, which tests change under it."""
-
-    def __init__(self, client: Client, seen: Seen, write: Callable[[object], Path]) -> None:
-        self.client = client
-        self.seen = seen
-        self.write = write
-
-    async def cost(self) -> int | None:
-        """What one more exchange costs."""
-        before = len(self.seen.recorded)
-        await self.client.post("/v1/chat/completions", json=chat_request("Hello", "main/plain"))
-        await eventually(lambda: len(self.seen.recorded) > before, "the exchange was recorded")
-        return self.seen.recorded[-1][0]
-
-
-@pytest.fixture
-async def reloaded(listed: Json, price_file: Callable[[object], Path]) -> AsyncIterator[Reloaded]:
-    """A gateway that runs on a file of prices."""
-    seen, path = Seen(), price_file([listed])
-    config = {"plugins": [{"prices": {"path": str(path)}}], "auth": {"mode": "open"}}
-    providers = {"main": {"provider": "openai", "api_key": "sk-1", "models": ["plain", "dated", "unheard-of"]}}
-    async with gateway(
-        seen, providers=providers, config=config, upstream=ReplayUpstream({"*": completion()})
-    ) as client:
-        yield Reloaded(client, seen, price_file)
-
-
-async def test_a_reload_takes_a_changed_file(reloaded: Reloaded, listed: Json) -> None:
-    """The plugin is kept as long as its file is, and started anew with another one."""
-    held = reloaded.client.gateway.plan.plugins[1].hooks
-    assert await reloaded.cost() == 3700
-    assert await reloaded.client.gateway.reload()
-    assert reloaded.client.gateway.plan.plugins[1].hooks is held
-    listed["models"][0]["prices"]["input_mtok"] = 4
-    reloaded.write([listed])
-    assert await reloaded.cost() == 3700
-    assert await reloaded.client.gateway.reload()
-    assert await reloaded.cost() == 5700
-
-
-async def test_a_bad_file_refuses_the_reload(reloaded: Reloaded, listed: Json) -> None:
-    """As a bad configuration does: the old prices stay, the error names file, place and fix, and a good file ends it."""
-    reloaded.write('[\n  {"id": "openai",\n  }\n]')
-    for _ in range(2):
-        assert not await reloaded.client.gateway.reload()
-        (problem,) = reloaded.client.gateway.reload_error
-        assert "prices.json` cannot be used: line 3: it is no JSON list" in problem
-        assert problem.endswith("; correct it, or take a `data.json` (v2) of genai-prices")
-        assert await reloaded.cost() == 3700
-    broken = {**listed, "models": [*listed["models"][:1], {**listed["models"][1], "prices": {"input_mtok": "two"}}]}
-    reloaded.write([broken])
-    assert not await reloaded.client.gateway.reload()
-    (problem,) = reloaded.client.gateway.reload_error
-    assert "provider 0 (`openai`), model 1 (`tiered`), is not in genai-prices' data format: " in problem
-    assert "input_mtok" in problem
-    listed["models"][0]["prices"]["input_mtok"] = 4
-    reloaded.write([listed])
-    assert await reloaded.client.gateway.reload()
-    assert (await reloaded.cost(), reloaded.client.gateway.reload_error) == (5700, ())
-
-
-async def test_hook_facts(reloaded: Reloaded) -> None:
-    """The model list shows the facts, as the official client reads it; of a model that nobody knows it says nothing."""
-    sdk = AsyncOpenAI(base_url="http://gateway.test/v1", api_key="x", http_client=reloaded.client)
-    found = {
-        model.id: model.model_dump(exclude_unset=True, exclude={"id", "object", "created", "owned_by"})
-        async for model in sdk.models.list()
-    }
-    assert found == {
-        "main/plain": {"usd_per_million_tokens": {"input": 2, "output": 8.5}},
-        "main/dated": {"context_window": 128_000, "usd_per_million_tokens": {"input": 3, "output": 3}},
-        "main/unheard-of": {},
-    }
-
-
-async def test_facts_of_settings() -> None:
-    """What the operator says stands in the list too: free is 0, and capabilities are nobody else's to know."""
-    settings = {
-        "demo/free": ModelSettings(free=True, max_output=5, capabilities=("tools", "images")),
-        "demo/paid": ModelSettings(input=1, output=2, cached=0.5, cache_write=1.25, context=100),
-    }
-    providers = {"demo": {"provider": "demo", "models": ["free", "paid", "other"]}}
-    async with gateway(Prices(PricesConfig(models=settings)), providers=providers) as client:
-        free, paid, other = (await client.get("/v1/models")).json()["data"]
-    assert free["usd_per_million_tokens"] == {"input": 0, "output": 0}
-    assert (free["max_output_tokens"], free["capabilities"]) == (5, ["tools", "images"])
-    assert paid["usd_per_million_tokens"] == {"input": 1, "output": 2, "cached": 0.5, "cache_write": 1.25}
-    assert paid["context_window"] == 100
-    assert set(other) == {"id", "object", "created", "owned_by"}

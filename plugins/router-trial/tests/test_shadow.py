@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
+from core.tests.asking import Noting
 from typing_extensions import override
 
-from headgate import Exchange, Hooks, Provider, Reply, StartupError, Target, hookimpl
+from headgate import Exchange, Provider, Reply, StartupError, Target
 from headgate.dialects.openai.chat import OpenAIChat
 from headgate.fleet import Fleet
 from headgate.hooks import Outcome, Scene
@@ -115,40 +116,22 @@ class Named(Provider):
         return Reply(500 if self.deployment == "broken" else 200, headers, body)
 
 
-class Ledger(Hooks):
-    """Keeps every exchange that was settled, and every one that was recorded."""
-
-    def __init__(self) -> None:
-        self.settled: list[Exchange] = []
-        self.recorded: list[Exchange] = []
-
-    @override
-    @hookimpl
-    async def settle(self, ex: Exchange) -> None:
-        self.settled.append(ex)
-
-    @override
-    @hookimpl
-    async def record(self, ex: Exchange) -> None:
-        self.recorded.append(ex)
-
-
 @pytest.mark.parametrize("other", ["candidate", "broken"])
 async def test_through_a_gateway(other: str) -> None:
     """The caller has the first target's answer; the other's is settled and recorded, paired by `shadow_of`."""
-    ledger = Ledger()
+    noting = Noting()
     deployments = {name: {"provider": "named"} for name in ("main", other)}
     models = {"x": {"strategy": {"mode": "shadow", "share": 1}, "targets": ["main/m", f"{other}/m"]}}
     timed = {"server": {"timing": True}}
-    async with gateway(ledger, RouterTrial(), Named, providers=deployments, models=models, config=timed) as client:
+    async with gateway(noting, RouterTrial(), Named, providers=deployments, models=models, config=timed) as client:
         reply = await client.post("/v1/chat/completions", json=chat_request("hi", model="x"))
-        await eventually(lambda: len(ledger.recorded) == 2, "both records", 10)
+        await eventually(lambda: len(noting.recorded) == 2, "both records", 10)
     assert reply.json()["choices"][0]["message"]["content"] == "main"
-    shadow = next(ex for ex in ledger.recorded if ex.shadow_of)
-    first = next(ex for ex in ledger.recorded if not ex.shadow_of)
+    shadow = next(ex for ex in noting.recorded if ex.shadow_of)
+    first = next(ex for ex in noting.recorded if not ex.shadow_of)
     assert (shadow.shadow_of, shadow.id != first.id) == (first.id, True)
     assert [attempt.target.deployment for attempt in shadow.attempts] == [other]
     assert [attempt.target.deployment for attempt in first.attempts] == ["main"]
     assert first.timings is not None
     assert shadow.timings is None  # so that its stages do not count among the caller's
-    assert {ex.id for ex in ledger.settled} == {shadow.id, first.id}
+    assert {ex.id for ex in noting.settled} == {shadow.id, first.id}

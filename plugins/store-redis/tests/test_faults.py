@@ -18,6 +18,7 @@ from headgate_store_redis import RedisStateStore
 from headgate_store_redis.store import BATCH, RULE
 
 OpenStore = Callable[..., RedisStateStore]
+Fault = Callable[[str], contextlib.AbstractAsyncContextManager[None]]
 
 TIMEOUT_S = 1.0
 """Of an operation: long enough for a machine that stands still for a moment, short enough for a test."""
@@ -37,7 +38,7 @@ async def store(proxy: Proxy, open_store: OpenStore) -> RedisStateStore:
 
 
 @contextlib.asynccontextmanager
-async def fault(name: str, server: RedisServer, proxy: Proxy) -> AsyncGenerator[None]:
+async def unwell(server: RedisServer, proxy: Proxy, name: str) -> AsyncGenerator[None]:
     """Redis is not well in this way while the block runs."""
     undo: Callable[[], object]
     match name:
@@ -66,6 +67,12 @@ async def fault(name: str, server: RedisServer, proxy: Proxy) -> AsyncGenerator[
         undo()
 
 
+@pytest.fixture
+def fault(server: RedisServer, proxy: Proxy) -> Fault:
+    """Makes Redis unwell, in one of `FAULTS`, while a block runs."""
+    return partial(unwell, server, proxy)
+
+
 async def opened(store: RedisStateStore) -> None:
     """Twenty calls at once, which is enough for the store to leave Redis alone; none of them raises."""
     started = time.monotonic()
@@ -79,12 +86,10 @@ async def back(store: RedisStateStore) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_it_serves_on_and_finds_back(
-    name: str, server: RedisServer, proxy: Proxy, store: RedisStateStore
-) -> None:
+async def test_it_serves_on_and_finds_back(name: str, fault: Fault, store: RedisStateStore) -> None:
     """No call raises or waits, what is counted here stays here, no older value comes back, and the log says it once each way."""
     with capture_logs() as lines:
-        async with fault(name, server, proxy):
+        async with fault(name):
             await opened(store)
             assert [await store.add(b"count", 1) for _ in range(3)] == [1, 2, 3]
             await store.set(b"value", b"new")
@@ -116,12 +121,10 @@ REASONS: Mapping[str, str] = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-async def test_the_reason_says_what_is_wrong(
-    name: str, server: RedisServer, proxy: Proxy, store: RedisStateStore
-) -> None:
+async def test_the_reason_says_what_is_wrong(name: str, fault: Fault, store: RedisStateStore) -> None:
     """The operator reads in the log why Redis is left alone."""
     with capture_logs() as lines:
-        async with fault(name, server, proxy):
+        async with fault(name):
             await opened(store)
     assert REASONS[name] in lines[0]["reason"]
 

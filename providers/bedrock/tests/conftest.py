@@ -1,4 +1,4 @@
-"""What the tests of this package share: recorded exchanges, and AWS's own model of the service as a judge of bodies."""
+"""What the tests of this package share: no AWS in the environment, recorded exchanges, AWS's own model as a judge of bodies."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ from botocore.validate import ParamValidator  # pyright: ignore[reportMissingTyp
 
 Json = dict[str, Any]
 CORPUS = Path(os.environ.get("HEADGATE_CORPUS") or Path(__file__).parents[3] / ".." / "shared" / "corpus")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine knows of AWS is nothing to the tests."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,87 +1,41 @@
-"""SageMaker's endpoints: where calls go, what the container is told, and its answer as it wrote it."""
+"""SageMaker's endpoints: what every provider promises, where calls go, and what the container is told."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 
-import msgspec
 import pytest
 from botocore.auth import SigV4Auth  # pyright: ignore[reportMissingTypeStubs]
 from botocore.awsrequest import AWSRequest  # pyright: ignore[reportMissingTypeStubs]
 from botocore.credentials import Credentials  # pyright: ignore[reportMissingTypeStubs]
 from botocore.serialize import create_serializer  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 from botocore.session import Session  # pyright: ignore[reportMissingTypeStubs]
+from providers.bedrock.tests.sagemaker_wire import (
+    BASE,
+    KEYS,
+    REFUSED,
+    Json,
+    aws_error,
+    deploy,
+    exchange,
+    framed,
+    model_error,
+    part,
+    pieces_of,
+)
 from typing_extensions import override
 
-from headgate.builtin import Core
 from headgate.dialects.sse import Splitter, events_of
-from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, StartupError, UnsupportedField
-from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
-from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PASSTHROUGH, Operation
-from headgate.provider import Provider
+from headgate.errors import InvalidRequest, ProviderError, StartupError, UnsupportedField
+from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Operation
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, Recorded, ReplayUpstream, samples
 from headgate.testing.providers import SECRET
-from headgate_bedrock import SageMaker, SageMakerConfig
-from headgate_bedrock.frames import encode_frame
-
-Json = dict[str, Any]
-FRAMED = (
-    ("content-type", "application/vnd.amazon.eventstream"),
-    ("x-amzn-sagemaker-content-type", "text/event-stream"),
-    ("x-amzn-invoked-production-variant", "AllTraffic"),
-)
-BASE = "https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints"
-KEYS: Json = {"region": "eu-west-1", "access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET}
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-
-
-def part(payload: bytes) -> bytes:
-    return encode_frame(
-        {":event-type": "PayloadPart", ":content-type": "application/octet-stream", ":message-type": "event"}, payload
-    )
-
-
-def exception(kind: str, **said: str) -> bytes:
-    head = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
-    return encode_frame(head, json.dumps(said).encode())
-
-
-def framed(body: bytes, size: int = 7, *frames: bytes) -> Recorded:
-    """A container's bytes in parts of `size`, which cut events and characters, and then `frames`."""
-    parts = [part(body[at : at + size]) for at in range(0, len(body), size)]
-    return Recorded(headers=FRAMED, body=b"".join((*parts, *frames)), framing="chunked")
-
-
-def model_error(status: int, message: str) -> Recorded:
-    link = "See https://eu-west-1.console.aws.amazon.com/cloudwatch/home in account 123456789012 for more information."
-    said = {
-        "ErrorCode": "CLIENT_ERROR_FROM_MODEL",
-        "LogStreamArn": "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/sagemaker/Endpoints/e",
-        "Message": f'Received client error ({status}) from primary with message "{message}". {link}',
-        "OriginalMessage": message,
-        "OriginalStatusCode": status,
-    }
-    return aws_error(424, "ModelError", **said)
-
-
-def aws_error(status: int, kind: str, **said: Any) -> Recorded:
-    headers = (("content-type", "application/json"), ("x-amzn-errortype", f"{kind}:http://internal.amazon.com/"))
-    return Recorded.from_json(said, status).varied(headers=headers)
-
-
-REFUSED = '{"object":"error","message":"the context is 4096 tokens","type":"BadRequestError","param":null,"code":400}'
+from headgate_bedrock import SageMaker
 
 
 class TestSageMaker(ProviderContract):
@@ -152,42 +106,6 @@ class TestSageMaker(ProviderContract):
             reply = await self.call(ReplayUpstream({"*": case}), stream=stream)
             assert SECRET.encode() not in b"".join(await pieces_of(reply))
             assert SECRET not in repr(reply.headers)
-
-
-async def pieces_of(reply: Reply, pieces: list[bytes] | None = None) -> list[bytes]:
-    held: list[bytes] = [] if pieces is None else pieces
-    if reply.chunks is None:
-        return [reply.body]
-    async for piece in reply.chunks:
-        held.append(piece)  # noqa: PERF401 - what came before an error must be kept
-    return held
-
-
-def deploy(upstream: ReplayUpstream | None = None, **config: Any) -> SageMaker:
-    held: Json = {"provider": "sagemaker", **KEYS, "secret_access_key": Secret(SECRET), **config}
-    return SageMaker("main", SageMakerConfig(**held), upstream or ReplayUpstream())
-
-
-def exchange(
-    provider: Provider, operation: Operation = CHAT, *, model: str = "llama", body: Json | None = None, **request: Any
-) -> Exchange:
-    dialects = {dialect.name: dialect for dialect in Core().dialects()}
-    ex = Exchange(
-        operation,
-        request.pop("headers", {}),
-        request_id="r",
-        trace_id="t",
-        dialect=dialects.get(operation.dialect),
-        **request,
-    )
-    ex.body = json.dumps({"model": model, **(body or {})}).encode()
-    ex.model, ex.stream, ex.principal = model, bool((body or {}).get("stream")), Principal("k")
-    attempt = ex.attempt = Attempt(Target(deployment="main"), provider, model, 0.0)
-    spoken = provider.spoken(ex, model)
-    assert spoken is not None
-    attempt.operation = spoken[0]
-    attempt.dialect = dialects[spoken[1]] if spoken[1] != operation.dialect else None
-    return ex
 
 
 # where, and to whom
@@ -368,149 +286,3 @@ async def test_built_in_tools_are_refused_by_name() -> None:
     }
     with pytest.raises(UnsupportedField, match=r"tools\[0\]"):
         await provider.call(exchange(provider, MESSAGES, body=asked))
-
-
-# its answers
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 64, 1000])
-@pytest.mark.parametrize("read", [1, 2, 13, 1000])
-async def test_streams_do_not_depend_on_parts_or_reads(size: int, read: int) -> None:
-    """However SageMaker cuts the container's bytes, and the network SageMaker's, the client gets what the container wrote."""
-    quirky = samples.STREAM.body.replace(b"data: [DONE]", b": ping\r\n\r\ndata: [DONE]")
-    provider = deploy(ReplayUpstream({"*": framed(quirky, size).varied(sizes=(read,))}))
-    reply = await provider.call(exchange(provider, body={"messages": [], "stream": True}))
-    pieces = await pieces_of(reply)
-    assert b"".join(pieces) == quirky
-    assert dict(reply.headers)[b"content-type"] == b"text/event-stream"
-    assert b"x-amzn-sagemaker-content-type" not in dict(reply.headers)
-    assert reply.usage is not None
-
-
-async def test_a_torn_message_is_a_cut() -> None:
-    """A container that sends no `[DONE]` has finished when its stream ends, unless that is within a message of SageMaker's."""
-    said = samples.STREAM.body.removesuffix(b"data: [DONE]\n\n")
-    asked: Json = {"messages": [], "stream": True}
-    whole = deploy(ReplayUpstream({"*": framed(said)}))
-    assert b"".join(await pieces_of(await whole.call(exchange(whole, body=asked)))) == said
-    torn = deploy(ReplayUpstream({"*": framed(said, 7, part(b": more")[:20])}))
-    with pytest.raises(ProviderFailed, match="within a message"):
-        await pieces_of(await torn.call(exchange(torn, body=asked)))
-
-
-@pytest.mark.parametrize(
-    ("last", "code", "message"),
-    [
-        (exception("InternalStreamFailure", Message="an unknown failure"), "InternalStreamFailure", "an unknown failure"),
-        (exception("ModelStreamError", ErrorCode="StreamBroken", Message="it was reset"), "StreamBroken", "it was reset"),
-        (exception("ModelStreamError", ErrorCode="ModelInvocationTimeExceeded"), "504", "the container's answer was broken off"),
-        (
-            encode_frame({":message-type": "error", ":error-code": "InternalFailure", ":error-message": "no"}, b""),
-            "InternalFailure",
-            "no",
-        ),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("torn", [0, 20])
-async def test_a_stream_that_fails_ends_with_an_error_event(last: bytes, code: str, message: str, torn: int) -> None:
-    """What came whole is said, the half of an event is not, and no end is made up."""
-    events = events_of(samples.STREAM.body)
-    said = b"".join(events[:3])
-    provider = deploy(ReplayUpstream({"*": framed(said + events[3][:torn], 9, last)}))
-    reply = await provider.call(exchange(provider, body={"messages": [], "stream": True}))
-    body = b"".join(await pieces_of(reply))
-    assert body.startswith(said)
-    error = json.loads(body[len(said) :].removeprefix(b"data: "))["error"]
-    assert error == {"message": message, "type": "upstream_error", "param": None, "code": code}
-    assert reply.has_error_event
-    assert b"[DONE]" not in body
-
-
-@pytest.mark.parametrize(
-    ("last", "status"),
-    [
-        (exception("ModelStreamError", ErrorCode="ModelInvocationTimeExceeded", Message="late"), 504),
-        (exception("InternalStreamFailure", Message="late"), 502),
-    ],
-)
-@pytest.mark.parametrize("operation", [CHAT, MESSAGES])
-async def test_a_stream_that_fails_at_once_is_an_error_reply(last: bytes, status: int, operation: Operation) -> None:
-    """Nothing is committed yet, so another target may still be tried."""
-    provider = deploy(ReplayUpstream({"*": framed(b"", 1, last)}))
-    asked: Json = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 5}
-    reply = await provider.call(exchange(provider, operation, body=asked))
-    assert (reply.status, reply.chunks) == (status, None)
-    assert json.loads(reply.body)["error"]["message"] == "late"
-
-
-async def test_a_container_that_does_not_stream() -> None:
-    """Its whole answer, in parts, is told to a translated client as a stream; in its own dialect it is no stream."""
-    whole = framed(samples.REPLY.body, 5)
-    case = whole.varied(headers=(*FRAMED[:1], ("x-amzn-sagemaker-content-type", "application/json")))
-    asked: Json = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "max_tokens": 5}
-    provider = deploy(ReplayUpstream({"*": case}))
-    body = b"".join(await pieces_of(await provider.call(exchange(provider, MESSAGES, body=asked))))
-    assert "Hello there, Jürgen".encode() in body
-    with pytest.raises(ProviderFailed, match="something else came"):
-        await provider.call(exchange(provider, body=asked))
-    broken = case.varied(body=part(b'{"a"') + exception("ModelStreamError", Message="reset"))
-    provider = deploy(ReplayUpstream({"*": broken}))
-    with pytest.raises(ProviderFailed, match="reset"):
-        await provider.call(exchange(provider, MESSAGES, body=asked))
-
-
-@pytest.mark.parametrize(
-    ("recorded", "status", "code", "message"),
-    [
-        (model_error(400, REFUSED), 400, "400", "the context is 4096 tokens"),
-        (model_error(500, "CUDA out of memory"), 500, "ModelError", "CUDA out of memory"),
-        (aws_error(424, "ModelError", Message="Your model primary failed. See https://x"), 502, "ModelError",
-         "Your model primary failed"),
-        (model_error(424, '{"error":{"message":"no model m","type":"NotFoundError","code":404}}'), 424, "404", "no model m"),
-        (aws_error(530, "InternalDependencyException", Message="call support"), 502, "InternalDependencyException",
-         "call support"),
-        (aws_error(400, "ThrottlingException", Message="Rate exceeded"), 429, "ThrottlingException", "Rate exceeded"),
-        (aws_error(400, "ValidationError", Message="Endpoint e of account 1 not found."), 400, "ValidationError",
-         "Endpoint e of account 1 not found."),
-        (aws_error(403, "UnrecognizedClientException", message="The security token is invalid."), 401,
-         "UnrecognizedClientException", "The security token is invalid."),
-        (Recorded(status=502, body=b"<html>"), 502, None, "SageMaker answered with status 502"),
-    ],
-)  # fmt: skip
-async def test_errors(recorded: Recorded, status: int, code: str | None, message: str) -> None:
-    """A container that refuses is heard in its own words and status, SageMaker in its own; nobody sees the account's logs."""
-    for stream in (False, True):
-        upstream = ReplayUpstream({"*": recorded})
-        provider = deploy(upstream)
-        reply = await provider.call(exchange(provider, body={"messages": [], "stream": stream}))
-        error = json.loads(reply.body)["error"]
-        assert (reply.status, error["code"], error["message"]) == (status, code, message)
-        assert b"123456789012" not in reply.body
-        assert [response.is_closed for response in upstream.responses] == [True]
-
-
-async def test_what_is_passed_keeps_awss_framing() -> None:
-    """A client of AWS's own reads the event stream and the errors itself, so they come back untouched, signed on their way."""
-    for recorded in (framed(samples.STREAM.body), model_error(400, REFUSED).varied(status=200)):
-        upstream = ReplayUpstream({"*": recorded})
-        provider = deploy(upstream)
-        path = "/v1/endpoints/llama/invocations-response-stream"
-        ex = exchange(provider, PASSTHROUGH, path=path)
-        body = b"".join(await pieces_of(await provider.call(ex)))
-        assert body == recorded.body
-        assert upstream.requests[0].body == ex.body
-        assert b"authorization" in dict(upstream.requests[0].headers)
-        assert upstream.requests[0].url == f"{BASE}/llama/invocations-response-stream"
-
-
-async def test_embeddings_and_completions_pass() -> None:
-    """Bodies of both are the container's own, usage included."""
-    said: Json = {"object": "list", "data": [], "model": "m", "usage": {"prompt_tokens": 4, "total_tokens": 4}}
-    for operation, asked in ((EMBEDDINGS, {"input": "a"}), (COMPLETIONS, {"prompt": "a"})):
-        upstream = ReplayUpstream({"*": Recorded.from_json(said)})
-        provider = deploy(upstream)
-        reply = await provider.call(exchange(provider, operation, body=asked))
-        assert json.loads(reply.body) == said
-        assert msgspec.json.decode(upstream.requests[0].body) == asked
-        assert reply.usage is not None
-        assert reply.usage.prompt == 4

@@ -41,6 +41,12 @@ VENDORS = sorted(
     for file in files("headgate_compatible").joinpath("vendors").iterdir()
     if file.name.endswith(".toml")
 )
+DROP = {b"x-headgate-unsupported": b"drop"}
+USER: Json = {"role": "user", "content": "hi"}
+TOOL: Json = {"name": "f", "input_schema": {"type": "object"}}
+THINK: Json = {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 4000}
+CALL: Json = {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]}
+RESULT: Json = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "r"}]}
 
 
 def row_of(name: str) -> Row:
@@ -99,6 +105,11 @@ async def send(provider: Provider, body: Json, operation: str = "messages", **re
     await provider.call(ex)
     upstream: Any = provider.upstream
     return json.loads(upstream.requests[-1].body), ex.dropped
+
+
+async def sent_by(name: str, body: Json, operation: str = "messages", **request: Any) -> tuple[Json, list[str]]:
+    """What the vendor of this name is sent by chat for a client's body, and what was dropped on the way."""
+    return await send(deploy_row(name), body, operation, asked="chat", **request)
 
 
 async def body_of(reply: Reply) -> bytes:
