@@ -61,10 +61,11 @@ OpenAI's API. `compatible` takes what its deployment's `row` says: here that it 
 OTHER_LEGEND = """
 ## Other operations
 
-**yes**: a request for the operation reached the address that the vendor documents, with the credential and the model where they
-belong, and the client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts
-recorded exchanges with the vendor that arrive as well. For `realtime` it is a session over a WebSocket: the vendor's events
-reached the client and the client's the vendor, and what they state of usage was counted.
+**yes**: a request for the operation reached the method, host and path that the vendor documents, as written down beside its
+page in [documented.toml](../../tests/replay/documented.toml), with the credential and the model where they belong, and the
+client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts recorded exchanges
+with the vendor that arrive as well. For `realtime` it is a session over a WebSocket: the vendor's events reached the client and
+the client's the vendor, and what they state of usage was counted.
 
 An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, or one in another
 shape than its clients know (Mistral's and Cohere's batches, Together's and Fireworks's fine-tuning). Such are reached through

@@ -3,7 +3,7 @@
 Each test compares its own row with the file once it has found nothing wrong, so the file cannot claim more than passes. Write it
 anew with `python -m tests.replay.matrix` from the repository root. A cell says
 
-- `yes`: what was asked for reached the vendor, and the vendor's answer with it reached the client;
+- `yes`: what was asked for reached the vendor where it documents it (documented.toml), and its answer with it reached the client;
 - `refused`: nothing was sent, and the client got a 400 that names the field;
 - `left out`: the rest was sent, and the reply names in `x-headgate-dropped` what was not;
 - `answers`, `none`: of reasoning that is left out, that the vendor documents thoughts in its answers and they reach the client,

@@ -119,6 +119,8 @@ class Request:
 
 
 FILE = ("talk.wav", b"RIFF\x00\xff\r\n--b", "audio/wav")
+PASSED = "things/1?a=b"
+"""What is asked to be passed through, below the API's root."""
 _HEADER = "x-headgate-provider"
 
 
@@ -155,7 +157,7 @@ def other_request(operation: str, deployment: str, model: str) -> Request:
             f"/v1beta/models/{named}:batchEmbedContents", {"requests": [_embedded(text) for text in TEXTS]}
         ),
         "generate.embed_one": Request(f"/v1beta/models/{named}:embedContent", _embedded(TEXT)),
-        "passthrough": Request("/v1/things/1?a=b", {"model": "as it is"}, headers=goes),
+        "passthrough": Request(f"/v1/{PASSED}", {"model": "as it is"}, headers=goes),
     }[operation]
 
 

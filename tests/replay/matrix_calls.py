@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tests.replay.documented import misplaced
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_providers import model_of
 from tests.replay.reading import Json
@@ -27,7 +28,7 @@ def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: st
     if request is None:
         return {}, ["nothing was sent"]
     is_form = UPLOADED[1] in request.body
-    wrong = [*_key_faults(request, kind), *_address_faults(request)]
+    wrong = [*_key_faults(request, kind), *misplaced(request, kind, operation)]
     content_type = dict(request.headers).get(b"content-type", b"").decode().partition(";")[0]
     if content_type != ("multipart/form-data" if is_form else "application/json"):
         wrong.append(f"content type {content_type}")
@@ -36,9 +37,9 @@ def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: st
     return _said(request), wrong
 
 
-def session_of(request: UpstreamRequest, kind: type[Provider]) -> tuple[Json, list[str]]:
+def session_of(request: UpstreamRequest, kind: type[Provider], operation: str) -> tuple[Json, list[str]]:
     """How the vendor's WebSocket was asked for, and what is wrong with it."""
-    wrong = [*_key_faults(request, kind), *_address_faults(request)]
+    wrong = [*_key_faults(request, kind), *misplaced(request, kind, operation)]
     if request.body or b"content-type" in dict(request.headers):
         wrong.append("a handshake with a body")
     return _said(request), wrong
@@ -65,12 +66,6 @@ def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]
         yield "another key, or one for another origin"
     if KEY in request.url or KEY.encode() in request.body or any(KEY.encode() in value for _, value in request.headers):
         yield "the key stands where it does not belong"
-
-
-def _address_faults(request: UpstreamRequest) -> Iterator[str]:
-    address = urlsplit(request.url)
-    if "//" in address.path or "/v1/v1" in address.path or address.scheme not in {"https", "http"}:
-        yield f"odd address {request.url}"
 
 
 def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:

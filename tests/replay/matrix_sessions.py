@@ -76,7 +76,7 @@ async def session_row(kind: type[Provider], operation: str, faults: list[str]) -
     if not elsewhere.asked:
         faults.append(f"{operation}: no WebSocket was asked for")
         return {}
-    call, more = session_of(elsewhere.asked[-1], kind)
+    call, more = session_of(elsewhere.asked[-1], kind, operation)
     faults += [f"{operation}: {each}" for each in (*wrong, *more)]
     return {"call": call, "cell": "no" if wrong or more else "yes"}
 

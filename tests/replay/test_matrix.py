@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.replay.documented import FILE as DOCUMENTED
+from tests.replay.documented import documented
 from tests.replay.matrix import FILE, held, row_of, text_of
 from tests.replay.matrix_providers import chat_operations, providers, undocumented
 from tests.replay.vendors import KEY
@@ -42,6 +46,44 @@ def test_the_file_holds_what_there_is() -> None:
         for operation in chat_operations(kind):
             assert "own" in rows[name][operation] or "translated" in rows[name][operation]
     assert FILE.read_text("utf-8") == text_of(rows)
+
+
+def test_the_documents_tell_of_what_is_declared() -> None:
+    """Each operation of each provider has one page that says where it is, and none has a page that is not declared."""
+    assert {name: set(calls) for name, calls in documented().items()} == {
+        name: set(kind.dialects) for name, kind in providers().items()
+    }
+    pages: Any = tomllib.loads(DOCUMENTED.read_text("utf-8"))
+    told = [(name, operation) for name, held in pages.items() for calls in held.values() for operation in calls]
+    assert len(told) == len(set(told))
+
+
+@pytest.mark.parametrize(
+    ("documented_as", "other"),
+    [
+        ("POST https://api.groq.com/openai/v1/files", "POST https://api.groq.com/openai/v1/file"),
+        ("POST https://api.groq.com/openai/v1/embeddings", "POST https://api.groq.example/openai/v1/embeddings"),
+        ("POST https://api.groq.com/openai/v1/batches", "PUT https://api.groq.com/openai/v1/batches"),
+        ("POST https://api.groq.com/openai/v1/chat/completions", "POST https://api.groq.com/openai/v1/chat"),
+        ("POST https://api.groq.com/openai/v1/{path}", "POST https://api.groq.com/openai/{path}"),
+    ],
+)
+async def test_another_place_is_seen(
+    documented_as: str, other: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the vendor's page has another path, host or method for an operation than is called, the row has a fault."""
+    text = DOCUMENTED.read_text("utf-8")
+    assert f'"{documented_as}"' in text
+    changed = tmp_path / DOCUMENTED.name
+    changed.write_text(text.replace(f'"{documented_as}"', f'"{other}"'), "utf-8")
+    monkeypatch.setattr("tests.replay.documented.FILE", changed)
+    documented.cache_clear()
+    try:
+        _, faults = await row_of(providers()["groq"])
+    finally:
+        documented.cache_clear()
+    assert faults
+    assert all("documented at" in fault for fault in faults), faults
 
 
 def test_reasoning_that_is_left_out_has_its_reason() -> None:
@@ -127,7 +169,7 @@ class _Elsewhere(OpenAI):
         (_Elsewhere, "realtime: the key stands where it does not belong"),
         (_Forgetful, "as anthropic.messages, tools: tools []"),
         (_Forgetful, "as google.generate, images: no picture was sent"),
-        (_Astray, "odd address"),
+        (_Astray, "completions/v1/v1, documented at POST https://api.groq.com/openai/v1/chat/completions (https://"),
         (_Free, "none where one is"),
         (_Renaming, "stands neither in the body nor in the address"),
     ],

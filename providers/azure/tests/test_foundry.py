@@ -130,6 +130,13 @@ async def answered(provider: Provider, operation: str, model: str, **request: An
     return reply, upstream.requests[-1]
 
 
+async def called(provider: Provider, ex: Exchange) -> Any:
+    """What the vendor was sent for one exchange."""
+    await provider.call(ex)
+    upstream: Any = provider.upstream
+    return upstream.requests[-1]
+
+
 @pytest.mark.parametrize(
     ("operation", "model", "asked", "path"),
     [
@@ -178,6 +185,19 @@ async def test_claude_for_a_chat_client() -> None:
     answer = json.loads(reply.body)
     assert answer["choices"][0]["message"]["content"] == "Hello there"
     assert answer["usage"]["total_tokens"] == 12
+
+
+async def test_instructions_between_turns_are_said_as_the_user() -> None:
+    """Foundry's Claude takes instructions at the top alone, also a model that takes them anywhere at Anthropic's own API."""
+    turns = [("user", "hi"), ("system", "be brief"), ("assistant", "ok"), ("user", "go")]
+    messages = [{"role": role, "content": text} for role, text in turns]
+    provider = deploy(ReplayUpstream({"*": Recorded.from_json(message(SAID))}))
+    ex = exchange(provider, "chat", "claude-opus-4-8")
+    ex.body = json.dumps({"model": "claude-opus-4-8", "messages": messages}).encode()
+    sent = json.loads((await called(provider, ex)).body)
+    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant", "user"]
+    assert "<system>\nbe brief\n</system>" in json.dumps(sent["messages"][0]).replace("\\n", "\n")
+    assert ex.dropped == ["messages[1].role"]
 
 
 async def test_messages_client_at_another_model() -> None:

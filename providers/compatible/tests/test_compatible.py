@@ -41,6 +41,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "fireworks": dict.fromkeys(
         ("audio.transcriptions", "audio.translations"), "https://audio-prod.api.fireworks.ai:443"
     ),
+    "jina": {"chat": "https://deepsearch.jina.ai:443"},
 }
 """Operations that a vendor has at another address."""
 LOCAL = {"vllm": 8000, "ollama-openai": 11434, "lmstudio": 1234, "llamacpp": 8080}
@@ -175,7 +176,7 @@ def test_row_calls_the_right_place(name: str) -> None:
         assert (request.credential, request.private_hosts) == (None, frozenset({"127.0.0.1"}))
     else:
         assert request.credential is not None
-        assert request.credential.origins == frozenset({origin_of(base)})
+        assert request.credential.origins == frozenset({origin_of(request.url)})
         assert request.credential.field() == (row.key_header.encode(), f"{row.key_prefix}sk".encode())
         assert request.private_hosts == frozenset()
 
@@ -183,6 +184,7 @@ def test_row_calls_the_right_place(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "operation", "model", "url"),
     [
+        ("dashscope", "rerank", "m", "https://dashscope-intl.aliyuncs.com/compatible-api/v1/reranks"),
         ("deepseek", "messages", "m", "https://api.deepseek.com/anthropic/v1/messages"),
         ("deepseek", "completions", "m", "https://api.deepseek.com/beta/completions"),
         ("deepinfra", "messages", "m", "https://api.deepinfra.com/anthropic/v1/messages"),

@@ -27,13 +27,16 @@ def own(row: Mapping[str, Any] | None = None, **config: Any) -> Provider:
 # responses and their state
 
 STATELESS = frozenset(
-    ("deepseek", "groq", "huggingface", "llamacpp", "ollama-openai", "openrouter", "sambanova", "scaleway", "vllm")
+    (
+        *("cloudflare", "deepseek", "groq", "huggingface", "llamacpp", "moonshot", "ollama-openai", "openrouter"),
+        *("ovhcloud", "sambanova", "scaleway", "vllm"),
+    )
 )
 """Whose documents say that nothing can go on from a response by its id; each row names the page."""
 
 
 def test_who_keeps_responses() -> None:
-    """The vendors that document it keep nothing; every other one is taken to be like OpenAI."""
+    """The vendors that document it keep nothing; every other one keeps as its documents say, or is taken to, like OpenAI."""
     found = {name for name in VENDORS if not deploy_row(name).keeps_responses}
     assert found == STATELESS
     assert all("responses" in row_of(name).operations for name in found)

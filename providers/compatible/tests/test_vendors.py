@@ -165,6 +165,19 @@ async def test_togethers_instructions_hold_no_pictures() -> None:
     assert (sent["messages"][0]["content"], dropped) == ("like this", ["messages[0].content"])
 
 
+async def test_together_is_not_told_how_closely_to_look() -> None:
+    """The detail of a picture only hints: it is left out and named by its place, also where a tool gave the picture."""
+    asked: Json = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}
+    text: Json = {"type": "input_text", "text": "what is it?"}
+    result: Json = {"type": "function_call_output", "call_id": "c", "output": [asked]}
+    call: Json = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    turns = [{"role": "user", "content": [text, asked]}, call, result]
+    sent, dropped = await sent_by("together", {"model": "m", "input": turns}, "responses")
+    assert '"detail"' not in json.dumps(sent)
+    assert json.dumps(sent).count("data:image/png;base64,AAAA") == 2
+    assert dropped == ["messages[0].content[1].image_url.detail", "messages[2].content[0].image_url.detail"]
+
+
 async def test_togethers_probabilities_are_a_number() -> None:
     """Token probabilities are asked for by how many, as Gemini's clients do too."""
     body = {
@@ -299,3 +312,23 @@ def test_where_fireworks_hears(model: str, config: Json, origin: str) -> None:
     chat = provider.prepare(exchange(provider, {"model": model, "messages": []}))
     assert chat.credential is not None
     assert chat.credential.origins == provider.origins
+
+
+# Jina
+
+
+@pytest.mark.parametrize(
+    ("config", "searches", "embeds"),
+    [
+        ({}, "https://deepsearch.jina.ai", "https://api.jina.ai"),
+        ({"base_url": "https://own.example/v1"}, "https://own.example", "https://own.example"),
+    ],
+)
+def test_where_jina_searches(config: Json, searches: str, embeds: str) -> None:
+    """Chat goes to the host of DeepSearch, which gets the key for that alone; a deployment of one's own has one host."""
+    provider = deploy_row("jina", **config)
+    for operation, path, origin in (("chat", "/chat/completions", searches), ("embeddings", "/embeddings", embeds)):
+        request = provider.prepare(exchange(provider, {"model": "m", "messages": [], "input": "a"}, operation))
+        assert request.url == f"{origin}/v1{path}"
+        assert request.credential is not None
+        assert request.credential.origins == frozenset({f"{origin}:443"})

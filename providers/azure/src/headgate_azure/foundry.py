@@ -17,6 +17,7 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.counting import ESTIMATE
 from headgate.dialects import Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.exchange import Exchange
 from headgate.provider import operation_of
 from headgate.upstream import Credential
@@ -43,7 +44,7 @@ class AzureFoundry(AzureOpenAI):
         ("ANTHROPIC_FOUNDRY_API_KEY", "ANTHROPIC_FOUNDRY_BASE_URL", "ANTHROPIC_FOUNDRY_RESOURCE"),
     )
     dialects: ClassVar[Mapping[str, str]] = {
-        **OpenAI.dialects,
+        **AzureOpenAI.dialects,
         "messages": "anthropic.messages",
         "count_tokens": "",
     }
@@ -115,7 +116,9 @@ class AzureFoundry(AzureOpenAI):
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
-        return anthropic_policy.adapt(request, gaps) if self.is_claude(request.model) else super().adapt(request, gaps)
+        if not self.is_claude(request.model):
+            return super().adapt(request, gaps)
+        return anthropic_policy.adapt(request, gaps, _as_hosted(claude_of(request.model)))
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
@@ -126,6 +129,14 @@ class AzureFoundry(AzureOpenAI):
     @override
     def fetches(self, part: Image | File) -> bool:
         return anthropic_policy.fetches(part)
+
+
+def _as_hosted(claude: Claude) -> Claude:
+    """A model as it is here, where no instructions may stand between turns.
+
+    https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages: the Claude API, Bedrock, Google Cloud
+    """
+    return replace(claude, instructs=False)
 
 
 def _is_translated(ex: Exchange) -> bool:

@@ -1,4 +1,7 @@
-"""Azure OpenAI: OpenAI's API at a resource of one's own, where a deployment stands for a model."""
+"""Azure OpenAI: OpenAI's API at a resource of one's own, where a deployment stands for a model.
+
+Responses are kept for 30 days and gone on from by their ids: https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/responses
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,10 @@ class AzureOpenAI(OpenAI):
     tier: ClassVar[Literal["row", "dialect", "native"]] = "dialect"
     auth: ClassVar[tuple[str, ...]] = ("key", "Entra ID", "managed identity", "workload identity")
     evidence: ClassVar[Literal["recorded", "types", "documents"]] = "recorded"
+    dialects: ClassVar[Mapping[str, str]] = {
+        name: dialect for name, dialect in OpenAI.dialects.items() if name != "images.variations"
+    }
+    """What OpenAI has but variations of pictures: https://learn.microsoft.com/en-us/answers/questions/1838714"""
     forwarded: ClassVar[tuple[str, ...]] = ("idempotency-key", "x-client-request-id", "x-ms-client-request-id")
     key_header = "api-key"
     key_prefix = ""

@@ -1,7 +1,8 @@
 """The Gemini API: a method of a model is called, so the URL says which model is meant and whether the answer streams.
 
 Pictures and batches in OpenAI's shape are at Google's own layer for that, which takes the key as a bearer token:
-https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api
+https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api. That layer has no files: those
+that a batch reads are uploaded in Google's own way, by what is passed through.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from headgate_compatible.vendors.voyage import Voyage
 from headgate_compatible.vendors.xai import XAI
 
 CODE: Mapping[str, type[Compatible]] = {
+    "dashscope": JinaShaped,
     "databricks": Databricks,
     "deepseek": DeepSeek,
     "fireworks": Fireworks,
@@ -29,13 +30,16 @@ CODE: Mapping[str, type[Compatible]] = {
     "jina": Jina,
     "minimax": MiniMax,
     "mistral": Mistral,
+    "nebius": JinaShaped,
     "novita": JinaShaped,
     "nvidia": Nvidia,
     "openrouter": OpenRouter,
     "perplexity": Perplexity,
+    "scaleway": JinaShaped,
     "together": Together,
     "vllm": JinaShaped,
     "voyage": Voyage,
     "xai": XAI,
+    "zhipu": JinaShaped,
 }
 """The class beside a row, by the name of the row."""

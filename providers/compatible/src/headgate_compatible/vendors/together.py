@@ -1,7 +1,7 @@
 """Together: token probabilities are asked for by a number, only users speak in parts, and rankings are in Jina's shape.
 
-Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options` or
-the `strict` of a function.
+Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options`,
+the `strict` of a function or the `detail` of a picture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.chat import ChatRequest, Message, Text
+from headgate.chat import ChatRequest, Image, Message, Part, Text, ToolResult
 from headgate.dialects import Dialect, Gaps
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.ranking import TogetherRerank
@@ -34,7 +34,9 @@ class Together(Compatible):
                 gaps.skip(f"tools[{at}].function.strict")
         return replace(
             request,
-            messages=tuple(_instructed(message, at, gaps) for at, message in enumerate(request.messages)),
+            messages=tuple(
+                _seen(_instructed(message, at, gaps), at, gaps) for at, message in enumerate(request.messages)
+            ),
             tools=tuple(replace(tool, strict=None) for tool in request.tools),
         )
 
@@ -56,3 +58,25 @@ def _instructed(message: Message, at: int, gaps: Gaps) -> Message:
         return message
     gaps.refuse(f"messages[{at}].content", "instructions are text alone there")
     return replace(message, parts=texts)
+
+
+def _seen(message: Message, at: int, gaps: Gaps) -> Message:
+    """A turn whose pictures say nothing of how closely to look at them, those that a tool gave included."""
+    place = f"messages[{at}].content"
+    parts = tuple(_undetailed(part, f"{place}[{n}]", gaps) for n, part in enumerate(message.parts))
+    return replace(message, parts=parts) if parts != message.parts else message
+
+
+def _undetailed(part: Part, place: str, gaps: Gaps) -> Part:
+    if isinstance(part, Image):
+        return _glanced_at(part, place, gaps)
+    if not isinstance(part, ToolResult):
+        return part
+    given = tuple(_glanced_at(one, place, gaps) if isinstance(one, Image) else one for one in part.content)
+    return replace(part, content=given) if given != part.content else part
+
+
+def _glanced_at(image: Image, place: str, gaps: Gaps) -> Image:
+    if image.detail not in {None, "auto"}:
+        gaps.skip(f"{place}.image_url.detail")
+    return replace(image, detail=None) if image.detail else image
