@@ -306,3 +306,19 @@ def test_less_than_three_times_the_usual_time_is_no_silence() -> None:
     for _ in range(9):
         give_up(known, 2.1, 5.0)
     assert (known.is_usable(8.0), known.failures) == (True, 0)
+
+
+def test_a_target_that_hangs_grows_dear_before_anything_times_out() -> None:
+    """Calls that wait count with the time they have waited, until they are answered or given up."""
+    known = health()
+    answer(known, 0.0, 0.05)
+    waiting = [known.begin(0.1) for _ in range(3)]
+    assert known.latency.cost(0.1) == pytest.approx(4 * 0.05, rel=0.01)
+    assert known.latency.cost(2.1) == pytest.approx(4 * 2.0)
+    for call in waiting[:2]:
+        known.end(call, 2.1)
+    assert known.latency.cost(3.1) == pytest.approx(2 * 3.0)
+    known.answered(waiting[2], 3.2, 200, (), 0.0)
+    assert known.latency.cost(3.2) == pytest.approx(2 * 3.1)
+    known.end(waiting[2], 3.2)
+    assert (known.latency.waiting, known.latency.began) == (0, 0.0)

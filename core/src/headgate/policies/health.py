@@ -35,12 +35,13 @@ WARM_S = 10.0
 
 class Call(Struct):
     """One call under way: when it began, whether it is the probe that decides about an open breaker, and whether it was
-    said how it went.
+    said how it went. It is waiting until its first event is here.
     """
 
     began: float
     is_probe: bool
     is_told: bool = False
+    is_waiting: bool = True
 
 
 class Health:
@@ -141,11 +142,16 @@ class Health:
         self.in_flight += 1
         self._begun += 1
         self.limit.started()
-        self.latency.in_flight += 1
+        latency = self.latency
+        latency.in_flight += 1
+        latency.waiting += 1
+        latency.began += now
         return Call(now, self.breaker.admit(now) == "probe")
 
     def answered(self, call: Call, now: float, status: int, headers: RawHeaders, unix_now: float) -> None:
         """The reply's first event, or all of it, is here. A stream may run on. `unix_now` is for dates in `headers`."""
+        if call.is_waiting:
+            self._heard(call)
         if status in self.rule.statuses if self.rule.statuses else status >= 500:
             self._failed(call, now)
         elif status == THROTTLED:
@@ -195,6 +201,8 @@ class Health:
         """The call is over, however it ended."""
         self.in_flight -= 1
         self.latency.in_flight -= 1
+        if call.is_waiting:
+            self._heard(call)
         self.limit.ended(now)
         if self.times is not None and not call.is_told:
             self.times.given_up(now - call.began, now)
@@ -202,6 +210,13 @@ class Health:
             self.breaker.released(is_probe=True)
         if self.waiters:
             self.waiters.popleft()()
+
+    def _heard(self, call: Call) -> None:
+        """A call waits no longer for its first event."""
+        call.is_waiting = False
+        latency = self.latency
+        latency.waiting -= 1
+        latency.began = latency.began - call.began if latency.waiting else 0.0
 
     def _is_silent(self, call: Call, now: float) -> bool:
         """Whether nobody has been answered since a call began, which has waited longer than others do."""

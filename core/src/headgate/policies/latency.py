@@ -17,15 +17,20 @@ class PeakEwma:
     It decays while nobody calls, too, so that a target that was slow is tried again. One that has never answered costs
     nothing for its first call and is not to be had for a second: what it is like is known when the first is back. After
     Finagle's balancer (https://twitter.github.io/finagle/guide/Clients.html#load-balancing).
+
+    Calls that still wait for their first token count with the time they have waited, so that a target that hangs grows dear
+    before any of them has timed out: `waiting` of them began at times whose sum is `began`. Whoever counts calls sets these.
     """
 
-    __slots__ = ("_at", "_decay_s", "_value_s", "in_flight")
+    __slots__ = ("_at", "_decay_s", "_value_s", "began", "in_flight", "waiting")
 
     def __init__(self, decay_s: float = DECAY_S) -> None:
         self._value_s = 0.0
         self._decay_s = decay_s
         self._at: float | None = None
         self.in_flight = 0
+        self.waiting = 0
+        self.began = 0.0
 
     def observed(self, latency_s: float, now: float) -> None:
         """A call took so long; for streams, until the first token."""
@@ -43,10 +48,11 @@ class PeakEwma:
         return self._value_s * self._share(now)
 
     def cost(self, now: float) -> float:
-        """What one more call costs: the average times the calls that would be under way then."""
+        """What one more call costs: how long it will take, times the calls that would be under way then."""
         if self._at is None:
             return math.inf if self.in_flight else 0.0
-        return self.latency_s(now) * (self.in_flight + 1)
+        waited_s = now - self.began / self.waiting if self.waiting else 0.0
+        return max(self.latency_s(now), waited_s) * (self.in_flight + 1)
 
     def _share(self, now: float) -> float:
         """How much of the average is left of what it was when something was last observed."""
