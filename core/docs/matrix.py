@@ -67,8 +67,10 @@ client got its answer; for embeddings and rankings number for number, in the cli
 with the vendor that arrive as well. For `realtime` it is a session over a WebSocket: the vendor's events reached the client and
 the client's the vendor, and what they state of usage was counted.
 
-An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, or one in another
-shape than its clients know (Mistral's and Cohere's batches, Together's and Fireworks's fine-tuning). Such are reached through
+An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, one that is deprecated
+there (fine-tuning of Mistral and Cohere), or one in another shape than its clients know (files of Cohere and Fireworks, which are
+datasets). Batches and fine-tuning of Mistral, Cohere, Together and Fireworks are translated
+([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
 `passthrough`, which every provider has. `compatible` takes any of these operations from its configuration.
 
 """

@@ -18,8 +18,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import openai.types
+import openai.types.fine_tuning
+from pydantic import ValidationError
 from tests.replay.clients import DIALECTS
-from tests.replay.matrix_answers import SCORES, SOUND, VECTORS, other_answer
+from tests.replay.matrix_answers import JOBS, SCORES, SOUND, VECTORS, other_answer
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import other_request, texts_of
 from tests.replay.matrix_calls import call_of
@@ -99,7 +102,7 @@ def _worse(one: str | None, other: str) -> str:
 async def _other(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, dialect: str, faults: list[str]
 ) -> Json:
-    request = other_request(operation, DEPLOYMENT, model_of(kind, operation))
+    request = other_request(operation, DEPLOYMENT, model_of(kind, operation), dialect)
     answer = other_answer(operation, dialect, kind.name)
     upstream.requests.clear()
     upstream.answer("*", answer)
@@ -128,7 +131,22 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
         return [] if got == VECTORS and isinstance(said["usage"]["prompt_tokens"], int) else [f"vectors {said}"]
     if operation == "rerank":
         return [] if texts_of(said["results"]) == SCORES else [f"ranking {said}"]
+    if dialect in JOBS:
+        return _untold(operation, said)
     return [] if said == json.loads(answer) else [f"{dialect or operation} {said}"]
+
+
+def _untold(operation: str, said: Json) -> list[str]:
+    """Where a new job is not the one that the vendor made, or no job as OpenAI's clients know them."""
+    is_batch = operation == "batches"
+    file, status = ("input_file_id", "validating") if is_batch else ("training_file", "queued")
+    kind = openai.types.Batch if is_batch else openai.types.fine_tuning.FineTuningJob
+    try:
+        kind.model_validate(said)
+    except ValidationError as error:
+        return [f"the SDK's types refuse it: {error.errors()[0]}"]
+    told = (said["id"], said["status"], said["created_at"], said[file])
+    return [] if told == ("job-1", status, 1, "file-1") else [f"another job {said}"]
 
 
 def text_of(rows: Json) -> str:

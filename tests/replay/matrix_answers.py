@@ -274,6 +274,47 @@ _BY_DIALECT: Mapping[str, Any] = {
         "results": [{"flagged": False, "categories": {"violence": False}, "category_scores": {"violence": 0.01}}],
     },
 }
+_FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-01T00:00:01Z", "model": "m"}
+_TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
+JOBS: Mapping[str, Any] = {
+    "mistral.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "input_files": ["file-1"],
+        "endpoint": "/v1/chat/completions",
+        "errors": [],
+        "status": "QUEUED",
+        "created_at": 1,
+        "total_requests": 0,
+        "completed_requests": 0,
+        "succeeded_requests": 0,
+        "failed_requests": 0,
+    },
+    "together.batches": {"job": {**_TOGETHER_JOB, "status": "VALIDATING", "input_file_id": "file-1"}},
+    "fireworks.batches": {
+        **_FIREWORKS_JOB,
+        "name": "accounts/matrix/batchInferenceJobs/job-1",
+        "inputDatasetId": "accounts/matrix/datasets/file-1",
+    },
+    "cohere.batches": {
+        "batch": {
+            "id": "job-1",
+            "name": "file-1",
+            "input_dataset_id": "file-1",
+            "model": "m",
+            "status": "BATCH_STATUS_QUEUED",
+            "created_at": "1970-01-01T00:00:01Z",
+        }
+    },
+    "together.fine_tuning": {**_TOGETHER_JOB, "status": "queued", "model": "m", "training_file": "file-1"},
+    "fireworks.fine_tuning": {
+        **_FIREWORKS_JOB,
+        "state": "JOB_STATE_PENDING",
+        "name": "accounts/matrix/supervisedFineTuningJobs/job-1",
+        "dataset": "accounts/matrix/datasets/file-1",
+    },
+}
+"""New jobs as vendors tell them that have a shape of their own, by dialect."""
 _BY_OPERATION: Mapping[str, Any] = {
     "count_tokens": {"input_tokens": 7},
     "generate.count_tokens": {"totalTokens": 7},
@@ -295,4 +336,6 @@ def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
         return Recorded.from_json(_OWN[vendor, operation])
     if operation == "audio.speech":
         return Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND)
+    if dialect in JOBS:
+        return Recorded.from_json(JOBS[dialect])
     return Recorded.from_json(_BY_DIALECT[dialect] if dialect else _BY_OPERATION[operation])

@@ -124,8 +124,11 @@ PASSED = "things/1?a=b"
 _HEADER = "x-headgate-provider"
 
 
-def other_request(operation: str, deployment: str, model: str) -> Request:
-    """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment."""
+def other_request(operation: str, deployment: str, model: str, dialect: str = "") -> Request:
+    """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment.
+
+    Where batches are in a `dialect` of the vendor's own they have a model, which stands beside OpenAI's members.
+    """
     named = f"{deployment}/{model}"
     said: Json = {"messages": [{"role": "user", "content": TEXT}]}
     contents: Json = {"contents": [{"role": "user", "parts": [{"text": TEXT}]}]}
@@ -147,7 +150,12 @@ def other_request(operation: str, deployment: str, model: str) -> Request:
         ),
         "batches": Request(
             "/v1/batches",
-            {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+            {
+                "input_file_id": "file-1",
+                "endpoint": "/v1/chat/completions",
+                "completion_window": "24h",
+                **({"model": named} if dialect else {}),
+            },
             headers=goes,
         ),
         "fine_tuning.jobs": Request("/v1/fine_tuning/jobs", {"model": named, "training_file": "file-1"}),

@@ -74,7 +74,7 @@ def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
     said: Mapping[str, Any] = json.loads(request.body)
     spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
     path = urlsplit(request.url).path
-    return said.get("model") in spoken or any(
+    return not spoken.isdisjoint({said.get("model"), said.get("baseModel")}) or any(
         each in path for each in {*spoken, quote(model, safe=""), _host_name(model)}
     )
 

@@ -30,6 +30,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://compatible.example/v1",
         "row": {"efforts": ["low", "medium", "high"]},
     },
+    "fireworks": {"account_id": "matrix"},
     "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "global"},
 }

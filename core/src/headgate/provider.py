@@ -165,7 +165,7 @@ class Provider:
         """
         wanted = ex.operation
         dialect = self.dialects.get(wanted.name)
-        if dialect is not None and bool(dialect) == bool(wanted.dialect):
+        if dialect is not None and (bool(dialect) == bool(wanted.dialect) or wanted.is_tree):
             return wanted.name, dialect
         if wanted.is_chat:
             for name, spoken in self.dialects.items():
@@ -246,6 +246,10 @@ class Provider:
         attempt = ex.attempt
         operation = (attempt.operation if attempt is not None else "") or ex.operation.name
         return base + (self.paths.get(operation) or passed_path(ex))
+
+    def url_at(self, ex: Exchange, target: str) -> str:
+        """Where a call for a job goes that the vendor has its own path for: `target` below the base URL. Added in 0.1."""
+        return (checked_base_url(ex.base_url) if ex.base_url else self.url) + target
 
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send: the translated one, or the client's, for a modelled operation with model and overrides put in."""

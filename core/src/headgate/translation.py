@@ -29,6 +29,7 @@ from headgate.chat import (
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.jobs import carry_out
 from headgate.media import fetch_media
 from headgate.relay import OwnedStream, Secrets, passed_headers, scrub
 from headgate.upstream import UpstreamResponse
@@ -58,6 +59,8 @@ async def translate(ex: Exchange, provider: Provider) -> Reply:
     """
     try:
         client: Any = ex.dialect
+        if client is None:
+            return await carry_out(ex, provider)
         if isinstance(client, WholeDialect):
             return await _translate_whole(ex, provider, cast("WholeDialect[Any, Any]", client))
         return await _translate_chat(ex, provider)

@@ -1,7 +1,7 @@
-"""The Cohere provider: chat and embeddings translated, reranking and transcriptions as they come.
+"""The Cohere provider: chat, embeddings and batches translated, reranking and transcriptions as they come.
 
-Transcriptions are in OpenAI's shape: https://docs.cohere.com/reference/create-audio-transcription. Its batches and fine-tuned
-models are not, and passed through.
+Transcriptions are in OpenAI's shape: https://docs.cohere.com/reference/create-audio-transcription. Fine-tuning is deprecated
+(https://docs.cohere.com/docs/fine-tuning) and passed through, as datasets are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing_extensions import override
 from headgate.chat import File, Image
 from headgate.dialects import Dialect
 from headgate.provider import Provider
+from headgate_cohere.batches import CohereBatches
 from headgate_cohere.chat import CohereChat
 from headgate_cohere.embed import CohereEmbed
 
@@ -35,9 +36,12 @@ class Cohere(Provider):
         "embeddings": CohereEmbed.name,
         "rerank": "cohere.rerank",
         "audio.transcriptions": "openai.transcription",
+        "batches": CohereBatches.name,
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {CohereChat.name: CohereChat(), CohereEmbed.name: CohereEmbed()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (CohereChat(), CohereEmbed(), CohereBatches())
+    }
     paths: ClassVar[Mapping[str, str]] = {
         "chat": "/v2/chat",
         "embeddings": "/v2/embed",

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from headgate.errors import Problem, StartupError
 from headgate.provider import Provider
-from headgate_compatible.provider import DIALECTS, Compatible, VendorConfig
+from headgate_compatible.provider import DIALECTS, Compatible
 from headgate_compatible.row import Row
 from headgate_compatible.vendors import CODE
 
@@ -60,7 +60,7 @@ def provider_of(held: Row) -> type[Compatible]:
         auth = () if held.keyless else ("key",)
         evidence = held.evidence
         dialects = {operation: {**DIALECTS, **base.own_dialects}[operation] for operation in held.operations}  # noqa: RUF012
-        Config = VendorConfig
+        Config = base.own_config
         row = held
 
     Vendor.__name__ = Vendor.__qualname__ = held.name.title()

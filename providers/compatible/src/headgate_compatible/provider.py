@@ -88,6 +88,8 @@ class Compatible(OpenAI):
     """Operations that this vendor has in a dialect of its own, which then stands in `codecs`."""
     origins_of_thought: ClassVar[frozenset[str]] = frozenset()
     Config = CompatibleConfig
+    own_config: ClassVar[type[VendorConfig]] = VendorConfig
+    """What a deployment of this vendor's row may say."""
     row: ClassVar[Row | None] = None
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:

@@ -1,35 +1,72 @@
-"""Fireworks: OpenAI's shape, rankings in that of a list, and sound on hosts of its own.
+"""Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, and jobs below an account.
 
 Sources: https://docs.fireworks.ai/api-reference/rerank-documents, https://docs.fireworks.ai/guides/querying-asr-models
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec.structs import replace
 from typing_extensions import override
 
+from headgate.caller import passed_path
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
-from headgate.provider import operation_of
-from headgate.upstream import Credential, origin_of
-from headgate_compatible.provider import Compatible
+from headgate.operations import PASSTHROUGH
+from headgate.provider import DeploymentConfig, operation_of
+from headgate.upstream import Credential, Upstream, origin_of
+from headgate_compatible.provider import Compatible, VendorConfig
+from headgate_compatible.vendors.batches import ACCOUNT_ENV, FireworksBatches
 from headgate_compatible.vendors.rerank import ListedRerank
+from headgate_compatible.vendors.tuning import FireworksTuning
 
 SOUND, FAST_SOUND = "https://audio-prod.api.fireworks.ai/v1", "https://audio-turbo.api.fireworks.ai/v1"
 """Where models hear, and where those with `turbo` in their name do."""
+_INFERENCE = "/inference/v1"
+"""Where models answer; what is administered, jobs too, stands beside it in `/v1`."""
+_DATASETS = re.compile(r"/v1/accounts/[^/]+/datasets(?=[/:]|$)")
+"""What jobs read and write, all that is passed on of an account: https://docs.fireworks.ai/api-reference/upload-dataset-files"""
+
+
+class FireworksConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A deployment of Fireworks. `account_id` says whose batches and fine-tuning jobs it has; else the environment does."""
+
+    account_id: str = ""
 
 
 class Fireworks(Compatible):
     """Fireworks AI. A deployment with a `base_url` of its own has everything there."""
 
-    own_dialects: ClassVar[Mapping[str, str]] = {"rerank": ListedRerank.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {ListedRerank.name: ListedRerank()}
+    own_dialects: ClassVar[Mapping[str, str]] = {
+        "rerank": ListedRerank.name,
+        "batches": FireworksBatches.name,
+        "fine_tuning.jobs": FireworksTuning.name,
+    }
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (ListedRerank(), FireworksBatches(), FireworksTuning())
+    }
+    own_config: ClassVar[type[VendorConfig]] = FireworksConfig
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        told = config.account_id if isinstance(config, FireworksConfig) else ""
+        account = (told or os.environ.get(ACCOUNT_ENV, "")).removeprefix("accounts/").strip("/")
+        jobs = (FireworksBatches(account), FireworksTuning(account))
+        self.codecs = {**type(self).codecs, **{each.name: each for each in jobs}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+
+    @override
+    def url_at(self, ex: Exchange, target: str) -> str:
+        base = super().url_at(ex, "")
+        return (base.removesuffix(_INFERENCE) + "/v1" if base.endswith(_INFERENCE) else base) + target
 
     @override
     def url_for(self, ex: Exchange) -> str:
+        if ex.operation is PASSTHROUGH and _DATASETS.match(ex.path):
+            return self.url_at(ex, passed_path(ex))
         host = self._host_of(ex)
         return host + self.paths[operation_of(ex)] if host else super().url_for(ex)
 

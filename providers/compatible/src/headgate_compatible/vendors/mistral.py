@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall, ToolResult
-from headgate.dialects import Gaps
+from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.members import Members
 from headgate.dialects.openai.reasoning import take_reasoning
 from headgate.errors import ProviderError
@@ -25,6 +25,7 @@ from headgate.provider import operation_of
 from headgate.relay import passed_headers, relayed_error
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors import speech
+from headgate_compatible.vendors.batches import MistralBatches
 
 Json = dict[str, Any]
 
@@ -38,6 +39,8 @@ _BRIDGE: Json = {"role": "assistant", "content": "OK."}
 class Mistral(Compatible):
     """Mistral's La Plateforme."""
 
+    own_dialects: ClassVar[Mapping[str, str]] = {"batches": MistralBatches.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {MistralBatches.name: MistralBatches()}
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"mistral"})
 
     @override

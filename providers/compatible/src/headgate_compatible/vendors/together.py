@@ -1,4 +1,5 @@
-"""Together: token probabilities are asked for by a number, only users speak in parts, and rankings are in Jina's shape.
+"""Together: token probabilities are asked for by a number, only users speak in parts, rankings are in Jina's shape, and jobs
+have shapes of their own.
 
 Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options`,
 the `strict` of a function or the `detail` of a picture.
@@ -15,7 +16,9 @@ from typing_extensions import override
 from headgate.chat import ChatRequest, Image, Message, Part, Text, ToolResult
 from headgate.dialects import Dialect, Gaps
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.batches import TogetherBatches
 from headgate_compatible.vendors.ranking import TogetherRerank
+from headgate_compatible.vendors.tuning import TogetherTuning
 
 Json = dict[str, Any]
 
@@ -23,8 +26,14 @@ Json = dict[str, Any]
 class Together(Compatible):
     """Together AI."""
 
-    own_dialects: ClassVar[Mapping[str, str]] = {"rerank": TogetherRerank.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {TogetherRerank.name: TogetherRerank()}
+    own_dialects: ClassVar[Mapping[str, str]] = {
+        "rerank": TogetherRerank.name,
+        "batches": TogetherBatches.name,
+        "fine_tuning.jobs": TogetherTuning.name,
+    }
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning())
+    }
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

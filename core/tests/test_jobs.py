@@ -1,0 +1,191 @@
+"""Jobs at vendors whose API for them is their own: what a path asks, pages, times, and how calls are carried out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from typing_extensions import override
+
+from headgate import Provider
+from headgate.dialects import Dialect, Gaps
+from headgate.dialects.jobs import Action, Asked, JobDialect, asked_for, batch, objects_in, seconds_of, usage_of
+from headgate.dialects.openai.members import Json, Members
+from headgate.errors import ProviderFailed
+from headgate.testing import Recorded, ReplayUpstream, gateway
+
+KEY = "sk-vendor-0f1e2d3c4b5a"
+HEADERS = {"x-headgate-provider": "acme"}
+
+
+class AcmeTuning(JobDialect):
+    """Jobs of a vendor whose lists are whole."""
+
+    name = "acme.fine_tuning"
+    operation = "fine_tuning.jobs"
+    path = "/trainings"
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
+        "create": ("PUT", ""),
+        "list": ("GET", ""),
+        "retrieve": ("GET", "/{id}"),
+        "cancel": ("DELETE", "/{id}"),
+    }
+
+    @override
+    def encode_job(self, asked: Members, gaps: Gaps) -> Json:
+        return {"base": asked.need("model", str), "data": asked.need("training_file", str), "n": asked.take("n")}
+
+    @override
+    def decode_job(self, said: Json, asked: Asked) -> Json:
+        return {"id": said.get("key"), "status": said.get("state")}
+
+    @override
+    def jobs_in(self, said: Any) -> Sequence[Json]:
+        return objects_in(said)
+
+
+class Acme(Provider):
+    """A vendor with jobs of its own kind."""
+
+    name = "acme"
+    base_url = "https://acme.example/api"
+    dialects: ClassVar[Mapping[str, str]] = {"fine_tuning.jobs": AcmeTuning.name, "passthrough": ""}
+    codecs: ClassVar[Mapping[str, Dialect]] = {AcmeTuning.name: AcmeTuning()}
+
+
+DEPLOYED: Json = {"acme": {"provider": "acme", "api_key": KEY, "headers": {"x-team": "lab"}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "parts", "action"),
+    [
+        ("POST", (), "create"),
+        ("GET", (), "list"),
+        ("GET", ("j",), "retrieve"),
+        ("POST", ("j", "cancel"), "cancel"),
+        ("POST", ("j", "pause"), "pause"),
+        ("POST", ("j", "resume"), "resume"),
+        ("GET", ("j", "events"), "events"),
+        ("GET", ("j", "checkpoints"), "checkpoints"),
+        ("DELETE", ("j",), None),
+        ("DELETE", (), None),
+        ("POST", ("j",), None),
+        ("GET", ("j", "cancel"), None),
+        ("GET", ("j", "events", "1"), None),
+        ("GET", ("",), None),
+    ],
+)
+def test_what_a_path_asks(method: str, parts: tuple[str, ...], action: str | None) -> None:
+    """Method and path together say what is asked; others ask nothing that there is."""
+    asked = asked_for(method, parts, {}, {})
+    assert (asked.action if asked is not None else None) == action
+    assert asked is None or asked.id == (parts[0] if parts else "")
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (1700000000, 1700000000),
+        (1700000000.9, 1700000000),
+        ("2026-01-01T00:00:00Z", 1767225600),
+        ("2026-01-01T00:00:00.123456789Z", 1767225600),
+        ("2026-01-01T01:00:00+01:00", 1767225600),
+        ("2026-01-01T00:00:00", 1767225600),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_times(told: object, seconds: int | None) -> None:
+    """Unix times and RFC 3339, with or without a zone, are whole seconds; anything else is no time."""
+    assert seconds_of(told) == seconds
+
+
+def test_the_end_of_a_batch() -> None:
+    """A batch that has ended says when, in the member of its status, and what went wrong."""
+    told = batch({"id": "b"}, "failed", "DEAD", 7, [{"message": "no"}])
+    assert told == {
+        "object": "batch",
+        "id": "b",
+        "status": "failed",
+        "errors": {"object": "list", "data": [{"message": "no"}]},
+        "failed_at": 7,
+        "native_status": "DEAD",
+    }
+    assert "completed_at" not in batch({"id": "b"}, "in_progress", "RUNNING", 7)
+
+
+def test_usage() -> None:
+    """Tokens may come as digits; without both numbers there is no usage."""
+    told = usage_of("70", 5)
+    assert told is not None
+    assert (told["input_tokens"], told["output_tokens"], told["total_tokens"]) == (70, 5, 75)
+    assert usage_of(None, 5) is None
+    assert usage_of("many", 5) is None
+    assert usage_of("²", 5) is None
+
+
+@pytest.mark.parametrize("said", [None, {"jobs": {"a": 1}}, {"jobs": [1]}, [1], "text"])
+def test_lists_that_are_none(said: object) -> None:
+    """What holds no list of objects is the provider's failure."""
+    with pytest.raises(ProviderFailed):
+        objects_in(said, "jobs")
+
+
+async def test_a_job_is_made() -> None:
+    """Method, path, headers and body are the vendor's; the model and the overrides are those of the target."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"key": "j1", "state": "on", "secret": KEY})})
+    config = {
+        "targets": [{"provider": "acme", "override_params": {"n": 3, "model": "other"}}],
+        "strategy": {"mode": "single"},
+    }
+    async with gateway(Acme, providers=DEPLOYED, upstream=upstream, config={"plugins": ["router-standard"]}) as client:
+        asked = {"model": "acme/base", "training_file": "f"}
+        reply = await client.post("/v1/fine_tuning/jobs", json=asked)
+        await client.post(
+            "/v1/fine_tuning/jobs", json={**asked, "model": "m"}, headers={"x-headgate-config": json.dumps(config)}
+        )
+    first, second = upstream.requests
+    assert reply.json() == {"id": "j1", "status": "on"}
+    assert (first.method, first.url) == ("PUT", "https://acme.example/api/trainings")
+    assert json.loads(first.body) == {"base": "base", "data": "f", "n": None}
+    held = dict(first.headers)
+    assert (held[b"content-type"], held[b"x-team"]) == (b"application/json", b"lab")
+    assert first.credential is not None
+    assert first.credential.secret.reveal() == KEY
+    assert json.loads(second.body) == {"base": "other", "data": "f", "n": 3}
+
+
+async def test_ids_and_queries() -> None:
+    """An id is one segment of the vendor's path, whatever it holds; the gateway's own key is no part of the query."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"key": "j", "state": "on"})})
+    async with gateway(Acme, providers=DEPLOYED, upstream=upstream) as client:
+        await client.get("/v1/fine_tuning/jobs/a%2Fb%3Fc?key=sk-mine", headers=HEADERS)
+        refused = await client.get("/v1/fine_tuning/jobs/%2e%2e?x=1", headers=HEADERS)
+    assert [call.url for call in upstream.requests] == ["https://acme.example/api/trainings/a%2Fb%3Fc"]
+    assert refused.status_code == 400
+
+
+async def test_a_change_that_is_answered_with_nothing() -> None:
+    """The job is asked for behind it, once; an error there is the answer."""
+    upstream = ReplayUpstream({"*": [Recorded(status=204), Recorded.from_json({"key": "j", "state": "off"})]})
+    async with gateway(Acme, providers=DEPLOYED, upstream=upstream) as client:
+        reply = await client.post("/v1/fine_tuning/jobs/j/cancel", headers=HEADERS)
+        assert reply.json() == {"id": "j", "status": "off"}
+        assert [call.method for call in upstream.requests] == ["DELETE", "GET"]
+        upstream.answer("*", Recorded(status=204), Recorded(status=404, body=b'{"error": {"message": "gone"}}'))
+        gone = await client.post("/v1/fine_tuning/jobs/j/cancel", headers=HEADERS)
+        assert (gone.status_code, gone.json()["error"]["message"]) == (404, "gone")
+        upstream.answer("*", Recorded(status=204))
+        empty = await client.post("/v1/fine_tuning/jobs/j/cancel", headers=HEADERS)
+        assert (empty.status_code, len(upstream.requests)) == (502, 6)
+
+
+async def test_bodies_that_nobody_reads() -> None:
+    """What stands in the body of a request that needs none is refused by name."""
+    async with gateway(Acme, providers=DEPLOYED, upstream=ReplayUpstream()) as client:
+        reply = await client.post("/v1/fine_tuning/jobs/j/cancel", json={"reason": "late"}, headers=HEADERS)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "reason")
