@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headgate.exchange import Target
 from headgate.fleet import MAX_KNOWN, Fleet
 from headgate.hooks import Outcome, Scene
-from headgate.policies import BreakerRule, Health, PeakEwma, RecentTimes
+from headgate.policies import BreakerRule, Health, RecentTimes
 from headgate.policies.health import MAX_OWN_PAUSE_S
 from headgate.secret import Secret
 
@@ -90,23 +90,25 @@ def test_times_are_kept_once_somebody_asks() -> None:
 # refusals
 
 
-def test_a_refusal_is_no_fast_answer() -> None:
-    """A 429 within ten milliseconds counts as five seconds, or as what the target takes if that is more."""
-    latency = PeakEwma()
-    latency.observed(0.5, 0.0)
-    latency.throttled(0.01)
-    assert latency.latency_s(0.01) == 5.0
-    latency.observed(20.0, 1.0)
-    latency.throttled(1.0)
-    assert latency.latency_s(1.0) == 20.0
-
-
-def test_health_knows_a_refusal_from_an_answer() -> None:
-    """What refuses at once is not the fastest of all afterwards."""
+def test_a_refusal_says_nothing_of_how_fast_answers_are() -> None:
+    """A 429 within ten milliseconds makes a target neither fast nor slow: it is left alone for a while, and then as before."""
     held = health()
     answer(held, 0.0, 0.5)
     answer(held, 1.0, 0.01, 429)
-    assert held.latency.latency_s(1.01) == 5.0
+    assert held.latency.latency_s(1.01) == pytest.approx(0.5, rel=0.1)
+    assert (held.is_usable(1.5), held.is_usable(2.5)) == (False, True)
+
+
+def test_a_pause_that_was_too_short_is_not_believed_again() -> None:
+    """Who asks for no pause and refuses the next call too is left alone as if it had asked for nothing."""
+    held, asked = health(), (b"retry-after", b"0")
+    answer(held, 0.0, 0.1, 429, asked)
+    assert held.is_usable(0.2)
+    answer(held, 0.2, 0.1, 429, asked)
+    assert (held.is_usable(2.2), held.is_usable(2.4)) == (False, True)
+    answer(held, 2.4, 0.1)
+    answer(held, 3.0, 0.1, 429, asked)
+    assert held.is_usable(3.2)
 
 
 def test_refusals_in_a_row_make_longer_pauses() -> None:

@@ -20,7 +20,7 @@ OVERLOADED = frozenset({429, 503, 529})
 THROTTLED = 429
 PAUSE_S = 1.0
 """How long a provider that refused a call for its rate is left alone when it does not say itself; twice as long each time
-that the first call after it is refused again.
+that the first call after it is refused again. Who then asks for less than this is not believed any more.
 """
 MAX_OWN_PAUSE_S = 32.0
 MAX_PAUSE_S = 300.0
@@ -158,8 +158,10 @@ class Health:
             asked_s = retry_after_s(headers, unix_now)
             if asked_s is not None:
                 self._asked_until = max(self._asked_until, now + min(asked_s, MAX_PAUSE_S))
-            self.paused(now, self._own_pause_s(now) if asked_s is None else asked_s)
-            self.latency.throttled(now)
+            own_s = self._own_pause_s(now)
+            if asked_s is None or (asked_s < PAUSE_S and self._refusals > 1):
+                asked_s = own_s
+            self.paused(now, asked_s)
             self.breaker.released(is_probe=call.is_probe)
         else:
             # a call that went out though the breaker was open, for want of another target, tells as much as a probe

@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable, Sequence
 
 DECAY_S = 10.0
-THROTTLED_S = 5.0
-"""What a fast 429 counts as, so that a target that refuses at once does not look like the fastest of all."""
 
 
 class PeakEwma:
@@ -38,10 +36,6 @@ class PeakEwma:
         share = self._share(now)
         self._value_s = latency_s if latency_s >= held_s else held_s + latency_s * (1.0 - share)
         self._at = now
-
-    def throttled(self, now: float) -> None:
-        """A call was refused for its rate, which is fast and yet no answer."""
-        self.observed(max(THROTTLED_S, self.latency_s(now)), now)
 
     def latency_s(self, now: float) -> float:
         """The average as it has decayed by now, in seconds; 0 before anything was observed."""
