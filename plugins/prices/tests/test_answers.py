@@ -14,7 +14,8 @@ from typing_extensions import override
 from headgate import Blocked, Exchange, Hooks, Provider, Reply, hookimpl
 from headgate.chat import Usage
 from headgate.testing import Recorded, ReplayUpstream, chat_request, eventually, gateway
-from headgate_prices import Prices, PricesConfig
+from headgate_prices import ModelSettings, Prices, PricesConfig
+from headgate_router_standard import RouterStandard
 
 
 class ChatAlone(Provider):
@@ -170,3 +171,29 @@ async def test_the_vendor_that_answered() -> None:
         assert reply.status_code == 200
         await eventually(lambda: bool(seen.recorded), "the exchange was recorded")
     assert seen.recorded == [(1000 * 0.59 + 200 * 0.79, "genai-prices")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "cost", "source"),
+    [
+        ({"a/m": PRICED, "b/m": PRICED}, 1000 * 10 + 200 * 20 + 1000 * 10, "estimated"),
+        ({"b/m": PRICED}, 1000 * 10 + 200 * 20, "partial"),
+    ],
+)
+async def test_a_call_that_nobody_waited_for_costs_its_prompt(
+    settings: dict[str, ModelSettings], cost: int, source: str
+) -> None:
+    """A vendor that had the prompt when its time was over will bill it; where its price is not known the cost is in part."""
+    seen = Seen()
+    prices = Prices(PricesConfig(models=settings))
+    providers = {
+        name: {"provider": "openai", "api_key": "sk-1", "base_url": f"https://{name}.example/{name}"} for name in "ab"
+    }
+    upstream = ReplayUpstream({"/a/chat/completions": Recorded(stall_at=-1), "*": completion()})
+    models = {"both": {"strategy": {"mode": "fallback"}, "request_timeout": 50, "targets": ["a/m", "b/m"]}}
+    plugins = (prices, RouterStandard(), seen)
+    async with gateway(*plugins, providers=providers, models=models, upstream=upstream) as client:
+        reply = await client.post("/v1/chat/completions", json=chat_request("Hello", "both"))
+        assert reply.headers["x-headgate-attempt-count"] == "2"
+        await eventually(lambda: len(seen.recorded) == 1, "the exchange was recorded")
+    assert seen.settled == [(cost, source)]

@@ -26,7 +26,11 @@ __all__ = ["ModelSettings", "Prices", "PricesConfig"]
 MAX_UNKNOWN = 1000
 UNKNOWN = "unknown"
 PARTIAL = "partial"
-"""The source of a cost that lacks what one of several models of a session used."""
+"""The source of a cost that lacks what one of several models of a session used, or a call without an answer."""
+ESTIMATED = "estimated"
+"""The source of a cost that holds prompts of calls without an answer, as long as that of the call that was answered."""
+UNANSWERED = frozenset({"hedge_lost", "upstream_timeout", "deadline_exceeded"})
+"""Errors of calls that a vendor may have read the prompt of, and will bill it, though nobody waited for an answer."""
 _NOTHING = ModelFacts()
 
 log = structlog.get_logger("headgate")
@@ -93,7 +97,7 @@ class Prices(Hooks):
             ex.cost_microusd, ex.cost_source = 0, "cache"
             return
         for failed in ex.attempts:
-            if failed.status >= 400:  # nothing was generated; what a lost race has cost nobody says
+            if failed.status >= 400 and failed.error not in UNANSWERED:  # nothing was generated
                 failed.cost_microusd = 0
         reply, attempt, table = ex.reply, ex.attempt, self._table
         if reply is None or attempt is None or table is None or reply.usage is None:
@@ -104,6 +108,23 @@ class Prices(Hooks):
         if known:
             ex.cost_microusd = attempt.cost_microusd = sum(cost for cost, _ in known)
         ex.cost_source = UNKNOWN if not known else PARTIAL if len(known) < len(found) else known[0][1]
+        self._add_unanswered(table, ex, reply.usage.prompt)
+
+    def _add_unanswered(self, table: Table, ex: Exchange, prompt: int) -> None:
+        """Add what calls without an answer cost, which no vendor says: at least the prompt, of so many tokens."""
+        for attempt in ex.attempts:
+            calls = sum(one.error in UNANSWERED for one in attempt.tries) + (attempt.error in UNANSWERED)
+            if not calls:
+                continue
+            known = table.find(called(attempt.provider, attempt.target.base_url or attempt.provider.url, attempt.model))
+            rates = known.rates_at(ex.started_at, {})
+            each = rates.cost(Usage(prompt=prompt)) if rates is not None else None
+            if each is None or ex.cost_microusd is None:
+                ex.cost_source = PARTIAL if ex.cost_microusd is not None else ex.cost_source
+                continue
+            attempt.cost_microusd = (attempt.cost_microusd or 0) + each * calls
+            ex.cost_microusd += each * calls
+            ex.cost_source = ESTIMATED if ex.cost_source != PARTIAL else PARTIAL
 
     def _price(
         self, table: Table, ex: Exchange, attempt: Attempt, reply: Reply, other: str, usage: Usage
