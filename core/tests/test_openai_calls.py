@@ -133,6 +133,15 @@ def test_custom_legacy_and_signed_calls() -> None:
     ]
 
 
+def test_pieces_that_name_no_call() -> None:
+    """Several at once go on with the calls in their order, one alone with the last."""
+    begun = [{"id": f"c{at}", "function": {"name": f"f{at}", "arguments": ""}} for at in range(2)]
+    more = [{"function": {"arguments": text}} for text in ('{"a":', '{"b":')]
+    rest = [{"function": {"arguments": text}} for text in ("1}", "2}")]
+    assert names(*(calls(*pieces) for pieces in (begun, more, rest))) == {"f0/c0": '{"a":1}', "f1/c1": '{"b":2}'}
+    assert names(calls(*begun), calls(*more[:1]), calls(*rest[:1])) == {"f0/c0": "", "f1/c1": '{"a":1}'}
+
+
 # errors
 
 

@@ -64,6 +64,18 @@ def deltas(*events: StreamEvent, asked: ChatRequest = ASKED) -> list[Any]:
     return [delta for delta in told[1:] if delta]
 
 
+def test_words_are_said_once() -> None:
+    """The official SDK joins the strings of deltas: what a message says about itself twice comes once, with its last word."""
+    events = (
+        ExtraDelta({"phase": "commentary", "x": [1]}),
+        TextDelta("a"),
+        ExtraDelta({"phase": "final_answer"}),
+        TextDelta("b"),
+        Finish("stop"),
+    )
+    assert deltas(*events) == [{"x": [1]}, {"content": "a"}, {"content": "b"}, {"phase": "final_answer"}]
+
+
 def put_together(stream: bytes) -> ParsedChatCompletion[None]:
     """What the official SDK makes of a stream."""
     state = ChatCompletionStreamState()

@@ -47,6 +47,30 @@ def calls(*pieces: Json) -> bytes:
     return chunk({"tool_calls": list(pieces)})
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_sources_before_the_text_wait_for_its_end(is_followed: bool) -> None:
+    """OpenRouter's search tells what it found before the model says a word of it."""
+    cited = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
+    called = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}] if is_followed else []
+    events = said(
+        chunk({"content": "", "annotations": [cited]}),
+        chunk({"content": "a"}),
+        chunk({"content": "b"}),
+        chunk({"tool_calls": called}),
+        chunk({}, "stop"),
+    )
+    source = CitationDelta(Citation("u", "t", raw=cited))
+    assert events[:3] == [TextDelta("a"), TextDelta("b"), source]
+    assert [event for event in events if isinstance(event, CitationDelta)] == [source]
+
+
+def test_sources_without_a_text() -> None:
+    """Sources of an answer that has no text come all the same."""
+    cited = {"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}
+    events = said(chunk({"annotations": [cited]}), chunk({}, "stop"))
+    assert events == [CitationDelta(Citation("u", "t", raw=cited)), STOP]
+
+
 # begin and end
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headgate.chat import Usage, UsageEvent
 from headgate.dialects.openai.answer import encode_usage
 from headgate.dialects.openai.usage import decode_usage
-from headgate.dialects.sse import DONE, events_of
+from headgate.dialects.sse import DONE, data_event, events_of
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,29 @@ def test_usage_that_was_not_asked_for() -> None:
     event = events_in(stream + DONE)[-1]
     assert isinstance(event, UsageEvent)
     assert event.usage == Usage(1, 2, raw=usage) == CHAT.tail_usage(events_of(stream))
+
+
+def test_usage_in_a_choice() -> None:
+    """Moonshot's, when none was asked for: translated and relayed alike; what stands beside the choices wins."""
+    inner, outer = {"prompt_tokens": 1, "completion_tokens": 2}, {"prompt_tokens": 3, "completion_tokens": 4}
+    ended = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": inner}]}
+    stream = chunk({"content": "a"}) + data_event(encoded(ended)) + DONE
+    event = events_in(stream)[-1]
+    assert isinstance(event, UsageEvent)
+    assert event.usage == Usage(1, 2, raw=inner) == CHAT.tail_usage(events_of(stream))
+    both = data_event(encoded(ended | {"usage": outer})) + DONE
+    event = events_in(both)[-1]
+    assert isinstance(event, UsageEvent)
+    assert event.usage == Usage(3, 4, raw=outer) == CHAT.tail_usage(events_of(both))
+
+
+@pytest.mark.parametrize("choices", [None, "a", [None], [{"usage": "a"}], [{"usage": {}}], [{}]])
+def test_no_usage_in_odd_choices(choices: object) -> None:
+    """What is said earlier still counts."""
+    stated = {"prompt_tokens": 1, "completion_tokens": 2}
+    chunks: list[Json] = [{"choices": [], "usage": stated}, {"choices": choices, "usage": None}]
+    events = [data_event(encoded(each)) for each in chunks]
+    assert CHAT.tail_usage(events) == Usage(1, 2, raw=stated)
 
 
 @given(st.builds(Usage, *(st.integers(0, 99) for _ in range(7))))

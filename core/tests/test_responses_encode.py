@@ -326,6 +326,14 @@ def test_what_cannot_be_said_is_refused_by_name(members: Json, field: str) -> No
     assert field in dropped(asked(**members))
 
 
+def test_members_of_an_answer_that_comes_back_may_go() -> None:
+    """What another vendor said beside its words changes nothing of what is asked for: it is left out and named."""
+    parts = (Text("a", extra={"x": 1}), ToolCall("c", "f", "{}", extra={"y": 2}))
+    request = asked(USER, Message("assistant", parts, extra={"channel": "final"}))
+    assert dropped(request) == ["messages[1].channel", "messages[1].content.x", "messages[1].content[1].y"]
+    assert [item.get("content") or item["name"] for item in encode(request)["input"]] == ["hi", "a", "f"]
+
+
 @pytest.mark.parametrize(
     ("part", "field"),
     [

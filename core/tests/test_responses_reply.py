@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from core.tests.responses_samples import (
@@ -91,6 +92,7 @@ def test_reply() -> None:
         ({"incomplete_details": {"reason": "max_output_tokens"}}, ("length", "max_output_tokens")),
         ({"incomplete_details": {"reason": "content_filter"}}, ("content_filter", "content_filter")),
         ({"incomplete_details": {"reason": "steered"}}, ("stop", "steered")),
+        ({"incomplete_details": {"reason": "server_timeout"}}, ("error", "server_timeout")),
         ({"incomplete_details": None}, ("stop", "incomplete")),
     ],
 )
@@ -98,6 +100,14 @@ def test_finish(members: Json, expected: tuple[str, str]) -> None:
     """Why an answer ended, and the vendor's own word."""
     (choice,) = RESPONSES.decode_reply(reply(message("x"), **{"status": "incomplete", **members})).choices
     assert (choice.finish, choice.finish_raw) == expected
+
+
+@pytest.mark.parametrize("reason", ["server_timeout", "steered", None])
+def test_whole_calls_of_an_incomplete_answer(reason: str | None) -> None:
+    """An answer that asks for calls ends for them, unless it was cut at a limit."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    body = reply(call, status="incomplete", incomplete_details={"reason": reason})
+    assert RESPONSES.decode_reply(body).choices[0].finish == "tool_calls"
 
 
 def test_refusal_and_logprobs() -> None:
@@ -131,6 +141,15 @@ def test_what_is_no_answer(body: bytes, words: str) -> None:
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("status", ["completed", "incomplete"])
+def test_an_answer_without_items(status: str) -> None:
+    """One that is over is empty, as for OpenAI's own client."""
+    body: Json = {"id": "r", "status": status, "output": None, "usage": {"input_tokens": 1, "output_tokens": 2}}
+    answer = RESPONSES.decode_reply(msgspec.json.encode(body))
+    (choice,) = answer.choices
+    assert (choice.message.parts, choice.finish, answer.usage is not None) == ((), "stop", True)
+
+
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
@@ -139,12 +158,16 @@ def test_what_is_no_answer(body: bytes, words: str) -> None:
             Usage(3, raw={"input_tokens": 3, "input_tokens_details": None, "output_tokens": None}),
         ),
         ({"input_tokens": -1, "output_tokens": 2.0}, Usage(0, 2, raw={"input_tokens": -1, "output_tokens": 2.0})),
+        (
+            {"prompt_tokens": 15, "completion_tokens": 8, "total_tokens": 23},
+            Usage(15, 8, raw={"prompt_tokens": 15, "completion_tokens": 8, "total_tokens": 23}),
+        ),
         (None, None),
         ({}, None),
     ],
 )
 def test_odd_usage(usage: Json | None, expected: Usage | None) -> None:
-    """Counts that are missing, null or negative are 0, and no usage is none."""
+    """Counts that are missing, null or negative are 0, no usage is none, and Fireworks' names count as well."""
     body = reply(usage=usage)
     assert (RESPONSES.decode_reply(body).usage, RESPONSES.reply_usage(body)) == (expected, expected)
 

@@ -66,6 +66,16 @@ def test_roles_alternate(problems: Judge) -> None:
     ]
 
 
+def test_members_of_an_answer_that_comes_back_may_go(problems: Judge) -> None:
+    """What another vendor said beside its words changes nothing of what is asked for: it is left out and named."""
+    gaps = Gaps("bedrock")
+    answer = turn("assistant", Text("a", extra={"x": 1}), extra={"channel": "final"})
+    body = encoded(problems, turn("user", "hi"), answer, gaps=gaps)
+    assert body["messages"][1] == {"role": "assistant", "content": [{"text": "a"}]}
+    assert gaps.dropped == ["messages[1].channel", "messages[1].content[0].x"]
+    refused("messages[0].x", turn("user", "hi", extra={"x": 1}))
+
+
 def test_instructions_come_first(problems: Judge) -> None:
     """System and developer messages before all turns are `system`, in their order."""
     body = encoded(problems, turn("system", "a"), turn("developer", "b"), turn("user", "c"))

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mistralai.client.models import ChatCompletionRequest
@@ -14,6 +15,7 @@ from providers.compatible.tests.calls import (
     body_of,
     deploy_row,
     exchange,
+    held,
     messages_request,
     responses_request,
     send,
@@ -37,6 +39,20 @@ def result(call_id: str, *more: Json) -> Json:
     return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": "r"}, *more]}
 
 
+def answered(call_id: str) -> Json:
+    """A call as a chat client sends it back."""
+    function = {"name": "f", "arguments": "{}"}
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+    }
+
+
+def answer(call_id: str) -> Json:
+    return {"role": "tool", "tool_call_id": call_id, "content": "r"}
+
+
 async def mistral(body: Json, operation: str = "messages", **request: Any) -> tuple[Json, list[str]]:
     """What Mistral is sent, checked with the types of its SDK."""
     sent, dropped = await send(deploy_row("mistral"), body, operation, **request)
@@ -47,6 +63,27 @@ async def mistral(body: Json, operation: str = "messages", **request: Any) -> tu
 
 
 # ids
+
+
+async def test_ids_in_the_body_of_a_chat_client() -> None:
+    """An application that changes to Mistral in mid-conversation brings the ids of its calls along."""
+    turns = [USER, answered("call_01"), answer("call_01"), answered("Ab3Ab3Ab3"), answer("Ab3Ab3Ab3")]
+    sent, dropped = await mistral({"model": "m", "messages": turns}, "chat")
+    ids = [message["tool_calls"][0]["id"] for message in sent["messages"] if "tool_calls" in message]
+    assert ids == [message["tool_call_id"] for message in sent["messages"] if message["role"] == "tool"]
+    assert re.fullmatch("[A-Za-z0-9]{9}", ids[0])
+    assert (ids[1], dropped) == ("Ab3Ab3Ab3", [])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    ['[ {"role":"tool", "tool_call_id":"Ab3Ab3Ab3","content":1.0} ]', '{"tool_call_id":"x"}', '[{"tool_call_id":1}]'],
+)
+def test_bodies_with_legal_ids_keep_their_bytes(messages: str) -> None:
+    """Nothing is rewritten where no id is too long, nor what is no list of messages."""
+    body = f'{{"model":"m", "messages":{messages}}}'.encode()
+    provider = deploy_row("mistral")
+    assert held(provider.prepare(exchange(provider, body))) == body
 
 
 async def test_ids_are_nine_letters_and_digits() -> None:

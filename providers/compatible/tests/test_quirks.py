@@ -136,6 +136,65 @@ def test_other_bodies_are_left_alone(operation: str) -> None:
     assert provider.prepare(exchange(provider, body, operation, path="/v1/x")).body == body
 
 
+# turns of the assistant
+
+
+def test_turns_hold_only_what_the_vendor_knows() -> None:
+    """What another vendor said beside its words is left out where it is an error, and named where it says something."""
+    told = {
+        "role": "assistant",
+        "content": "a",
+        "refusal": None,
+        "annotations": [],
+        "reasoning_details": [{"text": "t"}],
+    }
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    called = {"role": "assistant", "content": None, "tool_calls": [{**call, "extra_content": {"x": 1}}]}
+    unnamed = {"role": "assistant", "content": "b", "tool_calls": None, "reasoning_content": "hm"}
+    body = {"model": "m", "messages": [{**USER, "annotations": [1]}, told, called, unnamed]}
+    provider = own({"turn": ["tool_calls", "reasoning"]})
+    ex = exchange(provider, body)
+    assert json.loads(held(provider.prepare(ex)))["messages"] == [
+        {**USER, "annotations": [1]},
+        {"role": "assistant", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": "b", "reasoning": "hm"},
+    ]
+    assert ex.dropped == ["messages[1].reasoning_details", "messages[2].tool_calls[0].extra_content"]
+
+
+def test_a_refusal_stays_what_was_said() -> None:
+    """A turn that was nothing but a refusal says it as its content; one that has thinking of its own keeps that."""
+    provider = own({"turn": ["reasoning"]})
+    turns = [
+        {"role": "assistant", "content": None, "refusal": "no"},
+        {"role": "assistant", "content": "a", "reasoning": "hm", "reasoning_content": "hm"},
+    ]
+    ex = exchange(provider, {"model": "m", "messages": turns})
+    assert json.loads(held(provider.prepare(ex)))["messages"] == [
+        {"role": "assistant", "content": "no"},
+        {"role": "assistant", "content": "a", "reasoning": "hm"},
+    ]
+    assert ex.dropped == ["messages[1].reasoning_content"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        '[{"role": "assistant", "content": "a"}]',
+        '[{"role":"assistant",  "tool_calls":[{"id":"c","type":"function","function":{}}]}]',
+        '[{"role":"user","content":"\\"assistant\\"", "x":1}, {"role":"user","name":"assistant", "x":1}]',
+        '{"role":"assistant", "x":1}',
+        '["assistant", "x"]',
+        '[{"role":"assistant",  "tool_calls":["x"]}]',
+    ],
+)
+def test_turns_of_known_members_keep_their_bytes(messages: str) -> None:
+    """Nothing is rewritten where nothing is unknown, nor what is no turn at all."""
+    body = f'{{"model":"m", "messages":{messages}}}'.encode()
+    assert body_of(own({"turn": ["tool_calls"]}), body) == body
+
+
 # the role of developers
 
 

@@ -245,6 +245,16 @@ def test_sampling() -> None:
     assert sent(asked(sampling=Sampling(logprobs=False)))[0].keys() == {"model", "messages", "stream"}
 
 
+def test_members_of_an_answer_that_comes_back_may_go() -> None:
+    """What another vendor said beside its words changes nothing of what is asked for: it is left out and named."""
+    answer = Message("assistant", (Text("a", extra={"x": 1}),), extra={"channel": "final"})
+    body, dropped = sent(asked(Message("user", (Text("hi"),)), answer))
+    assert (body["messages"][1], dropped) == (
+        {"role": "assistant", "content": "a"},
+        ["messages[1].content[0].x", "messages[1].channel"],
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

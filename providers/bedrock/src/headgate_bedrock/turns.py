@@ -70,6 +70,7 @@ class Turns:
         self._names = sent_names(request)
         self._ids = CallIds(is_short=model.vendor == "mistral")
         self._documents = DocumentNames()
+        self._is_echo = False
         self._turns: list[Turn] = []
         self.system: list[Json] = []
         for at, message in enumerate(request.messages):
@@ -96,8 +97,8 @@ class Turns:
     def _add(self, message: Message, place: str) -> None:
         if message.name is not None and message.role != "tool":
             self._gaps.skip(f"{place}.name")
-        if not self._is_own:
-            self._gaps.extra(message.extra, place)
+        self._is_echo = message.role == "assistant"
+        self._tell(message.extra, place)
         if message.role in _INSTRUCTING:
             self._instruct(message, place)
             return
@@ -111,6 +112,11 @@ class Turns:
             block = self._block(part, turn, where)
             if block is not None:
                 turn.groups.append(self._marked(block, _cache_of(part), where))
+
+    def _tell(self, extra: Json, place: str) -> None:
+        """Members of other dialects, which have no place. Those of an answer that comes back are echoes and may go."""
+        if not self._is_own:
+            self._gaps.extra(extra, place, hints=extra if self._is_echo else ())
 
     def _turn(self, role: str) -> Turn:
         """The turn to go on with: roles alternate, so that messages of one role in a row are one turn."""
@@ -172,8 +178,7 @@ class Turns:
                 return part.raw
             self._gaps.refuse(place, "a block of another provider")
             return None
-        if not self._is_own:
-            self._gaps.extra(part.extra, place)
+        self._tell(part.extra, place)
         if not part.text.strip():
             return None
         if isinstance(part, Refusal):
@@ -190,8 +195,7 @@ class Turns:
         return {"text": part.text, **(part.extra if self._is_own else {})}
 
     def _medium(self, part: Image | File | Audio, role: str, place: str) -> Json | None:
-        if not self._is_own:
-            self._gaps.extra(part.extra, place)
+        self._tell(part.extra, place)
         if isinstance(part, Image | File) and part.file_id is not None:
             self._gaps.foreign_file(place)
             return None
@@ -212,8 +216,7 @@ class Turns:
     def _call(self, part: ToolCall, turn: Turn, place: str) -> Json:
         if part.opaque is not None:
             self._gaps.skip(f"{place}.signature")
-        if not self._is_own:
-            self._gaps.extra(part.extra, place)
+        self._tell(part.extra, place)
         call_id = self._ids.of_call(part)
         turn.calls.append(call_id)
         use: Json = {"toolUseId": call_id, "name": self._names[part.name], "input": arguments_of(part)}
@@ -221,8 +224,7 @@ class Turns:
 
     def _thought(self, part: Reasoning, place: str) -> Json | None:
         """Thinking goes back to where its signature is understood, byte for byte; without one it says nothing there."""
-        if not self._is_own:
-            self._gaps.extra(part.extra, place)
+        self._tell(part.extra, place)
         opaque, known = part.opaque, self._model
         if opaque is not None and part.is_redacted and opaque.origin == "bedrock":
             return {"reasoningContent": {"redactedContent": opaque.data}}
@@ -249,8 +251,7 @@ class Turns:
                 self._gaps.skip(f"{place}.is_error")
         if self._is_own:
             result |= part.extra
-        else:
-            self._gaps.extra(part.extra, place)
+        self._tell(part.extra, place)
         return {"toolResult": result}
 
     def _result_block(self, part: Text | Image | File, place: str) -> Json | None:

@@ -31,6 +31,7 @@ class Turns:
         self._gaps = gaps
         self._is_own = is_own
         self._ids = CallIds()
+        self._is_echo = False
         self._sent: list[Json] = []
         self._waiting: list[Json] = []
 
@@ -42,6 +43,8 @@ class Turns:
         return self._sent
 
     def _add(self, message: Message, place: str) -> None:
+        """One turn, behind the results it holds. Members of an answer that comes back are echoes and may go."""
+        self._is_echo = message.role == "assistant"
         if message.name is not None and message.role != "tool":
             self._gaps.skip(f"{place}.name")
         results = [(n, part) for n, part in enumerate(message.parts) if isinstance(part, ToolResult)]
@@ -188,7 +191,7 @@ class Turns:
     def _extended(self, body: Json, extra: Json, where: str) -> Json:
         if self._is_own:
             return merged(body, extra)
-        self._gaps.extra(extra, where, hints=PART_HINTS)
+        self._gaps.extra(extra, where, hints=extra if self._is_echo else PART_HINTS)
         return body
 
 

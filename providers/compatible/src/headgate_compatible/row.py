@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
+from headgate_compatible.turns import ASSISTANT, with_known
 
 Operation = Literal[
     "chat",
@@ -74,6 +75,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     - `rename` maps request fields to the vendor's names, `refuse` names those it cannot honour, `drop` hints it answers
       with an error, `omit` values that go without saying; without `developer` that role is sent as `system`.
+    - `turn` names what a turn of the assistant may hold beside its role and content, where any other member is an error.
     - `knows` names optional fields, `takes` media, `formats` those of answers beside text; `max_stop` counts stop sequences.
     - `efforts` are its words for `reasoning_effort` (none: it has no such field), `switch` is the field that turns thinking
       on and off (or, `reasoning/effort`, the one that holds the effort), `thoughts` the one in which earlier thinking goes back.
@@ -88,6 +90,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     refuse: list[str] = []
     drop: list[str] = []
     omit: dict[str, Any] = {}
+    turn: list[str] = []
     developer: bool = False
     knows: list[OptionalField] = []
     efforts: list[str] = []
@@ -106,7 +109,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def concerns(self, body: bytes) -> bool:
         """Whether a body has to be looked into at all."""
-        if self.rename or self.refuse or self.drop or self.omit:
+        if self.rename or self.refuse or self.drop or self.omit or (self.turn and ASSISTANT in body):
             return True
         return not self.developer and _DEVELOPER in body
 
@@ -123,6 +126,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             _keep_one(members, field, name)
         if not self.developer and _DEVELOPER in bytes(members.get("messages", b"")):
             members["messages"] = _without_developers(members["messages"])
+        if self.turn and ASSISTANT in bytes(members.get("messages", b"")):
+            members["messages"] = with_known(members["messages"], self.turn, gaps)
         if members == before and self.rename.keys().isdisjoint(members):
             return body
         return msgspec.json.encode({self.rename.get(field, field): value for field, value in members.items()})

@@ -32,6 +32,7 @@ class Turns:
         self._ids = CallIds()
         self._names: dict[str, str] = {}
         self._order: dict[str, int] = {}
+        self._is_echo = False
         self._sent: list[Json] = []
         self._results: list[tuple[int, Json]] = []
         self._shown: list[Json] = []
@@ -44,6 +45,8 @@ class Turns:
         return self._sent
 
     def _add(self, message: Message, place: str) -> None:
+        """One turn, behind the results it holds. Members of an answer that comes back are echoes and may go."""
+        self._is_echo = message.role == "assistant"
         if message.name is not None and message.role != "tool":
             self._gaps.skip(f"{place}.name")
         results = [(n, part) for n, part in enumerate(message.parts) if isinstance(part, ToolResult)]
@@ -109,7 +112,7 @@ class Turns:
 
     def _tell(self, part: Text | Refusal | Reasoning | Image | File, where: str) -> None:
         """What of a part has no place in a message."""
-        self._gaps.extra(part.extra, where, hints=PART_HINTS)
+        self._gaps.extra(part.extra, where, hints=part.extra if self._is_echo else PART_HINTS)
         if isinstance(part, Text | Image | File) and part.cache is not None:
             self._gaps.skip(f"{where}.cache_control")
         if isinstance(part, Text) and part.opaque is not None:
@@ -183,7 +186,7 @@ class Turns:
     def _extended(self, body: Json, extra: Json, where: str) -> Json:
         if self._is_own:
             return merged(body, extra)
-        self._gaps.extra(extra, where, hints=PART_HINTS)
+        self._gaps.extra(extra, where, hints=extra if self._is_echo else PART_HINTS)
         return body
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from headgate.chat import ExtraDelta, Opaque, StreamEvent, ToolCallDelta, ToolCallStart
-from headgate.dialects.openai.members import Json, Members
+from headgate.dialects.openai.members import Json, Members, as_object
 from headgate.dialects.openai.message import decode_arguments
 from headgate.dialects.openai.reasoning import take_signature
 from headgate.dialects.openai.reply import minted_id
@@ -16,9 +16,10 @@ from headgate.dialects.openai.reply import minted_id
 class Calls:
     """The calls of one choice, numbered as they begin.
 
-    A piece belongs to the call of its `index`; without one to that of its id, else to the last. A piece with a name and an
-    id other than the one its `index` has begins a call of its own: Google's and other servers number every call 0
-    (https://github.com/ai-dynamo/dynamo/pull/4723). A legacy `function_call` is one call.
+    A piece belongs to the call of its `index`; without one to that of its id, else to the last, or of several such pieces
+    each to the call at its own place. A piece with a name and an id other than the one its `index` has begins a call of its
+    own: Google's and other servers number every call 0 (https://github.com/ai-dynamo/dynamo/pull/4723). A legacy
+    `function_call` is one call.
     """
 
     def __init__(self, choice: int) -> None:
@@ -34,8 +35,10 @@ class Calls:
     def feed(self, delta: Members, reply_id: str) -> list[StreamEvent]:
         """The events of one delta's calls."""
         events: list[StreamEvent] = []
-        for piece in delta.listed("tool_calls"):
-            events += self._piece(piece, reply_id)
+        pieces = delta.listed("tool_calls")
+        are_in_order = len(pieces) > 1 and all(map(_is_bare, pieces))
+        for at, piece in enumerate(pieces):
+            events += self._piece(piece, reply_id, at if are_in_order else -1)
         legacy = delta.inner_if_given("function_call")
         if legacy is not None:
             call = self._calls[0] if self._calls else self._new(None)
@@ -48,13 +51,13 @@ class Calls:
         for call in self._calls:
             yield from self._said(call, reply_id, is_last=True)
 
-    def _piece(self, piece: Members, reply_id: str) -> Iterator[StreamEvent]:
+    def _piece(self, piece: Members, reply_id: str, at: int) -> Iterator[StreamEvent]:
         piece.take("type")
         call_id, index = piece.find("id", str) or "", piece.find("index", int)
         is_custom = piece.peek("custom") is not None
         held = piece.inner_if_given("custom" if is_custom else "function") or Members({}, piece.place)
         name = held.find("name", str) or ""
-        call = self._find(call_id, index, name)
+        call = self._calls[at] if 0 <= at < len(self._calls) else self._find(call_id, index, name)
         if call is None:
             call = self._new(index)
         call.is_custom |= is_custom
@@ -123,6 +126,12 @@ class _Call:
         self.name = self.name or name
         self.arguments += arguments
         self._told.append(arguments)
+
+
+def _is_bare(piece: Members) -> bool:
+    """Whether a piece says nothing of the call that it belongs to."""
+    named = as_object(piece.peek("function")) or as_object(piece.peek("custom")) or {}
+    return piece.peek("index") is None and not piece.peek("id") and not named.get("name")
 
 
 def _is_json(text: str) -> bool:

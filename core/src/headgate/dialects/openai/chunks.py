@@ -159,6 +159,7 @@ class _Choice:
         self._counts: dict[str, int] = {}
         self._size = self._begin = 0
         self._is_open = self._is_cited = False
+        self._words: Json = {}
         self._thought: list[str] = []
         self._is_summary = False
 
@@ -194,13 +195,14 @@ class _Choice:
             case PartDelta():
                 return self._part(event, reply_id)
             case ExtraDelta():
-                return {**foreign(event.members), **self._late(event.members.get("tool_calls"))}
+                return self._further(event.members)
             case _:
                 return {}
 
     def unsaid(self) -> list[Json]:
-        """What is left to say of calls that came without arguments: an empty object, for clients parse them."""
-        return [self._arguments(call, "{}") for call in sorted(self._silent)]
+        """What is left to say of calls that came without arguments: an empty object, for clients parse them; and words."""
+        words = [self._words] if self._words else []
+        return [*(self._arguments(call, "{}") for call in sorted(self._silent)), *words]
 
     def _text(self, event: TextDelta) -> Json:
         if not self._is_open or self._is_cited:
@@ -242,6 +244,13 @@ class _Choice:
             return {"function_call": {"arguments": text}}
         held = {"custom": {"input": text}} if call in self._custom else {"function": {"arguments": text}}
         return {"tool_calls": [{"index": number, **held}]}
+
+    def _further(self, members: Json) -> Json:
+        """Members that this dialect has no events for. A word waits for the end, since the official SDK joins strings."""
+        further = foreign(members)
+        self._words |= {name: value for name, value in further.items() if isinstance(value, str)}
+        told = {name: value for name, value in further.items() if not isinstance(value, str)}
+        return {**told, **self._late(members.get("tool_calls"))}
 
     def _late(self, calls: object) -> Json:
         """Members of calls that came behind their begin."""

@@ -41,9 +41,10 @@ SAMPLING: dict[str, type[Any]] = {
 }
 """Fields of Sampling that this dialect calls by the same name."""
 HINTS = frozenset(
-    {"namespace", "prediction", "prompt_cache_options", "prompt_cache_retention", "stream_options", "usage"}
+    {"closed", "namespace", "prediction", "prompt_cache_options", "prompt_cache_retention", "stream_options", "usage"}
 )
-"""Members in a request's `extra` that another dialect may leave out: they change speed, cost or what is told beside."""
+"""Members in `extra` that another dialect may leave out: they change speed, cost or what is told beside, or say, as Mistral's
+`closed` does of thinking, that a part is whole."""
 LEGACY = "functions"
 """In a request's `extra`, with nothing as its value: the caller has functions instead of tools, and wants `function_call`."""
 REASONING = "reasoning"

@@ -10,6 +10,7 @@ from typing import Any, cast
 from headgate.body import decode_object
 from headgate.chat import (
     Audio,
+    Citation,
     CitationDelta,
     ErrorEvent,
     ExtraDelta,
@@ -130,6 +131,9 @@ class OpenAIChatDecoder:
         return list(self._begun(self._last_events()))
 
     def _last_events(self) -> Iterator[StreamEvent]:
+        stated = [usage for index in sorted(self._choices) if (usage := self._choices[index].take_usage())]
+        if self._usage is None and stated:
+            self._usage = decode_usage(stated[-1])
         if self._usage is None and self._extra:
             yield ExtraDelta(self._extra, min(self._choices, default=0))
         choices = [self._choices[index] for index in sorted(self._choices)]
@@ -149,13 +153,15 @@ def _prompt_of(usage: Usage | None) -> Usage | None:
 
 
 class _Choice:
-    """One choice while it comes."""
+    """One choice while it comes. Sources that come before the text wait until it ends: they have nothing to stand in."""
 
     def __init__(self, index: int) -> None:
         self._index = index
         self._thoughts = Thoughts(index)
         self._calls = Calls(index)
         self._sound = _Sound()
+        self._early: list[Citation] = []
+        self._has_text = False
         self._word: str | None = None
         self._stop: str | None = None
         self._logprobs: Json = {}
@@ -184,15 +190,21 @@ class _Choice:
         said = self._thoughts.tell(chunk.thinking) if chunk.thinking else ()
         if not chunk.text:
             return said
+        self._has_text = True
         return [*said, *self._thoughts.end(), TextDelta(chunk.text, self._index)]
 
     def unsaid(self, reply_id: str) -> Iterator[StreamEvent]:
         """What could not be said before the end was known."""
         yield from self._thoughts.end()
+        yield from self._sources()
         yield from self._calls.end(reply_id)
         sound = self._sound.part()
         if sound is not None:
             yield PartDelta(sound, self._index)
+
+    def take_usage(self) -> Json | None:
+        """The usage that stands in the choice: Moonshot's, where none was asked for."""
+        return as_object(self._extra.pop("usage", None))
 
     def finish(self) -> Iterator[StreamEvent]:
         """Why it ended, if the vendor has said it."""
@@ -212,7 +224,12 @@ class _Choice:
         said = [event for part in parts for event in self._events(part, place)]
         opaque = take_signature(delta)
         said += [TextDelta("", self._index, opaque)] if opaque is not None else []
-        said += [CitationDelta(citation, self._index) for citation in take_citations(delta)]
+        self._has_text |= any(isinstance(event, TextDelta) for event in said)
+        citations = take_citations(delta)
+        if self._has_text:
+            said += [CitationDelta(citation, self._index) for citation in citations]
+        else:
+            self._early += citations
         said += self._calls.feed(delta, reply_id)
         yield from self._in_order(said)
         self._sound.feed(delta)
@@ -221,11 +238,19 @@ class _Choice:
             yield ExtraDelta(extra, self._index)
 
     def _in_order(self, said: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
-        """The events; thinking is over where another kind follows."""
+        """The events; thinking is over where another kind follows, and so is the text that early sources wait for."""
         for event in said:
             if not isinstance(event, ReasoningDelta):
                 yield from self._thoughts.end()
+            if self._has_text and not isinstance(event, TextDelta):
+                yield from self._sources()
             yield event
+
+    def _sources(self) -> Iterator[StreamEvent]:
+        """The sources that came before the text."""
+        early, self._early = self._early, []
+        for citation in early:
+            yield CitationDelta(citation, self._index)
 
     def _events(self, part: Part, place: str) -> Iterator[StreamEvent]:
         event = self._event(part, place)

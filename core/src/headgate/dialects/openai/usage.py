@@ -85,7 +85,16 @@ class _ReplyProbe(Struct):
     x_groq: Any = None
 
 
+class _ChoiceProbe(Struct):
+    usage: Any = None
+
+
+class _ChunkProbe(Struct):
+    choices: list[_ChoiceProbe] = []
+
+
 _probe = msgspec.json.Decoder(_ReplyProbe)
+_chunk_probe = msgspec.json.Decoder(_ChunkProbe)
 
 
 def body_usage(body: bytes, read: Reader | None = None) -> Usage | None:
@@ -104,7 +113,8 @@ def events_usage(events: Sequence[bytes]) -> Usage | None:
     for event in reversed(events):
         if b'"usage"' in event:
             try:
-                found = _decode(_stated_in(_probe.decode(data_of(event))), decode_usage)
+                data = data_of(event)
+                found = _decode(_stated_in(_probe.decode(data)) or _stated_in_choice(data), decode_usage)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if found is not None:
@@ -118,6 +128,11 @@ def _stated_in(probe: _ReplyProbe) -> Any:
     if not probe.usage and isinstance(groq, dict):
         return cast("dict[str, Any]", groq).get("usage")
     return probe.usage
+
+
+def _stated_in_choice(data: bytes) -> Any:
+    """The usage in a choice of a chunk: Moonshot's, where none was asked for. https://platform.moonshot.ai/docs/api/chat"""
+    return next((choice.usage for choice in _chunk_probe.decode(data).choices if choice.usage), None)
 
 
 def _decode(found: Any, read: Reader) -> Usage | None:

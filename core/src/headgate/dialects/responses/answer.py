@@ -60,18 +60,25 @@ _CUT: dict[str, FinishReason] = {
     "max_tokens": "length",
     "max_messages": "length",
     "content_filter": "content_filter",
+    "steered": "stop",
+    "incomplete": "stop",
 }
-"""Why a reply is incomplete; any other reason means `stop`."""
+"""Why a reply is incomplete; any other reason, as a time that ran out, is an error of the vendor's."""
+
+_OVER = frozenset({"completed", "incomplete"})
+"""Statuses of a reply that has come, if only with `null` for its items."""
 
 
 def decode_reply(encoded: bytes) -> ChatReply:
     """A whole reply. Raises ProviderFailed when it says that it failed, else InvalidRequest or ValueError."""
     data = decode_object(encoded)
     body = Members(data)
-    if data.get("output") is None:
+    output = body.take("output")
+    if output is None:
         _raise_failure(data)
-        raise InvalidRequest("`output` is missing")
-    usage, message = body.find("usage", Json), decode_output(body.take("output"), "output")
+        if data.get("status") not in _OVER:
+            raise InvalidRequest("`output` is missing")
+    usage, message = body.find("usage", Json), decode_output([] if output is None else output, "output")
     finish, raw = decode_finish(data, has_calls=any(isinstance(part, ToolCall) for part in message.parts))
     choice = Choice(message, finish, raw, logprobs=_logprobs_of(data))
     return ChatReply(
@@ -92,7 +99,8 @@ def decode_finish(data: Json, *, has_calls: bool) -> tuple[FinishReason, str]:
     if status == "incomplete":
         details: Any = data.get("incomplete_details")
         reason = str(cast("Json", details).get("reason") or status) if isinstance(details, dict) else "incomplete"
-        return _CUT.get(reason, "stop"), reason
+        finish = _CUT.get(reason, "error")
+        return ("tool_calls" if has_calls and finish in {"stop", "error"} else finish), reason
     _raise_failure(data)
     return ("tool_calls" if has_calls else "stop"), str(status or "completed")
 
@@ -143,7 +151,7 @@ def _raise_failure(data: Json) -> None:
 def _logprobs_of(data: Json) -> Json | None:
     """The log probabilities of all texts, in the form of a chat completion."""
     found: list[Any] = []
-    for item in objects(data["output"]):
+    for item in objects(data.get("output")):
         for part in objects(item.get("content")):
             found += objects(part.get("logprobs"))
     return {"content": found, "refusal": None} if found else None

@@ -81,6 +81,7 @@ class InputItems:
         self._is_own = request.dialect == NAME
         self._ids = CallIds()
         self._custom: set[str] = set()
+        self._is_echo = False
         self.items: list[Json] = []
         self.instructions: str | None = None
         for at, message in enumerate(request.messages):
@@ -95,9 +96,8 @@ class InputItems:
         if self._is_own and "instructions" in message.extra:
             self.instructions = message.text
             return
-        if not self._is_own:
-            others = {name: held for name, held in message.extra.items() if name != "phase"}
-            self._gaps.extra(others, place, hints=FOREIGN_HINTS)
+        self._is_echo = message.role == "assistant"
+        self._tell({name: held for name, held in message.extra.items() if name != "phase"}, place)
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         for number, result in enumerate(results):
             self.items.append(self._encode_result(result, f"{place}.content[{number}]"))
@@ -159,8 +159,7 @@ class InputItems:
         if not any(part.text for part in said):
             return
         for part in said:
-            if not self._is_own:
-                self._gaps.extra(part.extra, f"{place}.content", hints=FOREIGN_HINTS)
+            self._tell(part.extra, f"{place}.content")
             if isinstance(part, Text):
                 self._skip_marks(part.cache, place)
                 if part.citations and not self._is_own:
@@ -226,7 +225,7 @@ class InputItems:
         namespace: Json = {}
         if not self._is_own:
             namespace, others = _namespace_of(call)
-            self._gaps.extra(others, where, hints=FOREIGN_HINTS)
+            self._tell(others, where)
         item: Json = {
             "type": "custom_tool_call" if call.custom else "function_call",
             "call_id": call.id if self._is_own else self._ids.of_call(call.id),
@@ -247,8 +246,7 @@ class InputItems:
         self._skip_marks(result.cache, where)
         if result.is_error:
             self._gaps.skip(f"{where}.is_error")
-        if not self._is_own:
-            self._gaps.extra(result.extra, where, hints=FOREIGN_HINTS)
+        self._tell(result.extra, where)
         content = [written for part in result.content for written in self._encode_part(part, where)]
         output: Any = _short(content) if content else ""
         if isinstance(output, list) and not self._is_own and all(isinstance(part, Text) for part in result.content):
@@ -265,8 +263,7 @@ class InputItems:
             return []
         if isinstance(part, Text | Image | File):
             self._skip_marks(part.cache, where)
-            if not self._is_own:
-                self._gaps.extra(part.extra, where, hints=FOREIGN_HINTS)
+            self._tell(part.extra, where)
             mark = encode_mark(part.cache) if self._is_own else {}
             return [merged({**self._encode_plain(part, where), **mark}, self._own(part.extra))]
         self._gaps.refuse(where, f"a part of type `{type(part).__name__.lower()}` has no place there")
@@ -303,6 +300,11 @@ class InputItems:
             self.items.append(part.raw)
         else:
             self._gaps.refuse(where, f"only `{part.dialect}` understands it")
+
+    def _tell(self, extra: Json, where: str) -> None:
+        """Members of other dialects, which have no place. Those of an answer that comes back are echoes and may go."""
+        if not self._is_own:
+            self._gaps.extra(extra, where, hints=extra if self._is_echo else FOREIGN_HINTS)
 
     def _skip_marks(self, cache: Json | None, where: str) -> None:
         if cache and not self._is_own:

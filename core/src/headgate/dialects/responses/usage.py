@@ -1,6 +1,7 @@
 """The usage object of the Responses dialect, in whole replies and in the last events of a stream.
 
-Source: https://platform.openai.com/docs/api-reference/responses/object
+Fireworks counts `prompt_tokens` and `completion_tokens` in it.
+Sources: https://platform.openai.com/docs/api-reference/responses/object, https://fireworks.ai/docs/api-reference/get-response
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage:
     """What a usage object says. What is missing, null or no number counts as 0; `raw` keeps the whole object."""
     prompt, completion = _details(raw, "input_tokens_details"), _details(raw, "output_tokens_details")
     return Usage(
-        prompt=_count(raw, "input_tokens"),
-        completion=_count(raw, "output_tokens"),
+        prompt=_count(raw, "input_tokens" if "input_tokens" in raw else "prompt_tokens"),
+        completion=_count(raw, "output_tokens" if "output_tokens" in raw else "completion_tokens"),
         cached=_count(prompt, "cached_tokens"),
         cache_write=_count(prompt, "cache_write_tokens"),
         reasoning=_count(completion, "reasoning_tokens"),

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from headgate.dialects import Dialect, Gaps
-from headgate.dialects.openai.members import Members
+from headgate.dialects.openai.members import Members, objects
 from headgate.dialects.openai.reasoning import take_reasoning
 from headgate.errors import ProviderError
 from headgate.exchange import Exchange, Reply
-from headgate.operations import SPEECH
+from headgate.operations import CHAT, SPEECH
 from headgate.provider import operation_of
 from headgate.relay import passed_headers, relayed_error
 from headgate_compatible.provider import Compatible
@@ -31,6 +33,8 @@ Json = dict[str, Any]
 
 _LEGAL = re.compile(r"[A-Za-z0-9]{9}")
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_members = msgspec.json.Decoder(dict[str, Raw])
+_messages = msgspec.json.Decoder(list[Json])
 _THINKING = ("reasoning", "reasoning_content", "reasoning_details")
 _BRIDGE: Json = {"role": "assistant", "content": "OK."}
 """What stands between the result of a tool and another turn than the assistant's, which Mistral does not take."""
@@ -46,6 +50,8 @@ class Mistral(Compatible):
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
+        if operation_of(ex) == CHAT.name:
+            return short_ids(body) if b'"tool_call_id"' in body else body
         if operation_of(ex) != SPEECH.name:
             return body
         gaps = Gaps(self.name, self.policy(ex))
@@ -123,9 +129,37 @@ def bridged(messages: Iterable[Json]) -> list[Json]:
     return turns
 
 
+def short_ids(body: bytes) -> bytes:
+    """A chat client's body with ids of calls as Mistral takes them; the very same bytes where they are."""
+    try:
+        members = _members.decode(body)
+        messages = _messages.decode(members["messages"])
+    except (KeyError, msgspec.ValidationError):
+        return body  # no messages: the vendor says so
+    calls = [call for message in messages for call in objects(message.get("tool_calls"))]
+    short, is_changed = _shortening([str(call.get("id")) for call in calls]), False
+    for held, name in [*((call, "id") for call in calls), *((message, "tool_call_id") for message in messages)]:
+        given = held.get(name)
+        if isinstance(given, str) and short(given) != given:
+            held[name], is_changed = short(given), True
+    return msgspec.json.encode({**members, "messages": messages}) if is_changed else body
+
+
 def with_short_ids(messages: Sequence[Message]) -> Iterator[Message]:
     """The turns with ids of calls as Mistral takes them; the same id becomes the same, and no two become one."""
-    ids = [part.id for message in messages for part in message.parts if isinstance(part, ToolCall)]
+    short = _shortening([part.id for message in messages for part in message.parts if isinstance(part, ToolCall)])
+    for message in messages:
+        parts: list[Part] = []
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                parts.append(replace(part, id=short(part.id)))
+            else:
+                parts.append(replace(part, call_id=short(part.call_id)) if isinstance(part, ToolResult) else part)
+        yield replace(message, parts=tuple(parts))
+
+
+def _shortening(ids: Iterable[str]) -> Callable[[str], str]:
+    """What makes an id one that Mistral takes; none becomes one of `ids` that is one."""
     known: dict[str, str] = {}
     taken = {each for each in ids if _LEGAL.fullmatch(each)}
 
@@ -135,14 +169,7 @@ def with_short_ids(messages: Sequence[Message]) -> Iterator[Message]:
             taken.add(known[given])
         return known[given]
 
-    for message in messages:
-        parts: list[Part] = []
-        for part in message.parts:
-            if isinstance(part, ToolCall):
-                parts.append(replace(part, id=short(part.id)))
-            else:
-                parts.append(replace(part, call_id=short(part.call_id)) if isinstance(part, ToolResult) else part)
-        yield replace(message, parts=tuple(parts))
+    return short
 
 
 def _made(given: str, taken: set[str]) -> str:
