@@ -108,9 +108,11 @@ def test_claude_code_is_understood() -> None:
         ({"type": "disabled"}, Thinking(mode="disabled")),
         ({"type": "between_tools"}, Thinking(mode="disabled")),
         ({"type": "adaptive", "display": "summarized"}, Thinking(mode="adaptive", is_shown=True)),
+        ({"display": "summarized"}, Thinking(is_shown=True)),
+        ({"block_binding": {"prefix_mismatch_behavior": "drop_block"}}, None),
     ],
 )
-def test_kinds_of_thinking(thinking: Json, expected: Thinking) -> None:
+def test_kinds_of_thinking(thinking: Json, expected: Thinking | None) -> None:
     """Every switch of thinking is known."""
     assert decoded(thinking=thinking).thinking == expected
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headgate.dialects.anthropic.schema import CannotHold, Load, held_schema, is_held, load_of
+from headgate.dialects.anthropic.schema import CannotHold, Load, held_schema, is_held, is_object_schema, load_of
 
 Json = dict[str, Any]
 
@@ -101,6 +101,14 @@ def test_references_to_the_same_place() -> None:
     assert is_held(schema)
 
 
+def test_objects_behind_references() -> None:
+    """The root of a schema may only refer to the object that it is; one that refers to itself is none."""
+    node = closed(next={"$ref": "#/$defs/Node"})
+    assert is_object_schema({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
+    for schema in ({"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, {"$ref": "#/x/y"}, {}):
+        assert not is_object_schema(schema)
+
+
 def test_what_counts_towards_the_limits() -> None:
     """Properties that may be left out and unions count, at any depth."""
     schema: Json = {
@@ -112,3 +120,17 @@ def test_what_counts_towards_the_limits() -> None:
     assert load_of({"items": [schema, schema]}) == Load(4, 4)
     assert load_of(None) == Load()
     assert (Load(24, 16).fits, Load(25, 0).fits, Load(0, 17).fits) == (True, False, False)
+
+
+ODD: list[Json] = [
+    {**closed(a={"$ref": "#/$defs/x"}), "$defs": ["x"]},
+    closed(a={"type": "string", "format": ["x"]}),
+    {**closed(a=NUMBER), "required": [{}]},
+    {"type": "object", "properties": ["a"]},
+]
+
+
+@pytest.mark.parametrize("schema", ODD)
+def test_odd_schemas(schema: Json) -> None:
+    """Members of other types than they should have are counted and judged, and no fault of the gateway."""
+    assert (load_of(schema).unions, isinstance(is_held(schema), bool)) == (0, True)

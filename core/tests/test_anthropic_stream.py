@@ -163,6 +163,17 @@ def test_tools_of_anthropics_own_come_whole() -> None:
     ]
 
 
+def test_a_compaction_comes_in_deltas() -> None:
+    """What stands for the turns before is put together from its pieces."""
+    deltas: list[Json] = [
+        {"type": "compaction_delta", "content": "They "},
+        {"type": "compaction_delta", "content": "met.", "encrypted_content": "c2Vj"},
+    ]
+    block: Json = {"type": "compaction", "content": None}
+    whole = {"type": "compaction", "content": "They met.", "encrypted_content": "c2Vj"}
+    assert decode_stream(stream_of((block, deltas), TEXT))[1] == PartDelta(Item("anthropic.messages", whole))
+
+
 def test_the_end_says_why() -> None:
     """Stop sequence, refusal and further members of the last event are kept."""
     details: Json = {"type": "refusal", "category": "bio", "explanation": "no"}

@@ -32,6 +32,14 @@ from headgate.errors import InvalidRequest
 HELLO = [turn("hello")]
 
 
+@pytest.mark.parametrize("wanted", [["TEXT"], "TEXT"])
+def test_text_alone_asks_for_nothing(wanted: object) -> None:
+    """Who wants text and no more asks for what every vendor answers with; pictures remain to be asked for."""
+    assert decode(contents=HELLO, generationConfig={"responseModalities": wanted}) == decode(contents=HELLO)
+    pictured = decode(contents=HELLO, generation_config={"response_modalities": ["TEXT", "IMAGE"]})
+    assert pictured.extra == {"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}}
+
+
 def parts_of(*contents: Any) -> list[Any]:
     return [part for message in decode(contents=list(contents)).messages for part in message.parts]
 

@@ -11,15 +11,17 @@ from headgate.chat import (
     Image,
     Message,
     Opaque,
+    ResponseFormat,
     Sampling,
     Text,
     Thinking,
     Tool,
     ToolCall,
+    ToolChoice,
     ToolResult,
 )
 from headgate.dialects.gaps import Gaps, Policy
-from headgate.dialects.google.facts import ANY_SIGNATURE, generation, is_at_least
+from headgate.dialects.google.facts import ANY_SIGNATURE, OUTPUT_TOOL, generation, is_at_least
 from headgate.dialects.google.policy import adapt, fetches
 from headgate.errors import UnsupportedField
 
@@ -201,3 +203,56 @@ def test_strict_tools_of_old_models() -> None:
 def test_addresses(part: Image | File, fetched: bool) -> None:
     """Google fetches from its own stores, and by https where the media type is known."""
     assert fetches(part) is fetched
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
+BY_SCHEMA = ResponseFormat("json_schema", "a", SCHEMA)
+TOOLS = (Tool("f", None, SCHEMA), Tool("g", None, SCHEMA))
+
+
+def formed(model: str, held: ResponseFormat, choice: ToolChoice | None = None) -> tuple[ChatRequest, list[str]]:
+    return adapted(ChatRequest(model, ask().messages, tools=TOOLS, tool_choice=choice, response_format=held))
+
+
+@pytest.mark.parametrize("allowed", [(), ("f",)])
+def test_a_schema_beside_tools_is_a_tool_before_gemini_3(allowed: tuple[str, ...]) -> None:
+    """A model that takes no schema of its answer beside tools must call one of them, or the one whose input it is."""
+    made, dropped = formed(FLASH, BY_SCHEMA, ToolChoice("auto", allowed=allowed))
+    assert ([tool.name for tool in made.tools], made.tools[-1].parameters) == (["f", "g", OUTPUT_TOOL], SCHEMA)
+    assert (made.response_format, dropped) == (None, [])
+    assert made.tool_choice == ToolChoice("required", allowed=(*allowed, OUTPUT_TOOL) if allowed else ())
+
+
+@pytest.mark.parametrize(
+    ("model", "held", "choice"),
+    [
+        (THREE, BY_SCHEMA, None),
+        (FLASH, BY_SCHEMA, ToolChoice("none")),
+        (FLASH, ResponseFormat("text"), None),
+        ("endpoints/123", BY_SCHEMA, None),
+    ],
+)
+def test_a_schema_that_may_stand_beside_tools(model: str, held: ResponseFormat, choice: ToolChoice | None) -> None:
+    """Newer models take both, and so may those that nobody knows; tools that are not called are in nobody's way."""
+    made, dropped = formed(model, held, choice)
+    assert (made.response_format, made.tools, dropped) == (held, TOOLS, [])
+
+
+@pytest.mark.parametrize(
+    ("model", "held", "choice"),
+    [
+        (THREE, BY_SCHEMA, ToolChoice("required")),
+        (FLASH, BY_SCHEMA, ToolChoice("named", "f")),
+        (FLASH, ResponseFormat("json_object"), None),
+    ],
+)
+def test_a_schema_that_waits(model: str, held: ResponseFormat, choice: ToolChoice | None) -> None:
+    """Where a call is asked for the answer comes only after its result; JSON mode is left to the prompt. Both are named."""
+    made, dropped = formed(model, held, choice)
+    assert (made.response_format, made.tools, dropped) == (None, TOOLS, ["response_format"])
+
+
+def test_a_schema_that_no_tool_can_have() -> None:
+    """An answer that is no object cannot be the input of a tool."""
+    with pytest.raises(UnsupportedField, match="response_format"):
+        formed(FLASH, ResponseFormat("json_schema", "a", {"type": "array"}))

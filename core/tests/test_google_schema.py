@@ -112,6 +112,16 @@ def test_json_schema_as_a_schema_object() -> None:
     assert sorted(lost) == ["enum", "multipleOf"]
 
 
+def test_types_by_their_numbers() -> None:
+    """The Python library for Vertex writes the numbers of the enumeration of types."""
+    schema = {"type": 6, "properties": {"a": {"type": 1, "nullable": True}, "b": {"type": 5, "items": {"type": 3}}}}
+    assert plain_schema(schema) == {
+        "type": "object",
+        "properties": {"a": {"type": ["string", "null"]}, "b": {"type": "array", "items": {"type": "integer"}}},
+    }
+    assert plain_schema({"type": 0}) == {}
+
+
 def test_recursion_ends() -> None:
     """A schema that holds itself ends in an object of any shape, and that is told."""
     made, lost = reduced({"$defs": {"Node": NODE}, **NODE})

@@ -21,6 +21,7 @@ from headgate.chat import (
     PartDelta,
     ReasoningDelta,
     Start,
+    Text,
     TextDelta,
     ToolCallDelta,
     ToolCallStart,
@@ -28,6 +29,7 @@ from headgate.chat import (
     UsageEvent,
     collect,
 )
+from headgate.dialects.google.facts import OUTPUT_TOOL
 from headgate.dialects.sse import MAX_EVENT_BYTES, events_of
 from headgate.errors import ProviderFailed
 
@@ -70,6 +72,18 @@ def test_a_stream() -> None:
         Finish("stop", raw="STOP"),
         UsageEvent(Usage(3, 3, reasoning=1, raw=USED)),
     ]
+
+
+def test_the_output_tool_is_content() -> None:
+    """The input of the gateway's own tool is what the model answers, whole and in a stream, and no call."""
+    held = {"functionCall": {"name": OUTPUT_TOOL, "args": {"n": 1}}, "thoughtSignature": "c2ln"}
+    signed = Opaque("google", "c2ln")
+    assert events([chunk(held, finish="STOP")])[1:3] == [
+        TextDelta('{"n":1}', opaque=signed),
+        Finish("stop", raw="STOP"),
+    ]
+    [choice] = read(answer(held, finish="STOP")).choices
+    assert (choice.message.parts, choice.finish) == ((Text('{"n":1}', opaque=signed),), "stop")
 
 
 def test_calls_of_separate_chunks() -> None:

@@ -9,7 +9,7 @@ from headgate.dialects.openai.errors import status_of
 from headgate.errors import ErrorWords
 
 
-def words(status: int, **error: object) -> ErrorWords:
+def words(status: int, /, **error: object) -> ErrorWords:
     return CHAT.decode_error(status, encoded({"error": error}))
 
 
@@ -37,6 +37,21 @@ def test_odd_statuses_are_put_right(status: int, body: Json, expected: int) -> N
     told = CHAT.decode_error(status, encoded(body))
     assert told.status == expected
     assert told.message
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": 429, "status": "RESOURCE_EXHAUSTED"}, "RESOURCE_EXHAUSTED"),
+        ({"code": "quota", "status": "RESOURCE_EXHAUSTED"}, "quota"),
+        ({"code": 429, "status": "error"}, "429"),
+        ({"code": 429, "status": 429}, "429"),
+        ({"code": 8, "status": "RESOURCE_EXHAUSTED"}, "8"),
+    ],
+)
+def test_words_of_google(error: Json, code: str) -> None:
+    """Google's errors, which it has for other makers' models as well, repeat the status: their word says more."""
+    assert words(429, message="slow down", **error).code == code
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from headgate.chat import (
     ToolChoice,
     ToolResult,
 )
-from headgate.dialects import Gaps
+from headgate.dialects import AnthropicMessages, ChatDialect, Gaps, GoogleGenerate, OpenAIChat
 from headgate.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -175,6 +175,17 @@ def test_output_parts_come_back() -> None:
     ]
     (turn,) = decode_items({"type": "message", "id": "msg_1", "role": "assistant", "content": content}).messages
     assert turn.parts == (Text("a", citations=(Citation("https://x", "X", None, 0, 1, note),)), Refusal("no"))
+
+
+@pytest.mark.parametrize("dialect", [AnthropicMessages(), GoogleGenerate(), OpenAIChat()])
+def test_sources_the_gateway_wrote_come_back(dialect: ChatDialect) -> None:
+    """Sources of another vendor that no annotation could name are sources in a history, which no vendor is told of."""
+    part: Json = {"type": "output_text", "text": "Yes.", "annotations": [], "citations": [{"title": "a.txt", "x": 1}]}
+    request = decode_items({"role": "assistant", "content": [part]}, {"role": "user", "content": "Go on."})
+    assert request.messages[0].parts == (Text("Yes.", citations=(Citation(title="a.txt"),)),)
+    gaps = Gaps("vendor")
+    dialect.encode_request(request, gaps)
+    assert gaps.dropped[0] == "messages[0].annotations"
 
 
 @pytest.mark.parametrize(

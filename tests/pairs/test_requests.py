@@ -13,7 +13,7 @@ from headgate.chat import ChatRequest, Message
 from headgate.dialects import ChatDialect, Gaps
 from headgate.translation import without_foreign_thoughts
 
-many = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_requests_keep_their_meaning() -> None:

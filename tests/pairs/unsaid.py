@@ -74,6 +74,11 @@ def shrunk(before: list[Any], after: list[Any]) -> bool:
     return all(not now or set(map(repr, now)) <= set(map(repr, then)) for then, now in zip(before, after, strict=True))
 
 
+def grown(before: list[Any], after: list[Any]) -> bool:
+    """The slot says all that it said, and more."""
+    return len(before) < len(after) and all(each in after for each in before)
+
+
 def is_switched(request: ChatRequest) -> bool:
     """Whether Claude's own `tool_choice` stands among the additional fields of a request to Bedrock."""
     return "tool_choice" in request.extra.get("additionalModelRequestFields", {})
@@ -106,7 +111,14 @@ WHOLE: dict[str, dict[str, str]] = {
         "schema_description": "response_format",
         "schema_strict": "response_format",
         "marks": rf"tools|messages\[\d+\]\.tool_calls|{_PLACE}|{TOLD['marks']}",
-    }
+    },
+    GOOGLE: {
+        "json": "response_format",
+        "schema": "response_format",
+        "schema_name": "response_format",
+        "schema_description": "response_format",
+        "schema_strict": "response_format",
+    },
 }
 """Where a dialect has no place for the whole of something, its name tells of the parts as well."""
 
@@ -139,13 +151,10 @@ REQUESTS = (
         lambda before, after: after and not before,
         is_switched,
     ),
-    Row(
-        BEDROCK, "tools", "Claude's own field says that none may be called", lambda before, after: not before and after
-    ),
-    Row(BEDROCK, "parameters", "as `tools`", lambda before, after: not before and after),
-    Row(BEDROCK, "marks", "as `tools`", lambda before, after: before < after),
-    Row(BEDROCK, "descriptions", "as `tools`", lambda before, after: not before and after),
-    Row(BEDROCK, "strict", "as `tools`", lambda before, after: not before and after),
+    Row(BEDROCK, "tools", "Claude's own field says which may be called", grown, is_switched),
+    Row(BEDROCK, "parameters", "as `tools`", grown, is_switched),
+    Row(BEDROCK, "marks", "as `tools`", lambda before, after: before < after, is_switched),
+    Row(BEDROCK, "descriptions", "as `tools`", grown, is_switched),
     Row(BEDROCK, "schema_strict", _STRICT, lost),
     Row(BEDROCK, "stream", _URL, lost),
     Row(COHERE, "refusals", _TEXT, lost),

@@ -15,6 +15,9 @@ from typing import Any
 from tests.replay.neutral import Function
 from tests.replay.reading import Json
 
+OUTPUT_TOOL = "headgate_output"
+"""The tool whose input is the answer."""
+
 
 @dataclass
 class Result:
@@ -102,6 +105,17 @@ class Asked:
         """A parameter, unless it asks for nothing."""
         if value not in (None, [], {}):
             self.params[name] = value
+
+    def surface_output(self) -> None:
+        """A schema for the answer of a model that knows none is a tool that it must call."""
+        output = [function for function in self.functions if function.name == OUTPUT_TOOL]
+        if not output:
+            return
+        self.put("json", True)
+        self.put("schema", output[0].schema)
+        self.functions = [function for function in self.functions if function.name != OUTPUT_TOOL]
+        if self.choice in {"required", f"named:{OUTPUT_TOOL}"}:
+            self.choice = "auto"
 
     def tidy(self) -> Asked:
         """Without segments that say nothing, their neighbours joined; results in the order of the calls."""

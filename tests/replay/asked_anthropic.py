@@ -34,6 +34,7 @@ def read_messages(body: Json) -> Asked:
     if form:
         asked.put("json", True)
         asked.put("schema", form.get("schema"))
+    asked.surface_output()
     asked.put("effort", config.get("effort"))
     asked.put("budget", thinking.get("budget_tokens"))
     asked.put("thinking", thinking.get("type"))

@@ -9,7 +9,6 @@ from tests.replay.neutral import Function
 from tests.replay.reading import Json, members, objects
 
 _CONFIG = {"maxTokens": "max_tokens", "temperature": "temperature", "topP": "top_p", "stopSequences": "stop"}
-OUTPUT_TOOL = "headgate_output"
 _MEDIA = ("image", "document", "video", "audio")
 
 
@@ -21,7 +20,7 @@ def read_converse(body: Json) -> Asked:
         for block in objects(message.get("content")):
             _block(asked, str(message.get("role")), block)
     _tools(asked, members(body.get("toolConfig")))
-    _output_tool(asked)
+    asked.surface_output()
     config = members(body.get("inferenceConfig"))
     for name, known in _CONFIG.items():
         asked.put(known, config.get(name))
@@ -44,17 +43,6 @@ def read_converse(body: Json) -> Asked:
     for name in ("requestMetadata", "serviceTier"):
         asked.put({"requestMetadata": "metadata"}.get(name, "service_tier"), body.get(name))
     return asked.tidy()
-
-
-def _output_tool(asked: Asked) -> None:
-    """A schema for the answer of a model that knows none is a tool that it must call."""
-    for function in asked.functions:
-        if function.name == OUTPUT_TOOL:
-            asked.put("json", True)
-            asked.put("schema", function.schema)
-    asked.functions = [function for function in asked.functions if function.name != OUTPUT_TOOL]
-    if asked.params.get("json") and asked.choice in {"required", f"named:{OUTPUT_TOOL}"}:
-        asked.choice = "auto"
 
 
 def _block(asked: Asked, role: str, block: Json) -> None:

@@ -39,13 +39,14 @@ def read_generate(body: Json) -> Asked:
     _tools(asked, held)
     config = members(held.get("generationConfig"))
     for name, known in _CONFIG.items():
-        asked.put(known, config.get(name))
+        asked.put(known, None if config.get(name) == ["TEXT"] else config.get(name))
     if config.get("candidateCount") not in {None, 1}:
         asked.put("n", config["candidateCount"])
     schema = config.get("responseJsonSchema") or plain_schema(config.get("responseSchema"))
     if schema or config.get("responseMimeType") == "application/json":
         asked.put("json", True)
         asked.put("schema", schema)
+    asked.surface_output()
     thinking = members(config.get("thinkingConfig"))
     asked.put("budget", thinking.get("thinkingBudget"))
     level = thinking.get("thinkingLevel")

@@ -237,6 +237,8 @@ def _params(asked: Asked, seen: Asked, target: Target, dropped: Collection[str])
         elif name == "json":
             if not got and not _told(_NAMES["json"], dropped) and target.dialect != "anthropic.messages":
                 yield "JSON mode is lost"
+        elif name == "temperature" and value == 1 and got is None and ORIGINS.get(target.name) == "claude":
+            continue  # Claude's own default, which it may be left at
         elif not _same(name, value, got, asked) and not _told(_NAMES.get(name, (name,)), dropped):
             yield f"{name}: {short(got)} instead of {short(value)}"
 

@@ -20,7 +20,7 @@ from tests.replay import (
     read_responses,
     returning,
 )
-from tests.replay.asked import Asked, digest
+from tests.replay.asked import OUTPUT_TOOL, Asked, digest
 from tests.replay.matrix_answers import REPLICATE, Said, chat_answer
 from tests.replay.matrix_asking import FEATURES, PIXEL, SAID, SCHEMA, asked_for
 from tests.replay.matrix_wires import Wire, streamed
@@ -42,8 +42,6 @@ _ANSWERS = {
     REPLICATE: read_replicate,
 }
 _REQUESTS = {**READERS, REPLICATE: read_replicate.read_input}
-_OUTPUT_TOOL = "headgate_output"
-"""The tool that stands for a schema where a vendor has no words for one."""
 _SWITCHES = frozenset({"chat_template_kwargs", "enable_thinking", "reasoning_format"})
 """Members that ask for thinking and that the readers of requests do not know."""
 _THINKING = frozenset({"effort", "budget", "thinking", *_SWITCHES})
@@ -107,7 +105,7 @@ async def _cell(asking: Asking, feature: str) -> tuple[str, list[str]]:
     if reply.status_code != 200:
         return "no", [f"{reply.status_code} {reply.text[:200]}"]
     if feature == "structured" and _is_output_tool_sent(asking):
-        said = Said("", calls=((_OUTPUT_TOOL, json.loads(SAID["structured"].text)),))
+        said = Said("", calls=((OUTPUT_TOOL, json.loads(SAID["structured"].text)),))
         reply = await asking.post(feature, body, chat_answer(asking.spoken, said))
         answer = chat_answer(asking.spoken, SAID["structured"])
     wrong = list(_misread(asking, feature, answer, reply.content))
@@ -121,7 +119,7 @@ async def _cell(asking: Asking, feature: str) -> tuple[str, list[str]]:
 
 def _is_output_tool_sent(asking: Asking) -> bool:
     request = asking.last()
-    return request is not None and _OUTPUT_TOOL.encode() in request.body
+    return request is not None and OUTPUT_TOOL.encode() in request.body
 
 
 def _answer(asking: Asking, feature: str) -> Recorded:
@@ -165,7 +163,7 @@ def _missing(asking: Asking, feature: str) -> Iterator[str]:
             yield f"tools {names}"
         case "images" if digest(PIXEL) not in [each for segment in asked.segments for each in segment.media]:
             yield "no picture was sent"
-        case "structured" if asked.params.get("schema") is None and _OUTPUT_TOOL not in names:
+        case "structured" if asked.params.get("schema") is None and OUTPUT_TOOL not in names:
             yield f"no schema was sent: {asked.params}"
         case "structured" if "city" not in str(asked.params.get("schema") or SCHEMA):
             yield f"another schema was sent: {asked.params['schema']}"

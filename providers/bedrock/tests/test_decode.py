@@ -79,7 +79,8 @@ def test_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "origin"), [(SIGNATURE, "anthropic"), ("QUJD", "bedrock"), ("no base64!", "bedrock")]
+    ("signature", "origin"),
+    [(SIGNATURE, "anthropic"), ("CAISBHNpZ24=", "anthropic"), ("QUJD", "bedrock"), ("no base64!", "bedrock")],
 )
 def test_signatures_have_an_origin(signature: str, origin: str) -> None:
     """Anthropic's signatures are told by their first byte and count on every platform; others count here."""

@@ -10,18 +10,22 @@ from headgate.chat import ChatRequest, Message, ResponseFormat, Sampling, Text, 
 from headgate.dialects import Gaps
 from headgate.errors import UnsupportedField
 from headgate_bedrock.models import find_model
-from headgate_bedrock.policy import BUDGETS, StructuredOutput, settle_format, settle_thinking
+from headgate_bedrock.policy import BUDGETS, StructuredOutput, settle_format, settle_sampling, settle_thinking
 from headgate_bedrock.tools import OUTPUT_TOOL
 
 CLAUDE_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
 CLAUDE_46 = "anthropic.claude-sonnet-4-6"
 OPUS_5 = "anthropic.claude-opus-5"
 NOVA = "amazon.nova-2-lite-v1:0"
+GPT_5 = "openai.gpt-5.6"
 OSS = "openai.gpt-oss-120b-1:0"
 LLAMA = "meta.llama3-1-70b-instruct-v1:0"
 HIDDEN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/1arbu5hu2sjr"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 FORM = ResponseFormat("json_schema", "card", SCHEMA)
+CLOSED = ResponseFormat("json_schema", "card", {**SCHEMA, "additionalProperties": False})
+NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}, "additionalProperties": False}
+RECURSIVE = ResponseFormat("json_schema", "node", {"$ref": "#/$defs/Node", "$defs": {"Node": NODE}})
 
 
 def asked(model: str, **fields: Any) -> ChatRequest:
@@ -105,6 +109,45 @@ def test_no_thinking(model: str, off: Thinking, sent: Thinking | None) -> None:
     assert thought(model, off).thinking == sent
 
 
+@pytest.mark.parametrize("held", [Sampling(max_tokens=500), Sampling(temperature=0.5), Sampling(top_p=0.9)])
+def test_the_highest_effort_of_nova_stands_alone(held: Sampling) -> None:
+    """Nova refuses other sampling beside its highest effort: the caller's limit counts, and the effort is named."""
+    gaps = Gaps("bedrock")
+    request = asked(NOVA, thinking=Thinking("high"), sampling=held)
+    assert settle_thinking(request, find_model(NOVA), gaps).thinking == Thinking("medium")
+    assert gaps.dropped == ["reasoning_effort"]
+    assert thought(NOVA, Thinking("high")).thinking == Thinking("high")
+
+
+@pytest.mark.parametrize(
+    ("model", "held", "kept", "named"),
+    [
+        (OPUS_5, Sampling(temperature=0.5, top_p=0.9, top_k=4, max_tokens=5), Sampling(top_k=4, max_tokens=5), "tp"),
+        (OPUS_5, Sampling(temperature=1, top_p=1), Sampling(), ""),
+        (CLAUDE_46, Sampling(temperature=0.5, top_p=0.9), Sampling(temperature=0.5), "p"),
+        (CLAUDE_4, Sampling(temperature=0.5, top_p=0.9, top_k=4), Sampling(temperature=0.5, top_p=0.9, top_k=4), ""),
+        (GPT_5, Sampling(temperature=0.5, top_p=0.9, stop=("a",)), Sampling(), "tps"),
+        (GPT_5, Sampling(temperature=1, seed=3), Sampling(seed=3), ""),
+        (OSS, Sampling(temperature=0.5, stop=("a",)), Sampling(temperature=0.5, stop=("a",)), ""),
+        (HIDDEN, Sampling(temperature=0.5, top_p=0.9), Sampling(temperature=0.5, top_p=0.9), ""),
+    ],
+)
+def test_sampling_that_a_model_takes(model: str, held: Sampling, kept: Sampling, named: str) -> None:
+    """What a model refuses is named and not sent; a default asks for nothing, and a model nobody knows gets everything."""
+    gaps = Gaps("bedrock", "drop")
+    assert settle_sampling(asked(model, sampling=held), find_model(model), gaps).sampling == kept
+    assert gaps.dropped == [{"t": "temperature", "p": "top_p", "s": "stop"}[letter] for letter in named]
+
+
+def test_sampling_beside_thoughts() -> None:
+    """Claude takes no temperature while it thinks."""
+    gaps = Gaps("bedrock", "drop")
+    thinking = Thinking(budget_tokens=2000, mode="enabled")
+    request = asked(CLAUDE_4, thinking=thinking, sampling=Sampling(temperature=0.2))
+    assert settle_sampling(request, find_model(CLAUDE_4), gaps).sampling == Sampling()
+    assert gaps.dropped == ["temperature"]
+
+
 def test_a_model_that_always_thinks() -> None:
     """It cannot be told not to."""
     with pytest.raises(UnsupportedField, match="always thinks"):
@@ -139,9 +182,22 @@ def formed(model: str, wanted: StructuredOutput = "auto", gaps: Gaps | None = No
 
 def test_native_where_a_model_has_it() -> None:
     """A model with structured output of its own is asked for it, or where the operator says so."""
-    assert formed(CLAUDE_46).response_format == FORM
+    assert formed(CLAUDE_46).response_format == CLOSED
     assert formed(LLAMA, "native").response_format == FORM
     assert formed(CLAUDE_46, "tool").response_format is None
+
+
+def test_what_claude_is_held_to() -> None:
+    """Claude is held to closed objects without recursion: what is left out is named, and a tool stands for other schemas."""
+    gaps = Gaps("bedrock")
+    short = {"a": {"type": "string", "maxLength": 3}}
+    made = formed(
+        CLAUDE_46, gaps=gaps, response_format=ResponseFormat("json_schema", schema={**SCHEMA, "properties": short})
+    )
+    assert gaps.dropped == ["response_format.json_schema.schema.properties.a.maxLength"]
+    assert made.response_format is not None
+    assert formed(CLAUDE_46, response_format=RECURSIVE).tool_choice == ToolChoice("named", OUTPUT_TOOL)
+    assert formed(CLAUDE_46, "native", response_format=RECURSIVE).response_format == RECURSIVE
 
 
 def test_a_tool_whose_input_is_the_answer() -> None:

@@ -266,7 +266,7 @@ def test_base_models_say_what_an_arn_hides() -> None:
         PROFILE,
         (Message("user", (Text("a"),)),),
         thinking=Thinking("high"),
-        response_format=ResponseFormat("json_schema", schema={"type": "object"}),
+        response_format=ResponseFormat("json_schema", schema={"type": "object", "additionalProperties": False}),
     )
     provider = deploy(base_models={PROFILE: "anthropic.claude-opus-5"})
     settled = provider.adapt(asked, Gaps("bedrock"))

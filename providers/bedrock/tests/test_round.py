@@ -76,6 +76,8 @@ limits = st.none() | st.integers(1, 99)
 descriptions = st.none() | words
 metadata = st.none() | st.dictionaries(names, names, min_size=1, max_size=2)
 counts = st.tuples(*[st.integers(0, 999)] * 4)
+CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+"""What Claude can be held to."""
 SCHEMA = ResponseFormat("json_schema", "card", {"type": "object"}, description="d")
 
 
@@ -115,7 +117,12 @@ def requests(draw: st.DrawFn) -> ChatRequest:
     called = {part.name for one in messages for part in one.parts if isinstance(part, ToolCall)}
     listed = sorted(called | set(draw(some_names)))
     tools = tuple(
-        Tool(name, draw(descriptions), {"type": "object", **draw(objects)}, draw(st.sampled_from([None, True])))
+        draw(
+            st.one_of(
+                st.builds(Tool, st.just(name), descriptions, st.just(CLOSED), st.sampled_from([None, True])),
+                st.builds(Tool, st.just(name), descriptions, objects.map(lambda held: {"type": "object", **held})),
+            )
+        )
         for name in listed
     )
     choices = [None, ToolChoice("required"), *(ToolChoice("named", name) for name in listed)]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from headgate.chat import (
+    Citation,
     CitationDelta,
     ErrorEvent,
     ExtraDelta,
@@ -23,6 +24,7 @@ from headgate.chat import (
     Start,
     StreamEvent,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -179,10 +181,29 @@ def test_citations_and_what_nobody_knows() -> None:
     raw = {"title": "T"}
     frames = (START, delta(0, text="a"), delta(0, citation=raw), delta(0, new={"a": 1}), event("ping"), STOP, META)
     found = events(*frames)
-    assert isinstance(found[2], CitationDelta)
-    assert (found[2].citation.title, found[2].citation.raw) == ("T", raw)
-    assert found[3] == ExtraDelta({"new": {"a": 1}})
+    assert found[2:4] == [ExtraDelta({"new": {"a": 1}}), CitationDelta(Citation(title="T", raw=raw))]
     assert [type(one) for one in found[4:]] == [Finish, UsageEvent]
+
+
+def test_sources_belong_to_the_text_of_their_block() -> None:
+    """A source comes before the text it stands for, in a block of its own: it is no source of the text before."""
+    raw = {"title": "T"}
+    frames = (START, delta(0, text="By it, "), over(0), delta(1, citation=raw), delta(1, text="so"), delta(1, text="."))
+    assert events(*frames, over(1), STOP, META)[1:5] == [
+        TextDelta("By it, "),
+        TextDelta("so"),
+        TextDelta("."),
+        CitationDelta(Citation(title="T", raw=raw)),
+    ]
+
+
+def test_names_with_marks_of_a_models_own_format() -> None:
+    """A call is of the function that was offered, whatever the model wrote behind its name, whole and in a stream."""
+    use = {"name": "f<|channel|>commentary", "toolUseId": "t1"}
+    told = collect(events(START, begin(0, toolUse=use), over(0), STOP, META)).choices[0].message.parts
+    whole: Json = {"output": {"message": {"content": [{"toolUse": {**use, "input": {}}}]}}, "stopReason": "tool_use"}
+    read = BedrockConverse().decode_reply(msgspec.json.encode(whole)).choices[0].message.parts
+    assert [part.name for part in (*told, *read) if isinstance(part, ToolCall)] == ["f", "f"]
 
 
 def test_streams_that_leave_things_out() -> None:
@@ -237,6 +258,22 @@ def test_exceptions_are_errors(kind: str, status: int) -> None:
     frame = encode_frame(headers, b'{"message":"no more"}')
     found = events(START, delta(0, text="a"), frame, STOP, META)
     assert found[2:] == [ErrorEvent("no more", kind, {"message": "no more"}, status)]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"message": "Stream Error", "originalMessage": "it failed"}, "Stream Error: it failed"),
+        ({"message": "no more", "originalMessage": "no more"}, "no more"),
+        ({"originalMessage": "it failed"}, "it failed"),
+        ({"message": "no more", "originalMessage": None}, "no more"),
+    ],
+)
+def test_words_of_the_model(said: dict[str, Any], words: str) -> None:
+    """A model's own words are told beside those that hold for every one."""
+    headers = {":exception-type": "modelStreamErrorException", ":message-type": "exception"}
+    frame = encode_frame(headers, msgspec.json.encode(said))
+    assert events(frame) == [ErrorEvent(words, "modelStreamErrorException", said, 502)]
 
 
 def test_errors_without_a_body() -> None:

@@ -123,8 +123,8 @@ def test_one_call_at_a_time(problems: Judge, choice: ToolChoice | None, sent: Js
 
 
 def strict(count: int, optional: int = 0) -> tuple[Tool, ...]:
-    properties: Json = {"a": {}, **{f"o{at}": {} for at in range(optional)}}
-    schema: Json = {**SCHEMA, "properties": properties}
+    properties: Json = {name: {"type": "string"} for name in ("a", *(f"o{at}" for at in range(optional)))}
+    schema: Json = {**SCHEMA, "properties": properties, "additionalProperties": False}
     return tuple(Tool(f"t{at}", None, schema, strict=True) for at in range(count))
 
 
@@ -135,13 +135,17 @@ def strict(count: int, optional: int = 0) -> tuple[Tool, ...]:
         (CLAUDE, strict(21), False),
         (CLAUDE, strict(4, optional=6), True),
         (CLAUDE, strict(5, optional=5), False),
+        (CLAUDE, (Tool("open", None, {**SCHEMA, "properties": {"a": {"type": "string"}}}, strict=True),), False),
         ("anthropic.claude-3-haiku-20240307-v1:0", strict(1), False),
+        ("us.anthropic.claude-sonnet-5", strict(1), False),
         ("qwen.qwen3-32b-v1:0", strict(1), True),
         (CLAUDE, (Tool("u", None, {"properties": {f"p{at}": {"anyOf": []} for at in range(17)}}, strict=True),), False),
     ],
 )
 def test_strict_within_limits(problems: Judge, model: str, tools: tuple[Tool, ...], *, is_sent: bool) -> None:
-    """`strict` goes to models that have it and within what is compiled for one request; else it is left out and said."""
+    """`strict` goes to models that have it, within what is compiled for one request and with schemas that Claude can be
+    held to, whose objects are closed; else it is left out and said.
+    """
     gaps = Gaps("bedrock")
     body = encoded(problems, model, gaps, tools=tools)
     assert {tool["toolSpec"].get("strict") for tool in body["toolConfig"]["tools"]} == {True if is_sent else None}
@@ -232,3 +236,16 @@ def test_other_kinds_of_tools_are_refused(problems: Judge) -> None:
     """A tool that another vendor runs, or one with a grammar, is refused by its place."""
     with pytest.raises(UnsupportedField, match=r"`tools\[1\]`"):
         encoded(problems, tools=(F, Tool("web_search", kind="web_search_preview", raw={})))
+
+
+@pytest.mark.parametrize(
+    ("model", "switch", "told"),
+    [(CLAUDE, {"tool_choice": {"type": "none"}}, []), (NOVA, None, ["tool_choice"])],
+)
+def test_tools_of_a_history_are_not_offered(problems: Judge, model: str, switch: Json | None, told: list[str]) -> None:
+    """A history with calls needs its tools declared; that nobody offers them now is said where it can be, else it is named."""
+    gaps = Gaps("bedrock")
+    body = encoded(problems, model, gaps, messages=(*CALLED, ASKED), tools=())
+    assert names(body) == ["f"]
+    assert body.get("additionalModelRequestFields") == switch
+    assert gaps.dropped == told

@@ -218,7 +218,7 @@ def test_status_only_where_it_is_taken(problems: Judge) -> None:
     said = (turn("assistant", call("a")), turn("tool", ToolResult("a", (Text("x"),), is_error=True)))
     body = encoded(problems, *said, model="writer.palmyra-x5-v1:0", gaps=gaps)
     assert "status" not in body["messages"][1]["content"][0]["toolResult"]
-    assert gaps.dropped == ["messages[1].content[0].is_error"]
+    assert gaps.dropped == ["messages[1].content[0].is_error", "tool_choice"]
 
 
 # thinking

@@ -52,7 +52,7 @@ def words_of(status: int, body: bytes) -> ErrorWords:
         status,
         _message(fields),
         str(fields.get("type") or ""),
-        _word(fields.get("code")),
+        _code(fields, status),
         _word(fields.get("param")),
         extra={name: value for name, value in held.items() if name != "error"} if fields is not held else {},
     )
@@ -88,6 +88,14 @@ def _message(fields: Json) -> str:
 def _text_of(value: object) -> str:
     """JSON that says nothing we know, as text: better than no word."""
     return msgspec.json.encode(value).decode()[:_MAX_CHARS]
+
+
+def _code(fields: Json, status: int) -> str | None:
+    """The vendor's code. Google repeats the status there and has its word beside it: https://google.aip.dev/193."""
+    code, word = fields.get("code"), fields.get("status")
+    if code == status and isinstance(word, str) and word.isupper():
+        return word
+    return _word(code)
 
 
 def _word(value: object) -> str | None:

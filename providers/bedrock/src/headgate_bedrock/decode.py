@@ -32,7 +32,7 @@ from headgate.chat import (
 from headgate.dialects.openai.members import Members, objects
 from headgate.errors import InvalidRequest
 from headgate_bedrock.media import decode_audio, decode_document, decode_film, decode_image
-from headgate_bedrock.tools import OUTPUT_TOOL
+from headgate_bedrock.tools import OUTPUT_TOOL, called_name
 from headgate_bedrock.turns import NAME
 from headgate_bedrock.usage import finish_of, stop_of, usage_of
 
@@ -127,13 +127,16 @@ def is_bare(fields: object) -> bool:
 
 
 def opaque_of(signature: str) -> Opaque:
-    """A signature, with who understands it: Anthropic's are messages whose first byte is 0x12, and count everywhere.
+    """A signature, with who understands it: Anthropic's count everywhere.
+
+    They are messages that begin with field 2, the byte 0x12, and those of newer models with a small number before it.
 
     Anthropic says of them: "Values generated on one platform work on another" (Claude API, Bedrock, Google Cloud).
     https://platform.claude.com/docs/en/build-with-claude/extended-thinking
     """
     try:
-        is_claude = base64.b64decode(signature, validate=True)[:1] == b"\x12"
+        head = base64.b64decode(signature, validate=True)[:3]
+        is_claude = head[:1] == b"\x12" or (head[:1] == b"\x08" and head[2:] == b"\x12")
     except ValueError:
         is_claude = False
     return Opaque("anthropic" if is_claude else "bedrock", signature)
@@ -214,7 +217,7 @@ class Blocks:
         kind = use.take("type")
         if kind not in {None, "tool_use"}:
             return Item(NAME, raw)  # a tool that Bedrock runs by itself
-        name = use.need("name", str)
+        name = called_name(use.need("name", str))
         use.take("input")
         if name == OUTPUT_TOOL:
             return Text(arguments)

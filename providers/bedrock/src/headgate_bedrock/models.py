@@ -26,7 +26,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     `forces` are the kinds of tool choice beside auto. `has_tool_switches`: Claude's own `tool_choice` passes as an
     additional field, so that no tool or one at a time can be asked for. `thinking` is the form in which thinking is
     asked for, `efforts` its levels, `has_budgets` whether adaptive thinking may have a budget instead. `caches` are the
-    fields that may hold a cache point. `has_system_turns`: instructions may stand between turns.
+    fields that may hold a cache point. `has_system_turns`: instructions may stand between turns. `has_strict_tools`: a
+    model with a JSON Schema of its answer takes one of its tools' inputs as well. `has_sampling`: it takes temperature,
+    topP and stop sequences.
     """
 
     vendor: str = ""
@@ -35,7 +37,9 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     has_tool_switches: bool = False
     has_result_status: bool = True
     has_json_schema: bool = False
+    has_strict_tools: bool = True
     has_system_turns: bool = False
+    has_sampling: bool = True
     thinking: ThinkingForm = ""
     efforts: tuple[str, ...] = ()
     has_budgets: bool = True

@@ -10,8 +10,11 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from headgate.chat import ChatRequest, Thinking, Tool, ToolChoice
+from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, Tool, ToolChoice
 from headgate.dialects import Gaps
+from headgate.dialects.anthropic.models import claude_of
+from headgate.dialects.anthropic.policy import held_sampling
+from headgate.dialects.anthropic.schema import CannotHold, held_schema, load_of
 from headgate_bedrock.models import Model
 from headgate_bedrock.tools import OUTPUT_TOOL
 
@@ -44,7 +47,8 @@ def settle_thinking(request: ChatRequest, model: Model, gaps: Gaps) -> ChatReque
         case "adaptive":
             return _adaptive(request, asked, model, gaps, is_off=is_off)
         case _:
-            return replace(request, thinking=_with_effort(asked, model, gaps, is_off=is_off))
+            settled = _with_effort(asked, model, gaps, is_off=is_off)
+            return replace(request, thinking=_within_nova(settled, request.sampling, model, gaps))
 
 
 def _unthinking(request: ChatRequest, asked: Thinking, model: Model, gaps: Gaps, *, is_off: bool) -> ChatRequest:
@@ -95,6 +99,20 @@ def _with_effort(asked: Thinking, model: Model, gaps: Gaps, *, is_off: bool) -> 
     return Thinking(_nearest(asked.effort or "medium", model, gaps))
 
 
+def _within_nova(thinking: Thinking | None, sampling: Sampling, model: Model, gaps: Gaps) -> Thinking | None:
+    """Nova refuses a limit and other sampling beside its highest effort: then it is the one below, which is named.
+
+    https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
+    """
+    is_bounded = any(
+        value is not None for value in (sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.top_k)
+    )
+    if model.thinking != "reasoningConfig" or thinking is None or thinking.effort != "high" or not is_bounded:
+        return thinking
+    gaps.skip("reasoning_effort")
+    return replace(thinking, effort="medium")
+
+
 def _nearest(effort: str, model: Model, gaps: Gaps) -> str:
     """The level of the model that is nearest to `effort`, the higher one of two, and is named; a word nobody knows passes."""
     if effort in model.efforts or effort not in _LEVELS:
@@ -103,6 +121,38 @@ def _nearest(effort: str, model: Model, gaps: Gaps) -> str:
     wanted = _LEVELS.index(effort)
     levels = [level for level in model.efforts if level != "none"] or [effort]
     return min(levels, key=lambda level: (abs(_LEVELS.index(level) - wanted), -_LEVELS.index(level)))
+
+
+def settle_sampling(request: ChatRequest, model: Model, gaps: Gaps) -> ChatRequest:
+    """`request` with the sampling that its model takes: what Claude takes elsewhere as well, and less for some of OpenAI."""
+    held = request.sampling
+    if model.is_claude:
+        facts = claude_of(request.model)
+        kept = held.top_k if facts.samples == "none" else None  # Bedrock lets it pass to these
+        asked = request if kept is None else replace(request, sampling=replace(held, top_k=None))
+        held = held_sampling(asked, facts, gaps)
+        return replace(request, sampling=held if kept is None else replace(held, top_k=kept))
+    if model.has_sampling:
+        return request
+    for name, value in (("temperature", held.temperature), ("top_p", held.top_p)):
+        if value not in {None, 1}:
+            gaps.refuse(name, "this model takes none")
+    if held.stop:
+        gaps.refuse("stop", "this model takes none")
+    return replace(request, sampling=replace(held, temperature=None, top_p=None, stop=()))
+
+
+def _held_to(request: ChatRequest, form: ResponseFormat, gaps: Gaps) -> ChatRequest | None:
+    """`request` with a schema that Claude can be held to, whose objects are closed; None where there is none."""
+    try:
+        closed, dropped = held_schema(form.schema or {})
+    except CannotHold:
+        return None
+    if not load_of(closed).fits:
+        return None
+    for place in dropped:
+        gaps.skip(f"response_format.json_schema.schema.{place}")
+    return replace(request, response_format=replace(form, schema=closed))
 
 
 def settle_format(request: ChatRequest, model: Model, gaps: Gaps, wanted: StructuredOutput = "auto") -> ChatRequest:
@@ -114,7 +164,9 @@ def settle_format(request: ChatRequest, model: Model, gaps: Gaps, wanted: Struct
     if form is None or form.kind != "json_schema":
         return request
     if wanted == "native" or (wanted == "auto" and model.has_json_schema):
-        return request
+        settled = _held_to(request, form, gaps) if model.is_claude else request
+        if settled is not None or wanted == "native":
+            return settled or request
     without = replace(request, response_format=None)
     choice = request.tool_choice
     if choice is not None and choice.mode in {"named", "other"}:

@@ -22,7 +22,7 @@ from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.fanout import bodies_in, send_each
 from headgate_bedrock.models import find_model
-from headgate_bedrock.policy import StructuredOutput, settle_format, settle_thinking
+from headgate_bedrock.policy import StructuredOutput, settle_format, settle_sampling, settle_thinking
 from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank
 
 BEARER_ENV = "AWS_BEARER_TOKEN_BEDROCK"
@@ -108,7 +108,7 @@ class Bedrock(Aws):
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         request = replace(request, model=self.settings.base_models.get(request.model, request.model))
         model = find_model(request.model)
-        request = settle_thinking(request, model, gaps)
+        request = settle_sampling(settle_thinking(request, model, gaps), model, gaps)
         return settle_format(request, model, gaps, self.settings.structured_output)
 
     @override

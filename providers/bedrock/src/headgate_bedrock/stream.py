@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.chat import (
+    Citation,
     CitationDelta,
     ErrorEvent,
     ExtraDelta,
@@ -36,7 +37,7 @@ from headgate.dialects.openai.members import Members
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate_bedrock.decode import citation_of, is_bare, opaque_of
 from headgate_bedrock.frames import Message, decode_frame
-from headgate_bedrock.tools import OUTPUT_TOOL
+from headgate_bedrock.tools import OUTPUT_TOOL, called_name
 from headgate_bedrock.turns import NAME
 from headgate_bedrock.usage import finish_of, stop_of, usage_of
 
@@ -130,7 +131,7 @@ class ConverseDecoder:
             use = start.inner("toolUse")
             if use.take("type") not in {None, "tool_use"}:
                 self._blocks[index] = _Whole("toolUse", raw["toolUse"])
-            elif use.need("name", str) == OUTPUT_TOOL:
+            elif called_name(use.need("name", str)) == OUTPUT_TOOL:
                 self._blocks[index] = _Answer()
             else:
                 yield self._call(index, Members(raw["toolUse"], use.place))
@@ -140,7 +141,7 @@ class ConverseDecoder:
 
     def _call(self, index: int, use: Members) -> ToolCallStart:
         use.take("type")
-        name = use.need("name", str)
+        name = called_name(use.need("name", str))
         number, self._calls = self._calls, self._calls + 1
         self._blocks[index] = _Call(number)
         call_id = use.need("toolUseId", str)
@@ -181,7 +182,21 @@ class _Block:
 
 
 class _Plain(_Block):
-    """Text, and whatever else comes without a contentBlockStart."""
+    """Text, and whatever else comes without a contentBlockStart. Its sources come before it, and are said behind it."""
+
+    def __init__(self) -> None:
+        self._citations: list[Citation] = []
+
+    @override
+    def more(self, delta: Members) -> Iterator[StreamEvent]:
+        citation = delta.find("citation", Json)
+        if citation:
+            self._citations.append(citation_of(citation))
+        return _plain(delta)
+
+    @override
+    def end(self) -> Iterator[StreamEvent]:
+        return iter([CitationDelta(citation) for citation in self._citations])
 
 
 class _Call(_Block):
@@ -289,15 +304,16 @@ def error_of(message: Message) -> ErrorEvent | None:
     decoded = _decoded(message.payload.decode("utf-8", "replace"))
     raw: Json = cast("Json", decoded) if isinstance(decoded, dict) else {}
     said = raw.get("message") or raw.get("Message") or message.headers.get(":error-message") or ""
+    original = raw.get("originalMessage")
+    if original and original != said:  # the model's own words, beside general ones
+        said = f"{said}: {original}" if said else original
     return ErrorEvent(str(said), code, raw or None, STATUSES.get(code.lower(), 502))
 
 
 def _plain(delta: Members) -> Iterator[StreamEvent]:
-    text, citation = delta.find("text", str), delta.find("citation", Json)
+    text = delta.find("text", str)
     if text:
         yield TextDelta(text)
-    if citation:
-        yield CitationDelta(citation_of(citation))
     rest = delta.rest()
     if rest:
         yield ExtraDelta(rest)

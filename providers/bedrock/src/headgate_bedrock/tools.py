@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from headgate.chat import ChatRequest, ToolCall, ToolResult
 from headgate.dialects import Gaps
+from headgate.dialects.anthropic.schema import is_held
 from headgate_bedrock.models import Model
 
 Json = dict[str, Any]
@@ -44,6 +45,11 @@ def sent_names(request: ChatRequest) -> Mapping[str, str]:
 def own_names(request: ChatRequest) -> Mapping[str, str]:
     """The way back: a function's own name by the one on the wire, for those that differ."""
     return {sent: name for name, sent in sent_names(request).items() if sent != name}
+
+
+def called_name(name: str) -> str:
+    """The function that a reply calls. gpt-oss sometimes leaves marks of its own format behind it: `f<|channel|>commentary`."""
+    return name.partition("<|")[0]
 
 
 def _legal_name(name: str) -> str:
@@ -90,6 +96,7 @@ def encode_tools(request: ChatRequest, model: Model, gaps: Gaps, *, is_own: bool
     tools = list(_listed(request, model, gaps, is_own=is_own))
     if not tools and has_history:
         tools = [_described(name, None, None) for name in dict.fromkeys(_called(request))]
+        is_none = True  # they are told for the history's sake, and nobody offers them
     if not tools:
         return None, None
     config: Json = {"tools": tools}
@@ -110,7 +117,7 @@ def encode_tools(request: ChatRequest, model: Model, gaps: Gaps, *, is_own: bool
 def _listed(request: ChatRequest, model: Model, gaps: Gaps, *, is_own: bool) -> Iterator[Json]:
     names = sent_names(request)
     allowed = request.tool_choice.allowed if request.tool_choice else ()
-    is_strict = is_own or (model.has_json_schema and _fits(request))
+    is_strict = is_own or (model.has_json_schema and model.has_strict_tools and _fits(request))
     for at, tool in enumerate(request.tools):
         place = f"tools[{at}]"
         if tool.kind != "function":
@@ -120,7 +127,7 @@ def _listed(request: ChatRequest, model: Model, gaps: Gaps, *, is_own: bool) -> 
                 gaps.refuse(place, "only functions can be offered to a model on Bedrock")
         elif not allowed or tool.name in allowed:
             spec = _described(names[tool.name], tool.description, tool.parameters)
-            if tool.strict and is_strict:
+            if tool.strict and is_strict and (is_own or not model.is_claude or is_held(tool.parameters or {})):
                 spec["toolSpec"]["strict"] = True
             elif tool.strict:
                 gaps.skip(f"{place}.function.strict")

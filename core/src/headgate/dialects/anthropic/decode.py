@@ -236,18 +236,22 @@ def _decode_tool_choice(choice: Members) -> ToolChoice:
 
 
 def _decode_thinking(members: Members, config: Members | None) -> Thinking | None:
-    """`thinking` and `output_config.effort`. `between_tools` is how one model calls `disabled`."""
+    """`thinking` and `output_config.effort`. `between_tools` is how one model calls `disabled`.
+
+    Without a `type` it leaves to the model whether to think, as where only `block_binding` is set.
+    """
     effort = None if config is None else config.find("effort", str)
     held = members.inner_if_given("thinking")
     if held is None:
         return None if effort is None else Thinking(effort)
-    kind = held.need("type", str)
-    if kind not in _MODES:
+    kind = held.find("type", str)
+    if kind is not None and kind not in _MODES:
         place = held.at("type")
         raise InvalidRequest(f"`{place}` must be one of {', '.join(_MODES)}", param=place)
     display = held.find("display", str)
     shown = None if display is None else display != "omitted"
-    return Thinking(effort, held.find("budget_tokens", int), _MODES[kind], shown)
+    thinking = Thinking(effort, held.find("budget_tokens", int), None if kind is None else _MODES[kind], shown)
+    return None if thinking == Thinking() else thinking
 
 
 def _decode_format(members: Members, config: Members | None) -> ResponseFormat | None:

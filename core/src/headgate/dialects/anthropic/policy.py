@@ -14,7 +14,15 @@ from msgspec.structs import replace
 from headgate.chat import ChatRequest, File, Image, Message, ResponseFormat, Sampling, Text, Thinking, Tool, ToolChoice
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.anthropic.names import OUTPUT_TOOL
-from headgate.dialects.anthropic.schema import MAX_STRICT_TOOLS, CannotHold, Load, held_schema, is_held, load_of
+from headgate.dialects.anthropic.schema import (
+    MAX_STRICT_TOOLS,
+    CannotHold,
+    Load,
+    held_schema,
+    is_held,
+    is_object_schema,
+    load_of,
+)
 from headgate.dialects.gaps import Gaps
 
 Json = dict[str, Any]
@@ -40,7 +48,9 @@ def adapt(request: ChatRequest, gaps: Gaps, claude: Claude | None = None) -> Cha
     request = _with_format(request, facts, gaps)
     request = replace(request, tool_choice=_choice(request, facts, gaps))
     request = replace(request, thinking=_thinking(request, facts, gaps))
-    request = replace(request, sampling=_sampling(request, facts, gaps))
+    request = replace(request, sampling=held_sampling(request, facts, gaps))
+    if request.sampling.max_tokens is None:
+        request = replace(request, sampling=replace(request.sampling, max_tokens=facts.max_output))
     return _with_strict_tools(request, facts, gaps)
 
 
@@ -182,8 +192,8 @@ def _name_of(asked: Thinking) -> str:
 # sampling
 
 
-def _sampling(request: ChatRequest, facts: Claude, gaps: Gaps) -> Sampling:
-    """A token limit, and of temperature, top_p and top_k what the model takes; at their defaults they ask for nothing."""
+def held_sampling(request: ChatRequest, facts: Claude, gaps: Gaps) -> Sampling:
+    """Of temperature, top_p and top_k what the model takes; at their defaults they ask for nothing."""
     held = request.sampling
     thinking = request.thinking
     is_thinking = thinking is not None and thinking.mode in {"enabled", "adaptive"}
@@ -195,8 +205,6 @@ def _sampling(request: ChatRequest, facts: Claude, gaps: Gaps) -> Sampling:
         held = replace(_none_of(rest, gaps, "not while the model thinks"), top_p=top_p)
     elif facts.samples == "one" and held.temperature is not None and held.top_p is not None:
         held = _one_of(held, gaps, request.model)
-    if held.max_tokens is None:
-        held = replace(held, max_tokens=facts.max_output)
     return held
 
 
@@ -300,7 +308,7 @@ def _with_output_tool(request: ChatRequest, held: ResponseFormat, facts: Claude,
     choice = request.tool_choice
     if _is_forced(choice):
         return without  # a call is asked for now, and the answer only after its result
-    if not facts.forces or (held.schema or {}).get("type") != "object":
+    if not facts.forces or not is_object_schema(held.schema or {}):
         gaps.refuse("response_format", why)
         return without
     about = f"{_OUTPUT_ABOUT} {held.description or ''}".strip()

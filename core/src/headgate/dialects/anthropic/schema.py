@@ -18,7 +18,7 @@ MAX_OPTIONAL = 24
 MAX_UNIONS = 16
 """Limits of one request, over all its strict tools and its response format together."""
 
-_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 _KEPT = {
     "$ref",
     "const",
@@ -77,6 +77,17 @@ def is_held(schema: Json) -> bool:
     return not dropped and _without_notes(held) == _without_notes(schema)
 
 
+def is_object_schema(schema: Json) -> bool:
+    """Whether the root of a schema, or what it refers to there, says that it is an object."""
+    seen: set[str] = set()
+    held = schema
+    while "type" not in held and isinstance(held.get("$ref"), str) and held["$ref"] not in seen:
+        seen.add(held["$ref"])
+        _, holder, name = (*held["$ref"].split("/", 2), "", "")[:3]
+        held = _members(_members(schema.get(holder) if holder in _HOLDERS else None).get(name))
+    return held.get("type") == "object"
+
+
 def load_of(schema: object) -> Load:
     """The optional properties and the unions in a schema, at any depth."""
     if isinstance(schema, list):
@@ -85,8 +96,8 @@ def load_of(schema: object) -> Load:
         return Load()
     held = cast("Json", schema)
     properties, required = held.get("properties"), held.get("required")
-    names = set(cast("Json", properties)) if isinstance(properties, dict) else set[str]()
-    needed = set(cast("list[str]", required)) if isinstance(required, list) else set[str]()
+    names = set(_members(properties))
+    needed = set(map(str, cast("list[object]", required))) if isinstance(required, list) else set[str]()
     own = Load(len(names - needed), int("anyOf" in held or isinstance(held.get("type"), list)))
     return sum((load_of(value) for value in held.values()), own)
 
@@ -99,8 +110,7 @@ def _held(value: object, place: str, dropped: list[str]) -> Json:
     left: Json = {}
     for name, held in schema.items():
         if name in _HOLDERS or name == "properties":
-            inner = cast("Json", held) if isinstance(held, dict) else {}
-            body[name] = {key: _held(item, _at(place, name, key), dropped) for key, item in inner.items()}
+            body[name] = {key: _held(item, _at(place, name, key), dropped) for key, item in _members(held).items()}
         elif name in _CHOICES and isinstance(held, list):
             items = cast("list[object]", held)
             body[_CHOICES[name]] = [_held(item, _at(place, name, at), dropped) for at, item in enumerate(items)]
@@ -122,7 +132,7 @@ def _held(value: object, place: str, dropped: list[str]) -> Json:
 
 
 def _is_kept(name: str, value: object) -> bool:
-    return (name == "format" and value in _FORMATS) or (name == "minItems" and value in {0, 1})
+    return (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1))
 
 
 def _check_kind(body: Json, schema: Json, place: str) -> None:
@@ -142,12 +152,16 @@ def _is_object(schema: Json) -> bool:
     return kind == "object" or (isinstance(kind, list) and "object" in kind)
 
 
+def _members(value: object) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
 def _check_references(schema: Json) -> None:
     """References must stay within the schema and never lead back to where they stand."""
     targets = {
         f"#/{holder}/{name}": cast("Json", held)
         for holder in _HOLDERS
-        for name, held in cast("Json", schema.get(holder) or {}).items()
+        for name, held in _members(schema.get(holder)).items()
     }
     done: set[str] = set()
 

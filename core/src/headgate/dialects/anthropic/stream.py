@@ -47,6 +47,10 @@ _STARTED = frozenset(
 """Members of the message in `message_start` that have an event of their own."""
 
 
+_COMPACTED = frozenset({"content", "encrypted_content"})
+"""Members of a block that stands for turns before it: https://platform.claude.com/docs/en/build-with-claude/compaction"""
+
+
 class _Block(Struct):
     input: Raw | UnsetType = UNSET
 
@@ -209,8 +213,13 @@ class _Open:
 
     def add(self, delta: Json) -> Iterator[StreamEvent]:
         """What a delta of it says; kinds that are not known say nothing."""
-        if delta.get("type") == "input_json_delta":
-            self._input += str(delta.get("partial_json") or "")
+        match delta.get("type"):
+            case "input_json_delta":
+                self._input += str(delta.get("partial_json") or "")
+            case "compaction_delta":
+                self._raw |= {name: _grown(self._raw.get(name), delta.get(name)) for name in _COMPACTED & delta.keys()}
+            case _:
+                pass
         return iter(())
 
     def end(self) -> Iterator[StreamEvent]:
@@ -349,6 +358,11 @@ _KINDS: dict[str, type[_Open]] = {
 
 def _held(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _grown(known: object, more: object) -> object:
+    """A text with its next piece."""
+    return known + more if isinstance(known, str) and isinstance(more, str) else known if more is None else more
 
 
 def _input_of(text: str) -> Json:

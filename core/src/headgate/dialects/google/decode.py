@@ -66,7 +66,7 @@ def decode_request(data: Json) -> ChatRequest:
     turns += [_decode_content(content, calls) for content in body.each("contents")]
     if len(turns) == (system is not None):
         raise InvalidRequest("`contents` must be a list with at least one content", param="contents")
-    config = body.inner_if_given("generationConfig") or Fields({})
+    config = _decode_config(body)
     tools = [tool for held in body.each("tools") for tool in _decode_tools(held)]
     tier = body.find("serviceTier", str)
     return ChatRequest(
@@ -82,6 +82,15 @@ def decode_request(data: Json) -> ChatRequest:
         dialect=NAME,
         extra=body.rest(),
     )
+
+
+def _decode_config(body: Fields) -> Fields:
+    """The settings, without what asks for nothing: text alone is what every model answers with."""
+    config = body.inner_if_given("generationConfig") or Fields({})
+    wanted: Any = config.peek("responseModalities")
+    if wanted in ("TEXT", ["TEXT"]):
+        config.take("responseModalities")
+    return config
 
 
 def _decode_system(value: object) -> Message:

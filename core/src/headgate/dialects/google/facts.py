@@ -15,6 +15,8 @@ from headgate.chat import FinishReason, Opaque
 
 NAME = "google.generate"
 ORIGIN = "google"
+OUTPUT_TOOL = "headgate_output"
+"""A tool whose input is the answer itself, for models that take no schema of it beside tools."""
 ANY_SIGNATURE = "skip_thought_signature_validator"
 """What Google lets a history of another model's calls carry: https://ai.google.dev/gemini-api/docs/thought-signatures"""
 

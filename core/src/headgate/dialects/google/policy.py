@@ -11,9 +11,17 @@ import re
 
 from msgspec.structs import replace
 
-from headgate.chat import ChatRequest, File, Image, Message, Opaque, Thinking, ToolCall
+from headgate.chat import ChatRequest, File, Image, Message, Opaque, Thinking, Tool, ToolCall, ToolChoice
 from headgate.dialects.gaps import Gaps
-from headgate.dialects.google.facts import ANY_SIGNATURE, ORIGIN, generation, is_at_least, is_google_file, type_of_url
+from headgate.dialects.google.facts import (
+    ANY_SIGNATURE,
+    ORIGIN,
+    OUTPUT_TOOL,
+    generation,
+    is_at_least,
+    is_google_file,
+    type_of_url,
+)
 
 MAX_STOP = 5
 BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
@@ -32,6 +40,7 @@ _LEVELS = (
 _USUAL_LEVELS = ("low", "medium", "high")
 """Levels that models with levels take; every one that came later takes these three."""
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_OUTPUT_ABOUT = "Give your answer to the user by calling this tool, once, when it is complete."
 _FIELD = "reasoning_effort"
 _BUDGET = "thinking.budget_tokens"
 
@@ -40,7 +49,7 @@ def adapt(request: ChatRequest, gaps: Gaps) -> ChatRequest:
     """The request as this model takes it. What it cannot honour goes to `gaps`."""
     sampling = replace(request.sampling, stop=gaps.most("stop", request.sampling.stop, MAX_STOP))
     request = replace(request, sampling=sampling, thinking=_thinking(request, gaps))
-    return _signed(_unstrict(request, gaps))
+    return _signed(_with_format(_unstrict(request, gaps), gaps))
 
 
 def fetches(part: Image | File) -> bool:
@@ -143,6 +152,34 @@ def _unstrict(request: ChatRequest, gaps: Gaps) -> ChatRequest:
         if tool.strict:
             gaps.skip(f"tools[{at}].function.strict")
     return replace(request, tools=tuple(replace(tool, strict=None) for tool in request.tools))
+
+
+def _with_format(request: ChatRequest, gaps: Gaps) -> ChatRequest:
+    """Answers by schema beside tools: no model takes that while it must call one, and none before Gemini 3 at all.
+
+    There a tool whose input is the answer stands for it, and one of the tools must be called.
+    https://ai.google.dev/gemini-api/docs/structured-output#structured_outputs_with_tools
+    """
+    held, choice = request.response_format, request.tool_choice
+    has_tools = bool(request.tools) and not (choice is not None and choice.mode == "none")
+    if held is None or held.kind == "text" or not has_tools:
+        return request
+    without = replace(request, response_format=None)
+    if choice is not None and choice.mode in {"required", "named"}:
+        gaps.skip("response_format")  # a call is asked for now, and the answer only after its result
+        return without
+    if generation(request.model) is None or is_at_least(request.model, 3):
+        return request
+    if held.kind == "json_object" or held.schema is None:
+        gaps.skip("response_format")  # what is no schema only says what the prompt must say as well
+        return without
+    taken = any(tool.name == OUTPUT_TOOL for tool in request.tools)
+    if taken or held.schema.get("type") != "object":
+        gaps.refuse("response_format", f"`{request.model}` takes no schema of its answer beside these tools")
+        return without
+    allowed = (*choice.allowed, OUTPUT_TOOL) if choice is not None and choice.allowed else ()
+    tool = Tool(OUTPUT_TOOL, f"{_OUTPUT_ABOUT} {held.description or ''}".strip(), held.schema)
+    return replace(without, tools=(*request.tools, tool), tool_choice=ToolChoice("required", allowed=allowed))
 
 
 def _signed(request: ChatRequest) -> ChatRequest:

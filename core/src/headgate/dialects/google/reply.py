@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from headgate.chat import ChatReply, Choice, Citation, File, Item, Message, Part, Text, ToolCall, Usage
-from headgate.dialects.google.facts import NAME, TIERS, call_id, finish_of, finish_word, unsealed
+from headgate.dialects.google.facts import NAME, OUTPUT_TOOL, TIERS, call_id, finish_of, finish_word, unsealed
 from headgate.dialects.google.parts import Fields, arguments_of, decode_part, encode_media
 from headgate.dialects.openai.members import Json, objects
 from headgate.errors import ProviderFailed
@@ -59,7 +59,7 @@ def _decode_candidate(candidate: Fields, at: int, reply_id: str) -> Choice:
     parts: list[Part] = []
     number = 0
     for held in content.each("parts"):
-        part = decode_call(held, reply_id, number, index) or answer_part(held)
+        part = surfaced(decode_call(held, reply_id, number, index) or answer_part(held))
         number += isinstance(part, ToolCall)
         if part is not None:
             parts.append(part)
@@ -86,6 +86,13 @@ def decode_call(part: Fields, reply_id: str, number: int, choice: int) -> ToolCa
     made = call_id(call.find("id", str), reply_id, number, choice, f"{name}\0{arguments}".encode())
     opaque, _ = unsealed(part.find("thoughtSignature", str))
     return ToolCall(made, name, arguments, number, opaque=opaque, extra=part.rest())
+
+
+def surfaced(part: Part | None) -> Part | None:
+    """The input of the reserved output tool is what the model answers."""
+    if isinstance(part, ToolCall) and part.name == OUTPUT_TOOL:
+        return Text(part.arguments or "{}", opaque=part.opaque)
+    return part
 
 
 def answer_part(part: Fields) -> Part | None:

@@ -89,6 +89,10 @@ def _mapped(schema: Any, change: Callable[[Json], Json]) -> Any:
     return change(held)
 
 
+_NUMBERED = ("type_unspecified", "string", "number", "integer", "boolean", "array", "object", "null")
+"""Types by their number in `google.cloud.aiplatform.v1.Type`, as the Python library for Vertex writes them as JSON."""
+
+
 def plain_schema(schema: Any) -> Any:
     """A Schema object as JSON Schema: types in small letters, `nullable` as a type, counts as numbers, properties in order."""
     if not isinstance(schema, dict):
@@ -126,6 +130,8 @@ def plain_schema(schema: Any) -> Any:
 
 def _plain_type(held: Json) -> None:
     kind, is_nullable = held.get("type"), held.pop("nullable", None)
+    if isinstance(kind, int) and 0 <= kind < len(_NUMBERED):
+        kind = _NUMBERED[kind]
     if isinstance(kind, str):
         kind = held["type"] = kind.lower()
         if kind == "type_unspecified":

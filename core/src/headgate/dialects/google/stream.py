@@ -49,6 +49,7 @@ from headgate.dialects.google.reply import (
     decode_usage,
     has_counts,
     seconds,
+    surfaced,
     tier_of,
 )
 from headgate.dialects.openai.members import Json
@@ -241,7 +242,7 @@ class _Candidate:
             yield from self._grow(part, growing)
             return
         yield from self._closed()
-        held = decode_call(part, self._id, self._calls, self._index) or answer_part(part)
+        held = surfaced(decode_call(part, self._id, self._calls, self._index) or answer_part(part))
         match held:
             case ToolCall():
                 self._calls += 1

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from headgate.chat import Audio, Citation, File, Image, Item, Part, Reasoning, Refusal, Text, ToolCall
 from headgate.dialects.data_urls import split_data_url
-from headgate.dialects.openai.members import Members, typed
+from headgate.dialects.openai.members import Members, objects, typed
 from headgate.dialects.openai.reasoning import take_signature
 from headgate.dialects.responses.ids import is_made, is_redacted, unsealed
 from headgate.errors import InvalidRequest
@@ -86,7 +88,11 @@ def _decode_part(part: Members) -> Part:
     kind = part.need("type", str)
     if kind in TEXTS:
         annotations = part.find("annotations", list[Json]) or []
-        citations = tuple(decode_citation(raw) for raw in annotations)
+        others = objects(part.take("citations"))  # as WrittenMessage writes sources that no annotation can name
+        citations = (
+            *map(decode_citation, annotations),
+            *(replace(decode_citation(raw), raw={}) for raw in others),
+        )
         part.take("logprobs")
         mark, opaque = take_mark(part), take_signature(part)
         return Text(part.need("text", str), mark, citations, opaque, given(part.rest()))
