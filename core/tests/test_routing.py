@@ -113,6 +113,15 @@ def test_a_tree_inherits_downwards() -> None:
     assert second.targets[1].path == "config.targets[1].targets[1]"
 
 
+def test_the_root_alone_has_a_deadline() -> None:
+    """It bounds the whole request; below the root it is refused with what to use there."""
+    node = {"strategy": {"mode": "fallback"}, "targets": [{"provider": "openai"}]}
+    held = decode({**node, "deadline": 1500})
+    assert (held.deadline_s, held.targets[0].deadline_s) == (1.5, 0.0)
+    with pytest.raises(StartupError, match=r"`config.targets\[0\].deadline` belongs to the root"):
+        decode({**node, "targets": [{"provider": "openai", "deadline": 10}]})
+
+
 def test_a_string_inherits_as_a_mapping_does() -> None:
     """The short form of a leaf is the same leaf."""
     node = {"strategy": {"mode": "fallback"}, "retry": {"attempts": 3}, "override_params": {"seed": 1}}

@@ -106,9 +106,10 @@ class Target(Struct, frozen=True):
     """A node of a routing tree. A leaf names a `deployment`; any other node names a `strategy` over its `targets`.
 
     `path` is where it stands in the routing config, such as `config.targets[1]`. `settings` keeps what only the
-    strategy understands, `compiled` what it made of that. `release_after` is how many pieces of a stream are held before
-    the first is let go. `guards` are the guardrails of the config itself, `breaker` what opens its circuit, `base_url` and
-    `credential` take the place of the deployment's; `is_callers` says that a caller wrote all this, and not the operator.
+    strategy understands, `compiled` what it made of that. `deadline_s` of a root bounds the whole request. `release_after` is
+    how many pieces of a stream are held before the first is let go. `guards` are the guardrails of the config itself, `breaker`
+    what opens its circuit, `base_url` and `credential` take the place of the deployment's; `is_callers` says that a caller
+    wrote all this, and not the operator.
     """
 
     path: str = "config"
@@ -135,6 +136,7 @@ class Target(Struct, frozen=True):
     patience: Patience = PATIENT
     release_after: int = 0
     breaker: BreakerRule | None = None
+    deadline_s: float = 0.0
 
     def __post_init__(self) -> None:
         force_setattr(self, "override_params", MappingProxyType(dict(self.override_params)))

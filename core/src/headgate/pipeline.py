@@ -57,6 +57,8 @@ async def run(plan: Plan, ex: Exchange, read_body: ReadBody) -> Reply:
     ex.target = await first(plan.route, ex, Target)
     if ex.target is None:
         raise ModelNotFound(f"no route for model `{ex.model}`", param="model")
+    if ex.target.deadline_s:
+        ex.deadline = min(ex.deadline, plan.fleet.clock() + ex.target.deadline_s)
     if ex.pinned is not None:
         ex.target = _pinned(plan, ex.target, ex.pinned) or ex.target
     if ex.timings is not None:

@@ -60,6 +60,19 @@ async def test_nothing_goes_on_after_the_deadline(config: Any) -> None:
     assert len(upstream.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("headers", "deadline"),
+    [({}, 100), ({"x_headgate_deadline": "100"}, 60_000), ({"x_headgate_deadline": "60000"}, 100)],
+)
+async def test_the_deadline_of_a_config(headers: dict[str, str], deadline: int) -> None:
+    """It bounds all targets and tries together, and of several deadlines the soonest counts."""
+    upstream = ReplayUpstream({"*": Recorded(stall_at=-1)})
+    config = {**TWO, "retry": {"attempts": 2}, "deadline": deadline}
+    reply = await ask(upstream, x_headgate_config=json.dumps(config), **headers)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert len(upstream.requests) == 1
+
+
 @pytest.mark.parametrize("value", ["0", "soon", "-1", "1.5"])
 async def test_a_deadline_that_is_none_is_refused(value: str) -> None:
     """It names the header and what it takes."""

@@ -38,7 +38,7 @@ _PARAMS = ("override_params", "default_params", "drop_params")
 _KEYS = {
     *("name", "strategy", "targets", "provider", "virtual_key", "api_key", "model", "weight", "passthrough"),
     *_PARAMS,
-    *("retry", "request_timeout", "timeouts", "release_after", "cache", "custom_host", "forward_headers"),
+    *("retry", "request_timeout", "deadline", "timeouts", "release_after", "cache", "custom_host", "forward_headers"),
     *("strict_open_ai_compliance", "on_status_codes"),
     *_HOOKS,
 }
@@ -94,11 +94,11 @@ def decode_target(value: Any, known: Known, path: str = "config", asked: Asked |
 
     StartupError lists every problem: unknown keys, deployments, strategies, wrong types.
     """
-    decoder = _Decoder(known, asked)
+    decoder = _Decoder(known, asked, path)
     target = decoder.decode(value, path, _Inherited())
     if decoder.problems:
         raise StartupError(decoder.problems)
-    return target
+    return replace(target, deadline_s=decoder.deadline_s) if decoder.deadline_s else target
 
 
 def leaf_of(text: str, path: str = "config") -> Target:
@@ -125,9 +125,11 @@ class _Inherited(Struct, frozen=True):
 
 
 class _Decoder:
-    def __init__(self, known: Known, asked: Asked | None) -> None:
+    def __init__(self, known: Known, asked: Asked | None, root: str) -> None:
         self._known = known
         self._asked = asked
+        self._root = root
+        self.deadline_s = 0.0
         self._nodes = 0
         self._guards: dict[int, Hooks | None] = {}
         self._faults = Faults(lambda words: self.problems.append(Problem(words)))
@@ -147,10 +149,19 @@ class _Decoder:
         fields = Fields(cast("dict[Any, Any]", value), path, self._faults)
         fields.only(_KEYS, _ELSEWHERE)
         fields.flag("strict_open_ai_compliance")
+        self._take_deadline(fields)
         held = self._inherited(fields, above)
         if "targets" in fields or "strategy" in fields:
             return self._node(fields, held, depth)
         return self._placed(fields, held, depth, resolved)
+
+    def _take_deadline(self, fields: Fields) -> None:
+        """How long all of it may take. Of an alias at the root and what names it, the shorter counts."""
+        seconds = fields.number("deadline") / 1000
+        if seconds and fields.path != self._root:
+            fields.wrong("deadline", "belongs to the root, for it bounds the whole request: use `request_timeout` here")
+        elif seconds:
+            self.deadline_s = min(seconds, self.deadline_s or seconds)
 
     def _placed(self, fields: Fields, held: _Inherited, depth: int, resolved: str) -> Target:
         """A target without targets: the deployment it names, the one its model names, or what the request asks for."""
