@@ -135,6 +135,19 @@ def test_a_wave_of_refusals_is_one() -> None:
     assert held.wait_s(0.19) == pytest.approx(1.0)
 
 
+def test_who_serves_others_is_not_left_alone() -> None:
+    """A refusal without a time, beside calls that are carried out, is a matter of how many at once and makes no pause."""
+    held = health()
+    served = [held.begin(0.0) for _ in range(20)]
+    for _ in range(5):
+        answer(held, 0.0, 0.01, 429)
+    assert (held.wait_s(0.01), held.limit.limit, held.is_usable(0.01)) == (0.0, 20, False)
+    for call in served:
+        held.answered(call, 0.1, 200, (), 0.0)
+        held.end(call, 0.1)
+    assert held.is_usable(0.1)
+
+
 def test_what_the_provider_asks_for_is_kept() -> None:
     """`Retry-After` says how long, however often."""
     held = health()

@@ -222,6 +222,34 @@ def test_one_overload_told_to_many_counts_once() -> None:
     assert limit.in_flight == 0
 
 
+def test_what_is_refused_beside_others_says_how_many_are_taken() -> None:
+    """Of forty-five calls at once a target takes twenty: from then on it gets twenty, and one more for each quiet second."""
+    limit = ConcurrencyLimit(start=200)
+    for _ in range(45):
+        limit.started()
+    for _ in range(25):
+        limit.refused(1.0)
+        limit.ended(1.0)
+    assert (limit.limit, limit.has_room(1.5)) == (20, False)
+    assert [limit.has_room(now) for now in (1.9, 2.0)] == [False, True]
+    limit.started()
+    limit.refused(2.0)
+    limit.ended(2.0)
+    assert (limit.limit, limit.has_room(2.9), limit.has_room(3.0)) == (20, False, True)
+
+
+def test_what_is_refused_alone_says_little() -> None:
+    """Calls that are all refused leave nine tenths of the limit, whether they came together or alone."""
+    limit = ConcurrencyLimit(start=200)
+    for _ in range(45):
+        limit.started()
+    for _ in range(45):
+        limit.refused(1.0)
+        limit.ended(1.0)
+    assert limit.limit == 180
+    assert limit.has_room(1.0)
+
+
 def test_an_idle_limit_does_not_grow() -> None:
     """Calls one at a time say nothing of how many could be at once."""
     limit = ConcurrencyLimit(start=20)

@@ -35,13 +35,14 @@ WARM_S = 10.0
 
 class Call(Struct):
     """One call under way: when it began, whether it is the probe that decides about an open breaker, and whether it was
-    said how it went. It is waiting until its first event is here.
+    said how it went. It is waiting until its first event is here; `is_first` after a pause.
     """
 
     began: float
     is_probe: bool
     is_told: bool = False
     is_waiting: bool = True
+    is_first: bool = False
 
 
 class Health:
@@ -56,6 +57,7 @@ class Health:
         "_answered_at",
         "_asked_until",
         "_begun",
+        "_has_paused",
         "_headers",
         "_paused_until",
         "_refusals",
@@ -89,6 +91,7 @@ class Health:
         self.times: RecentTimes | None = None
         self.waiters: deque[Callable[[], object]] = deque()
         self._paused_until = self._asked_until = float("-inf")
+        self._has_paused = False
         self._refusals = 0
         self._warm_from = float("-inf")
         self._answered_at = float("-inf")
@@ -100,7 +103,7 @@ class Health:
         """Whether a call may go there: the breaker lets it through, there is no pause, and there is room: of calls at once,
         and of what the provider's headers say that is left.
         """
-        if now < self._paused_until or not self.breaker.would_admit(now) or not self.limit.has_room:
+        if now < self._paused_until or not self.breaker.would_admit(now) or not self.limit.has_room(now):
             return False
         self._take_headers()
         return all(bucket.has_room(now, self._begun) for bucket in self.buckets.values())
@@ -146,7 +149,10 @@ class Health:
         latency.in_flight += 1
         latency.waiting += 1
         latency.began += now
-        return Call(now, self.breaker.admit(now) == "probe")
+        is_first = self._has_paused and now >= self._paused_until
+        if is_first:
+            self._has_paused = False
+        return Call(now, self.breaker.admit(now) == "probe", is_first=is_first)
 
     def answered(self, call: Call, now: float, status: int, headers: RawHeaders, unix_now: float) -> None:
         """The reply's first event, or all of it, is here. A stream may run on. `unix_now` is for dates in `headers`."""
@@ -158,10 +164,10 @@ class Health:
             asked_s = retry_after_s(headers, unix_now)
             if asked_s is not None:
                 self._asked_until = max(self._asked_until, now + min(asked_s, MAX_PAUSE_S))
-            own_s = self._own_pause_s(now)
-            if asked_s is None or (asked_s < PAUSE_S and self._refusals > 1):
-                asked_s = own_s
-            self.paused(now, asked_s)
+            if (
+                asked_s is not None or call.is_first or self.in_flight == 1
+            ):  # else it carries out others: the limit learns
+                self._pause(call, now, asked_s)
             self.breaker.released(is_probe=call.is_probe)
         else:
             # a call that went out though the breaker was open, for want of another target, tells as much as a probe
@@ -177,7 +183,7 @@ class Health:
         call.is_probe, call.is_told = False, True
         self._answered_at = now
         if status in OVERLOADED:
-            self.limit.overloaded(now)
+            self.limit.refused(now)
         self._headers = (headers, now, unix_now, self._begun)
 
     def failed(self, call: Call, now: float, *, is_timeout: bool = False, is_impatient: bool = False) -> None:
@@ -198,6 +204,7 @@ class Health:
     def paused(self, now: float, wait_s: float) -> None:
         """The provider wants no call for so long."""
         self._paused_until = max(self._paused_until, now + min(wait_s, MAX_PAUSE_S))
+        self._has_paused = True
 
     def end(self, call: Call, now: float) -> None:
         """The call is over, however it ended."""
@@ -225,11 +232,15 @@ class Health:
         usual_s = max(IMPATIENT_S, IMPATIENT_TIMES * self.latency.latency_s(call.began))
         return self._answered_at < call.began and now - call.began >= usual_s
 
-    def _own_pause_s(self, now: float) -> float:
-        """The pause after a refusal; those that come while there is a pause already are of the same wave."""
-        if now >= self._paused_until:
+    def _pause(self, call: Call, now: float, asked_s: float | None) -> None:
+        """Leave it alone after a refusal; those that come while there is a pause already are of the same wave."""
+        if call.is_first:
             self._refusals += 1
-        return min(MAX_OWN_PAUSE_S, PAUSE_S * 2.0 ** (min(self._refusals, 10) - 1))
+        elif now >= self._paused_until:
+            self._refusals = 1
+        if asked_s is None or (asked_s < PAUSE_S and self._refusals > 1):
+            asked_s = min(MAX_OWN_PAUSE_S, PAUSE_S * 2.0 ** (min(self._refusals, 10) - 1))
+        self.paused(now, asked_s)
 
     def _failed(self, call: Call, now: float) -> None:
         self.failures += 1

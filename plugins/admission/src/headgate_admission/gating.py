@@ -27,10 +27,10 @@ class Gate(Struct, frozen=True, forbid_unknown_fields=True):
     adaptive: bool = False
     wait_s: Annotated[float, Meta(ge=0, le=10)] = 0.25
 
-    def has_room(self, health: Health) -> bool:
+    def has_room(self, health: Health, now: float) -> bool:
         """Whether the limits let another call start."""
         is_full = 0 < self.in_flight <= health.in_flight
-        return not is_full and (not self.adaptive or health.limit.has_room)
+        return not is_full and (not self.adaptive or health.limit.has_room(now))
 
 
 class Gating:
@@ -50,7 +50,8 @@ class Gating:
         if attempt is None or gate is None or attempt.fleet is None or attempt.health is None:
             return self._inner(ex)
         health, fleet = attempt.health, attempt.fleet
-        if not health.waiters and gate.has_room(health) and not health.pause_s(fleet.clock()):
+        now = fleet.clock()
+        if not health.waiters and gate.has_room(health, now) and not health.pause_s(now):
             return self._inner(ex)
         return self._held(ex, attempt, gate, health, fleet)
 
@@ -65,7 +66,7 @@ class Gating:
                 if now + pause_s > until:
                     raise _busy(attempt, pause_s)
                 await asyncio.sleep(pause_s)
-            elif gate.has_room(health) and (is_called or not health.waiters):
+            elif gate.has_room(health, now) and (is_called or not health.waiters):
                 return await self._inner(ex)
             elif now >= until:
                 raise _busy(attempt, MIN_RETRY_AFTER_S)
