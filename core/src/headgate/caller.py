@@ -96,20 +96,19 @@ def lowered(timeouts: Timeouts, ex: Exchange) -> Timeouts:
     stands in the attempt's `allowed_s` from then on.
     """
     attempt, asked = ex.attempt, ex.option("request-timeout")
-    allowed_s = math.inf if asked is None else _seconds("request-timeout", asked)
-    limit_s = allowed_s
+    limit_s = math.inf if asked is None else _seconds("request-timeout", asked)
     patience = PATIENT
     if attempt is not None:
-        target, patience = attempt.target, attempt.target.patience
+        target, patience, allowed_s = attempt.target, attempt.target.patience, limit_s
         if asked is None:
             limit_s = target.request_timeout_s or math.inf
-        if ex.deadline < math.inf and attempt.fleet is not None:
-            allowed_s = min(allowed_s, max(0.001, round(ex.deadline - attempt.fleet.clock(), 3)))
         if target.is_callers:
             own = (limit_s, patience.connect_s, patience.first_byte_s, patience.first_token_s, patience.gap_s)
             allowed_s = min(allowed_s, *(each or math.inf for each in own))
+        if ex.deadline < math.inf and attempt.fleet is not None:
+            left_s = max(0.001, round(ex.deadline - attempt.fleet.clock(), 3))
+            limit_s, allowed_s = min(limit_s, left_s), min(allowed_s, left_s)
         attempt.allowed_s = allowed_s
-        limit_s = min(limit_s, allowed_s)
     if limit_s == math.inf and patience is PATIENT:
         return timeouts
     return Timeouts(
