@@ -234,7 +234,27 @@ Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
 
 
-class WholeDialect(Dialect, Generic[Asked, Answered]):
+class WordlessDialect(Dialect):
+    """A dialect whose replies hold no text, and whose streams are server-sent events with OpenAI's error."""
+
+    @override
+    def reply_texts(self, body: dict[str, Any]) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def event_texts(self, data: dict[str, Any]) -> Sequence[TextPlace]:
+        return ()
+
+    @override
+    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
+        return ending_of(tail, is_broken=is_broken)
+
+    @override
+    def error_event(self, error: RequestError) -> bytes:
+        return data_event(error.envelope())
+
+
+class WholeDialect(WordlessDialect, Generic[Asked, Answered]):
     """A wire format of an operation that never streams: embeddings, reranking. The four codecs, as in ChatDialect."""
 
     @abstractmethod
@@ -252,22 +272,6 @@ class WholeDialect(Dialect, Generic[Asked, Answered]):
     @abstractmethod
     def encode_reply(self, reply: Answered, request: Asked) -> bytes:
         """An answer to a client."""
-
-    @override
-    def reply_texts(self, body: dict[str, Any]) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def event_texts(self, data: dict[str, Any]) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
-        return ending_of(tail, is_broken=is_broken)
-
-    @override
-    def error_event(self, error: RequestError) -> bytes:
-        return data_event(error.envelope())
 
 
 EmbedDialect = WholeDialect[EmbedRequest, EmbedReply]

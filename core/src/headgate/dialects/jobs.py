@@ -16,10 +16,9 @@ from msgspec import Struct
 from typing_extensions import override
 
 from headgate.dialects.gaps import Gaps
-from headgate.dialects.interface import Dialect, TextPlace
+from headgate.dialects.interface import TextPlace, WordlessDialect
 from headgate.dialects.openai.members import Json, Members
-from headgate.dialects.sse import Ending, data_event, ending_of
-from headgate.errors import InvalidRequest, ProviderFailed, RequestError, UnsupportedField
+from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
 
 Action = Literal["create", "list", "retrieve", "cancel", "events", "checkpoints", "pause", "resume"]
 _ON_ALL: Mapping[str, Action] = {"POST": "create", "GET": "list"}
@@ -76,7 +75,7 @@ def asked_for(method: str, parts: Sequence[str], query: Mapping[str, str], body:
     return None if action is None or not parts[0] else Asked(action, parts[0], query, body)
 
 
-class JobDialect(Dialect):
+class JobDialect(WordlessDialect):
     """A vendor's API for jobs of one operation. A codec sets `path` and `actions` and says how a job is written and told.
 
     `actions` has the method and what stands behind `path` for everything the vendor can do; anything else is refused with 400.
@@ -161,22 +160,6 @@ class JobDialect(Dialect):
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
         return ()
-
-    @override
-    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def event_texts(self, data: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
-        return ending_of(tail, is_broken=is_broken)
-
-    @override
-    def error_event(self, error: RequestError) -> bytes:
-        return data_event(error.envelope())
 
 
 def as_object(said: Any) -> Json:

@@ -15,12 +15,12 @@ from typing_extensions import override
 
 from headgate.body import decode_object, replace_paths
 from headgate.chat import Usage
-from headgate.dialects.interface import Dialect, EventView, Form, TextPlace
+from headgate.dialects.interface import EventView, Form, TextPlace, WordlessDialect
 from headgate.dialects.openai.text import strings_in
 from headgate.dialects.openai.usage import decode_usage as prompt_usage
 from headgate.dialects.responses.usage import decode_usage as input_usage
-from headgate.dialects.sse import Ending, data_event, data_of, ending_of
-from headgate.errors import InvalidRequest, RequestError
+from headgate.dialects.sse import Ending, data_of, ending_of
+from headgate.errors import InvalidRequest
 
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -33,24 +33,8 @@ _RETOLD = ("words", "segments", "logprobs")
 _json = json.JSONDecoder()
 
 
-class _Media(Dialect):
+class _Media(WordlessDialect):
     """What these operations share: no text in running replies, and usage as the last thing that a reply says."""
-
-    @override
-    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def event_texts(self, data: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
-        return ending_of(tail, is_broken=is_broken)
-
-    @override
-    def error_event(self, error: RequestError) -> bytes:
-        return data_event(error.envelope())
 
     @override
     def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:

@@ -10,15 +10,13 @@ from typing import Any, cast
 
 from typing_extensions import override
 
-from headgate.dialects.interface import Dialect, TextPlace
+from headgate.dialects.interface import TextPlace, WordlessDialect
 from headgate.dialects.openai.text import strings_in
-from headgate.dialects.sse import Ending, data_event, ending_of
-from headgate.errors import RequestError
 
 Json = dict[str, Any]
 
 
-class OpenAIModerations(Dialect):
+class OpenAIModerations(WordlessDialect):
     """The `openai.moderations` dialect."""
 
     name = "openai.moderations"
@@ -32,19 +30,3 @@ class OpenAIModerations(Dialect):
             if isinstance(item, dict) and isinstance(cast("Json", item).get("text"), str):
                 places.append(TextPlace(("input", at, "text"), cast("Json", item)["text"], "user"))
         return places
-
-    @override
-    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def event_texts(self, data: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
-        return ending_of(tail, is_broken=is_broken)
-
-    @override
-    def error_event(self, error: RequestError) -> bytes:
-        return data_event(error.envelope())
