@@ -134,6 +134,17 @@ def test_a_missing_model_and_id() -> None:
         assert (held.id, held.model) == ("msg_headgate", "claude-sonnet-4-5")
 
 
+def test_texts_of_their_own() -> None:
+    """Text that the vendor told apart is another block, so that sources stand with the text that they are of."""
+    source = CitationDelta(Citation("https://a.example", "A", "so"))
+    blocks = said(TextDelta("By it, "), TextDelta("so", begins=True), TextDelta("."), source, TextDelta(" Done."))
+    assert [(block["text"], len(block.get("citations") or ())) for block in blocks] == [
+        ("By it, ", 0),
+        ("so.", 1),
+        (" Done.", 0),
+    ]
+
+
 def test_blocks_end_before_others_begin() -> None:
     """Text, thinking and text again are three blocks."""
     blocks = said(TextDelta("a"), ReasoningDelta("b"), TextDelta("c"), ReasoningDelta("d"))

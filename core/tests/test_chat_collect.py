@@ -131,7 +131,7 @@ def test_the_stream_of_a_reply() -> None:
         Start("id", "m", 5),
         ReasoningDelta("r"),
         ReasoningEnd(A),
-        TextDelta("t"),
+        TextDelta("t", begins=True),
         CitationDelta(ONE),
         ToolCallStart(0, "i", "f"),
         ToolCallDelta(0, "{}"),

@@ -29,6 +29,7 @@ from headgate.chat import (
     ToolCall,
     Usage,
 )
+from headgate.dialects.openai.message import decode_message
 from headgate.dialects.openai.reply import FINISH
 from headgate.errors import ProviderFailed
 
@@ -271,6 +272,17 @@ def test_calls_with_nothing_to_say_have_an_empty_object() -> None:
     ]
     assert told["message"]["content"] is None
     assert answer(Reasoning("hm"))["message"]["content"] == ""
+
+
+def test_a_signed_text_behind_calls_comes_back_behind_them() -> None:
+    """Gemini signs the end of an answer too: what came behind the calls goes back behind them."""
+    signed = Text("", opaque=Opaque("google", "s"))
+    parts = (Text("a"), ToolCall("c", "f", "{}"), signed)
+    message = answer(*parts, finish="tool_calls")["message"]
+    assert message["extra_content"] == {"google": {"thought_signature": "s", "behind_calls": True}}
+    back = decode_message(message, "messages[0]")
+    assert back.parts == parts
+    assert back.extra == {}
 
 
 def test_signatures_travel_with_what_they_sign() -> None:

@@ -268,6 +268,7 @@ def calling(event: StreamEvent | None) -> list[StreamEvent]:
 STREAMED: list[Case] = [
     (Start("i", "m", 1), streaming, {"id": "j", "model": "n", "created": 2, "role": "user", "usage": Usage(1)}),
     (TextDelta("a"), streaming, {"text": "b", "index": 1, "opaque": SEALED}),
+    (TextDelta("a"), lambda held: streaming(TextDelta("b"), held, CitationDelta(CITED)), {"begins": True}),
     (CitationDelta(CITED), lambda held: streaming(TextDelta("a"), held), {"citation": Citation("u"), "index": 1}),
     (ReasoningDelta("a"), streaming, {"text": "b", "index": 1, "is_summary": True}),
     (

@@ -195,6 +195,24 @@ def test_versions_and_betas() -> None:
     assert "anthropic-dangerous-direct-browser-access" not in sent
 
 
+@pytest.mark.parametrize(
+    ("block", "named", "sent"),
+    [
+        ("fallback", None, "server-side-fallback-2026-06-01"),
+        ("fallback", "server-side-fallback-2026-07-01", "server-side-fallback-2026-07-01"),
+        ("mcp_tool_use", "a-2026-01-01, b-2026-01-01", "a-2026-01-01,b-2026-01-01,mcp-client-2025-11-20"),
+        ("text", None, None),
+    ],
+)
+def test_betas_of_a_history(block: str, named: str | None, sent: str | None) -> None:
+    """A translated request names the beta that a block of its history needs, beside those that the client names."""
+    provider = deploy()
+    ex = exchange(CHAT, provider=provider, headers={"anthropic-beta": named} if named else {})
+    assert ex.attempt is not None
+    ex.attempt.body = msgspec.json.encode({"messages": [{"role": "assistant", "content": [{"type": block}]}]})
+    assert {name.decode(): value.decode() for name, value in provider.prepare(ex).headers}.get("anthropic-beta") == sent
+
+
 def test_a_version_of_the_deployments_own() -> None:
     """A version that the deployment sets wins."""
     held = {"anthropic-version": Secret("2024-01-01")}

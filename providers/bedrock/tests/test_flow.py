@@ -127,6 +127,20 @@ async def test_a_stream(size: int) -> None:
     assert [one.is_closed for one in upstream.responses] == [True]
 
 
+async def test_a_stream_of_a_model_that_answers_whole() -> None:
+    """Llama streams no calls: it is asked for a whole answer, and the client has its stream all the same."""
+    upstream = ReplayUpstream(
+        {"*": whole({"toolUse": {"toolUseId": "c", "name": "f", "input": {"a": 1}}}, stop="tool_use")}
+    )
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    reply = await call(upstream, {**ASKED, "stream": True, "tools": tools}, "us.meta.llama3-3-70b-instruct-v1:0")
+    chunks = chunks_of(await body_of(reply))
+    pieces = [piece for chunk in chunks for piece in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    assert "".join(piece["function"].get("arguments", "") for piece in pieces) == '{"a":1}'
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert upstream.requests[0].url.endswith("/converse")
+
+
 async def test_an_anthropic_client() -> None:
     """A client of Anthropic's API gets thinking with its signature and calls in its own form."""
     blocks = (

@@ -10,7 +10,15 @@ from headgate.chat import ChatRequest, Message, ResponseFormat, Sampling, Text, 
 from headgate.dialects import Gaps
 from headgate.errors import UnsupportedField
 from headgate_bedrock.models import find_model
-from headgate_bedrock.policy import BUDGETS, StructuredOutput, settle_format, settle_sampling, settle_thinking
+from headgate_bedrock.policy import (
+    BUDGETS,
+    StructuredOutput,
+    settle_format,
+    settle_sampling,
+    settle_system,
+    settle_thinking,
+    settle_tools,
+)
 from headgate_bedrock.tools import OUTPUT_TOOL
 
 CLAUDE_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
@@ -20,6 +28,7 @@ NOVA = "amazon.nova-2-lite-v1:0"
 GPT_5 = "openai.gpt-5.6"
 OSS = "openai.gpt-oss-120b-1:0"
 LLAMA = "meta.llama3-1-70b-instruct-v1:0"
+MIXTRAL = "mistral.mixtral-8x7b-instruct-v0:1"
 HIDDEN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/1arbu5hu2sjr"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 FORM = ResponseFormat("json_schema", "card", SCHEMA)
@@ -122,13 +131,13 @@ def test_the_highest_effort_of_nova_stands_alone(held: Sampling) -> None:
 @pytest.mark.parametrize(
     ("model", "held", "kept", "named"),
     [
-        (OPUS_5, Sampling(temperature=0.5, top_p=0.9, top_k=4, max_tokens=5), Sampling(top_k=4, max_tokens=5), "tp"),
+        (OPUS_5, Sampling(temperature=0.5, top_p=0.9, top_k=4, max_tokens=5), Sampling(max_tokens=5), "tpk"),
         (OPUS_5, Sampling(temperature=1, top_p=1), Sampling(), ""),
         (CLAUDE_46, Sampling(temperature=0.5, top_p=0.9), Sampling(temperature=0.5), "p"),
         (CLAUDE_4, Sampling(temperature=0.5, top_p=0.9, top_k=4), Sampling(temperature=0.5, top_p=0.9, top_k=4), ""),
         (GPT_5, Sampling(temperature=0.5, top_p=0.9, stop=("a",)), Sampling(), "tps"),
         (GPT_5, Sampling(temperature=1, seed=3), Sampling(seed=3), ""),
-        (OSS, Sampling(temperature=0.5, stop=("a",)), Sampling(temperature=0.5, stop=("a",)), ""),
+        (OSS, Sampling(temperature=0.5, stop=("a",)), Sampling(temperature=0.5), "s"),
         (HIDDEN, Sampling(temperature=0.5, top_p=0.9), Sampling(temperature=0.5, top_p=0.9), ""),
     ],
 )
@@ -136,7 +145,36 @@ def test_sampling_that_a_model_takes(model: str, held: Sampling, kept: Sampling,
     """What a model refuses is named and not sent; a default asks for nothing, and a model nobody knows gets everything."""
     gaps = Gaps("bedrock", "drop")
     assert settle_sampling(asked(model, sampling=held), find_model(model), gaps).sampling == kept
-    assert gaps.dropped == [{"t": "temperature", "p": "top_p", "s": "stop"}[letter] for letter in named]
+    assert gaps.dropped == [{"t": "temperature", "p": "top_p", "k": "top_k", "s": "stop"}[letter] for letter in named]
+
+
+@pytest.mark.parametrize(
+    "model", [OSS, "qwen.qwen3-32b-v1:0", "deepseek.v3-v1:0", "moonshotai.kimi-k2.5", "google.gemma-3-12b-it"]
+)
+def test_stop_sequences_that_are_refused(model: str) -> None:
+    """Models whose service says so take none, which is named."""
+    with pytest.raises(UnsupportedField, match="`stop`"):
+        settle_sampling(asked(model, sampling=Sampling(stop=("a",))), find_model(model), Gaps("bedrock"))
+
+
+def test_models_without_instructions() -> None:
+    """The user says them where the model takes none, and that is named; elsewhere they stay."""
+    turns = (Message("system", (Text("Be brief."),)), Message("user", (Text("a"),)))
+    for model, first in ((MIXTRAL, Message("user", (Text("<system>\nBe brief.\n</system>"),))), (LLAMA, turns[0])):
+        gaps = Gaps("bedrock")
+        assert settle_system(ChatRequest(model, turns), find_model(model), gaps).messages == (first, turns[1])
+        assert gaps.dropped == (["messages[0].role"] if model == MIXTRAL else [])
+
+
+@pytest.mark.parametrize(
+    "model", [MIXTRAL, "us.deepseek.r1-v1:0", "meta.llama3-70b-instruct-v1:0", "amazon.titan-text-lite-v1"]
+)
+def test_models_without_tools(model: str) -> None:
+    """Tools are refused by name, or left out and named."""
+    request = asked(model, tools=(Tool("f"),), tool_choice=ToolChoice("required"))
+    with pytest.raises(UnsupportedField, match="`tools`"):
+        settle_tools(request, find_model(model), Gaps("bedrock"))
+    assert settle_tools(request, find_model(model), Gaps("bedrock", "drop")) == asked(model)
 
 
 def test_sampling_beside_thoughts() -> None:

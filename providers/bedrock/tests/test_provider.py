@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headgate.chat import ChatRequest, File, Image, Message, Opaque, ResponseFormat, Text, Thinking
+from headgate.chat import ChatRequest, File, Image, Message, Opaque, ResponseFormat, Text, Thinking, Tool
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
@@ -18,6 +18,7 @@ from headgate.testing import MockUpstream, Recorded, ReplayUpstream
 from headgate.upstream import UpstreamRequest
 from headgate.upstream.engines import EngineName, create_engine
 from headgate_bedrock import Bedrock, BedrockConfig, Guardrail
+from headgate_bedrock.encode import encode_request
 from headgate_bedrock.sigv4 import Keys, Scope, authorization, canonical_request
 
 Json = dict[str, Any]
@@ -103,6 +104,25 @@ def test_headers() -> None:
     whole, streamed = provider.headers_for(exchange(provider)), provider.headers_for(exchange(provider, stream=True))
     assert (whole[b"accept"], whole[b"content-type"]) == (b"application/json", b"application/json")
     assert streamed[b"accept"] == b"application/vnd.amazon.eventstream"
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "streams"),
+    [
+        ("us.meta.llama4-scout-17b-instruct-v1:0", b'{"toolConfig":{}}', False),
+        ("us.meta.llama4-scout-17b-instruct-v1:0", b'{"messages":[]}', True),
+        ("us.anthropic.claude-sonnet-4-6", b'{"toolConfig":{}}', True),
+    ],
+)
+def test_streams_beside_tools(model: str, body: bytes, *, streams: bool) -> None:
+    """A model that does not stream its calls answers whole, which the client gets as a stream."""
+    provider = deploy(**KEYS)
+    ex = exchange(provider, model=model, stream=True)
+    assert ex.attempt is not None
+    ex.attempt.body = body
+    assert provider.url_for(ex).endswith("/converse-stream") is streams
+    accepted = b"application/vnd.amazon.eventstream" if streams else b"application/json"
+    assert provider.headers_for(ex)[b"accept"] == accepted
 
 
 # who
@@ -268,7 +288,7 @@ def test_base_models_say_what_an_arn_hides() -> None:
         thinking=Thinking("high"),
         response_format=ResponseFormat("json_schema", schema={"type": "object", "additionalProperties": False}),
     )
-    provider = deploy(base_models={PROFILE: "anthropic.claude-opus-5"})
+    provider = deploy(base_models={PROFILE: "anthropic.claude-opus-4-6-v1"})
     settled = provider.adapt(asked, Gaps("bedrock"))
     assert settled.thinking == Thinking("high", mode="adaptive")
     assert settled.response_format is not None
@@ -319,3 +339,15 @@ def test_paths_must_not_leave_the_host() -> None:
     ex = exchange(provider, PASSTHROUGH, "passthrough", path="/v1/model/../x")
     with pytest.raises(InvalidRequest):
         provider.url_for(ex)
+
+
+@pytest.mark.parametrize(("model", "is_kept"), [("us.anthropic.claude-opus-5", False), ("zai.glm-5", True)])
+def test_unions_at_the_root_of_a_schema(model: str, *, is_kept: bool) -> None:
+    """Claude refuses them here as elsewhere; for other models they stay, of an object as Converse demands."""
+    alternative: Json = {"properties": {"a": {"type": "string"}}}
+    union: Json = {"type": ["object", "null"], "anyOf": [alternative]}
+    request = ChatRequest(model, (Message("user", (Text("Hi."),)),), tools=(Tool("f", None, union),))
+    gaps = Gaps("bedrock")
+    body = encode_request(deploy().adapt(request, gaps), gaps)
+    schema = body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    assert schema == {"type": "object", **({"anyOf": [alternative]} if is_kept else alternative)}

@@ -191,7 +191,7 @@ def test_sources_belong_to_the_text_of_their_block() -> None:
     frames = (START, delta(0, text="By it, "), over(0), delta(1, citation=raw), delta(1, text="so"), delta(1, text="."))
     assert events(*frames, over(1), STOP, META)[1:5] == [
         TextDelta("By it, "),
-        TextDelta("so"),
+        TextDelta("so", begins=True),
         TextDelta("."),
         CitationDelta(Citation(title="T", raw=raw)),
     ]

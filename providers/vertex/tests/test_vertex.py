@@ -26,8 +26,23 @@ from providers.vertex.tests.vertex_wire import (
 )
 from typing_extensions import override
 
-from headgate.chat import ChatRequest, Image, Message, Opaque, Reasoning, Sampling, Text, Thinking, ToolCall
-from headgate.dialects import Dialect, Gaps, OpenAIChat
+from headgate.chat import (
+    ChatRequest,
+    Image,
+    Item,
+    Message,
+    Opaque,
+    Reasoning,
+    ResponseFormat,
+    Sampling,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+from headgate.dialects import Dialect, Gaps, GoogleGenerate, OpenAIChat
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.operations import (
@@ -243,10 +258,15 @@ def test_policies() -> None:
     gaps = Gaps("vertex")
     adapted = deploy().adapt(request, gaps)
     assert adapted.thinking == Thinking(budget_tokens=1024, is_shown=True)
-    assert adapted.messages[1].parts == (Reasoning("why"), Text("x", opaque=google), ToolCall("a", "f", ""))
+    assert adapted.messages[1].parts == (Reasoning("why"), Text("x", opaque=google), ToolCall("call_vertex_0", "f", ""))
     assert gaps.dropped == ["messages[1].reasoning", "reasoning_effort"]
     for_claude = deploy().adapt(msgspec.structs.replace(request, model=CLAUDE), Gaps("vertex"))
     assert for_claude.messages[1].parts[:3] == (*parts[:2], Text("x"))
+    hop = Item("anthropic.messages", {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}})
+    gone = Gaps("vertex")
+    turns = (messages[0], Message("assistant", (hop, Text("x"))))
+    assert deploy().adapt(ChatRequest(CLAUDE, turns), gone).messages[1].parts == (Text("x"),)
+    assert gone.dropped == ["messages[1].provider_items"]
     plain = ChatRequest(LLAMA, (Message("user", (Text("hi"),)),))
     assert deploy().adapt(plain, gaps) == plain
     provider = deploy()
@@ -254,6 +274,61 @@ def test_policies() -> None:
     assert not provider.understands(Opaque("google", "s", "other"))
     assert provider.understands(Opaque("google", "s", provider.account))
     assert [provider.fetches(Image(url=url)) for url in ("gs://b/a.png", "https://x.example/a.png")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("choice", "mode", "names", "dropped"),
+    [
+        (None, None, ["f", "g"], ["tools[0].function.strict"]),
+        (ToolChoice("auto", allowed=("f",)), "AUTO", ["f"], ["tools[0].function.strict"]),
+        (ToolChoice("required", allowed=("f",)), "ANY", ["f", "g"], []),
+    ],
+)
+def test_calls_are_not_validated(
+    choice: ToolChoice | None, mode: str | None, names: list[str], dropped: list[str]
+) -> None:
+    """There is no mode for calls that fit their schemas: strict tools are named, and where some are allowed the others go."""
+    tools = (Tool("f", strict=True), Tool("g"))
+    request = ChatRequest(GEMINI, (Message("user", (Text("hi"),)),), tools=tools, tool_choice=choice)
+    gaps = Gaps("vertex")
+    sent = json.loads(GoogleGenerate().encode_request(deploy().adapt(request, gaps), gaps))
+    config = sent.get("toolConfig", {}).get("functionCallingConfig", {})
+    assert config.get("mode") == mode
+    assert [held["name"] for held in sent["tools"][0]["functionDeclarations"]] == names
+    assert gaps.dropped == dropped
+
+
+@pytest.mark.parametrize("dialect", ["openai.chat", "google.generate"])
+def test_ids_of_calls_are_not_sent(dialect: str) -> None:
+    """Ids that the Gemini API gave, or its client, are refused here: calls and results go without."""
+    turns = (
+        Message("user", (Text("hi"),)),
+        Message("assistant", (ToolCall("gemini_x1", "f", "{}"), ToolCall("mine", "f", "{}"))),
+        Message("tool", (ToolResult("mine", (Text("2"),)), ToolResult("gemini_x1", (Text("1"),)))),
+    )
+    gaps = Gaps("vertex")
+    request = deploy().adapt(ChatRequest(GEMINI, turns, dialect=dialect), gaps)
+    sent = json.loads(GoogleGenerate().encode_request(request, gaps))
+    assert [part["functionCall"] for part in sent["contents"][1]["parts"]] == [{"name": "f", "args": {}}] * 2
+    assert ["id" in part["functionResponse"] for part in sent["contents"][2]["parts"]] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "is_native"),
+    [
+        ("claude-opus-4-7", "auto", False),
+        ("claude-opus-4-7", "native", True),
+        ("claude-opus-5-5", "auto", True),
+        ("claude-haiku-4-5@20251001", "native", True),
+    ],
+)
+def test_structured_outputs_of_claude(model: str, setting: str, *, is_native: bool) -> None:
+    """They are off unless an organisation allows them: a tool holds the answer where one can be demanded."""
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
+    wanted = ResponseFormat("json_schema", "r", schema)
+    request = ChatRequest(model, (Message("user", (Text("hi"),)),), response_format=wanted)
+    adapted = deploy(structured_output=setting).adapt(request, Gaps("vertex"))
+    assert (adapted.response_format is not None, len(adapted.tools)) == (is_native, 0 if is_native else 1)
 
 
 def test_signatures_are_bound_to_the_project() -> None:

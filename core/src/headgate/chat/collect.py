@@ -78,7 +78,7 @@ def replay(reply: ChatReply) -> Iterator[StreamEvent]:
 def _events_of(part: Part, index: int, call: int) -> Iterator[StreamEvent]:
     match part:
         case Text():
-            yield TextDelta(part.text, index, part.opaque)
+            yield TextDelta(part.text, index, part.opaque, bool(part.citations))
             for citation in part.citations:
                 yield CitationDelta(citation, index)
         case Reasoning():
@@ -180,6 +180,8 @@ class _Growing:
 
     def _add_text(self, event: TextDelta) -> None:
         """Text that has sources or a signature is over: more of it is another part."""
+        if event.begins:
+            self._is_over = True
         if event.text:
             self._grow(Text(""), event.text)
         if event.opaque is None:

@@ -25,11 +25,15 @@ class Start(Struct, frozen=True, tag="start"):
 
 
 class TextDelta(Struct, frozen=True, tag="text"):
-    """More visible text of choice `index`. `opaque` belongs to the text so far."""
+    """More visible text of choice `index`. `opaque` belongs to the text so far.
+
+    `begins`: the vendor began another text with it, so that sources which follow are not of the text before.
+    """
 
     text: str
     index: int = 0
     opaque: Opaque | None = None
+    begins: bool = False
 
 
 class CitationDelta(Struct, frozen=True, tag="citation"):

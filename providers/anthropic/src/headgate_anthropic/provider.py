@@ -10,6 +10,7 @@ from typing_extensions import override
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.dialects.anthropic.betas import with_betas
 from headgate.exchange import Exchange
 from headgate.provider import Provider
 
@@ -49,9 +50,15 @@ class Anthropic(Provider):
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
-        """The API version, which every call must name: the client's own where its body goes out as it came."""
-        asked = None if _is_translated(ex) else ex.headers.get(b"anthropic-version")
-        return {b"anthropic-version": asked or VERSION}
+        """The API version, which every call must name: the client's own where its body goes out as it came.
+
+        A body that is translated names the betas that blocks of its history need.
+        """
+        if not _is_translated(ex):
+            return {b"anthropic-version": ex.headers.get(b"anthropic-version") or VERSION}
+        body = ex.attempt.body if ex.attempt is not None else None
+        betas = with_betas(ex.headers.get(b"anthropic-beta", b""), body or b"")
+        return {b"anthropic-version": VERSION, **({b"anthropic-beta": betas} if betas else {})}
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -17,6 +17,7 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.counting import ESTIMATE
 from headgate.dialects import Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.exchange import Exchange
 from headgate.provider import operation_of
@@ -118,7 +119,8 @@ class AzureFoundry(AzureOpenAI):
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         if not self.is_claude(request.model):
             return super().adapt(request, gaps)
-        return anthropic_policy.adapt(request, gaps, _as_hosted(claude_of(request.model)))
+        claude = _as_hosted(claude_of(request.model))
+        return anthropic_policy.adapt(without_fallbacks(request, gaps), gaps, claude)
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:

@@ -28,7 +28,8 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     asked for, `efforts` its levels, `has_budgets` whether adaptive thinking may have a budget instead. `caches` are the
     fields that may hold a cache point. `has_system_turns`: instructions may stand between turns. `has_strict_tools`: a
     model with a JSON Schema of its answer takes one of its tools' inputs as well. `has_sampling`: it takes temperature,
-    topP and stop sequences.
+    topP and, with `has_stops`, stop sequences. `has_tools`: it takes tools, and with `streams_tools` answers to them in a
+    stream. `has_system`: it takes instructions.
     """
 
     vendor: str = ""
@@ -40,6 +41,10 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
     has_strict_tools: bool = True
     has_system_turns: bool = False
     has_sampling: bool = True
+    has_stops: bool = True
+    has_tools: bool = True
+    streams_tools: bool = True
+    has_system: bool = True
     thinking: ThinkingForm = ""
     efforts: tuple[str, ...] = ()
     has_budgets: bool = True

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from headgate.chat import ChatRequest, ResponseFormat, Sampling, Thinking, Tool, ToolChoice
+from headgate.chat import ChatRequest, Message, ResponseFormat, Sampling, Text, Thinking, Tool, ToolChoice
 from headgate.dialects import Gaps
 from headgate.dialects.anthropic.models import claude_of
 from headgate.dialects.anthropic.policy import held_sampling
@@ -127,19 +127,38 @@ def settle_sampling(request: ChatRequest, model: Model, gaps: Gaps) -> ChatReque
     """`request` with the sampling that its model takes: what Claude takes elsewhere as well, and less for some of OpenAI."""
     held = request.sampling
     if model.is_claude:
-        facts = claude_of(request.model)
-        kept = held.top_k if facts.samples == "none" else None  # Bedrock lets it pass to these
-        asked = request if kept is None else replace(request, sampling=replace(held, top_k=None))
-        held = held_sampling(asked, facts, gaps)
-        return replace(request, sampling=held if kept is None else replace(held, top_k=kept))
-    if model.has_sampling:
-        return request
-    for name, value in (("temperature", held.temperature), ("top_p", held.top_p)):
-        if value not in {None, 1}:
-            gaps.refuse(name, "this model takes none")
-    if held.stop:
+        return replace(request, sampling=held_sampling(request, claude_of(request.model), gaps))
+    if not model.has_sampling:
+        for name, value in (("temperature", held.temperature), ("top_p", held.top_p)):
+            if value not in {None, 1}:
+                gaps.refuse(name, "this model takes none")
+        held = replace(held, temperature=None, top_p=None)
+    if held.stop and not (model.has_sampling and model.has_stops):
         gaps.refuse("stop", "this model takes none")
-    return replace(request, sampling=replace(held, temperature=None, top_p=None, stop=()))
+        held = replace(held, stop=())
+    return replace(request, sampling=held)
+
+
+def settle_system(request: ChatRequest, model: Model, gaps: Gaps) -> ChatRequest:
+    """`request` with its instructions said by the user, in `<system>` tags, for a model that takes none; named."""
+    if model.has_system:
+        return request
+    messages: list[Message] = []
+    for at, message in enumerate(request.messages):
+        if message.role in {"system", "developer"}:
+            gaps.skip(f"messages[{at}].role")
+            messages.append(Message("user", (Text(f"<system>\n{message.text}\n</system>"),)))
+        else:
+            messages.append(message)
+    return replace(request, messages=tuple(messages))
+
+
+def settle_tools(request: ChatRequest, model: Model, gaps: Gaps) -> ChatRequest:
+    """`request` without tools, which are refused by name, for a model that takes none."""
+    if model.has_tools or not request.tools:
+        return request
+    gaps.refuse("tools", "this model takes none")
+    return replace(request, tools=(), tool_choice=None, parallel_tool_calls=None)
 
 
 def _held_to(request: ChatRequest, form: ResponseFormat, gaps: Gaps) -> ChatRequest | None:

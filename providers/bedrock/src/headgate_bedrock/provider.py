@@ -15,6 +15,8 @@ from typing_extensions import override
 from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps
+from headgate.dialects.anthropic.betas import without_fallbacks
+from headgate.dialects.anthropic.roots import with_plain_roots
 from headgate.exchange import Exchange
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
@@ -22,7 +24,14 @@ from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.fanout import bodies_in, send_each
 from headgate_bedrock.models import find_model
-from headgate_bedrock.policy import StructuredOutput, settle_format, settle_sampling, settle_thinking
+from headgate_bedrock.policy import (
+    StructuredOutput,
+    settle_format,
+    settle_sampling,
+    settle_system,
+    settle_thinking,
+    settle_tools,
+)
 from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank
 
 BEARER_ENV = "AWS_BEARER_TOKEN_BEDROCK"
@@ -108,8 +117,10 @@ class Bedrock(Aws):
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         request = replace(request, model=self.settings.base_models.get(request.model, request.model))
         model = find_model(request.model)
+        request = settle_tools(settle_system(without_fallbacks(request, gaps), model, gaps), model, gaps)
         request = settle_sampling(settle_thinking(request, model, gaps), model, gaps)
-        return settle_format(request, model, gaps, self.settings.structured_output)
+        request = settle_format(request, model, gaps, self.settings.structured_output)
+        return with_plain_roots(request, gaps) if model.is_claude else request
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
@@ -143,15 +154,25 @@ class Bedrock(Aws):
         path = self.paths.get(operation)
         if path is None or ex.attempt is None:
             return base + passed_path(ex)
-        stream = "-stream" if operation == "converse" and ex.stream else ""
+        stream = "-stream" if operation == "converse" and self._streams(ex) else ""
         return base + path.replace("{model}", quote(ex.attempt.model, safe="")) + stream
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         if self.is_passed(ex):
             return {}
-        streams = ex.stream and operation_of(ex) == "converse"
+        streams = operation_of(ex) == "converse" and self._streams(ex)
         return {b"accept": b"application/vnd.amazon.eventstream" if streams else b"application/json"}
+
+    def _streams(self, ex: Exchange) -> bool:
+        """Whether the answer is asked for as a stream. Models that refuse one beside tools answer whole, and that is streamed.
+
+        https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html
+        """
+        attempt = ex.attempt
+        if not ex.stream or attempt is None or attempt.body is None or b'"toolConfig"' not in attempt.body:
+            return ex.stream
+        return find_model(self.settings.base_models.get(attempt.model, attempt.model)).streams_tools
 
     @override
     async def send(self, ex: Exchange) -> UpstreamResponse:

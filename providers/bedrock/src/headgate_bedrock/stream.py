@@ -71,6 +71,7 @@ class ConverseDecoder:
 
     def __init__(self) -> None:
         self._blocks: dict[int, _Block] = {}
+        self._after_text = False
         self._calls = 0
         self._has_started = False
         self._has_finished = False
@@ -127,6 +128,7 @@ class ConverseDecoder:
         yield from self._end_others(index)
         start = event.inner("start")
         raw = start.rest()
+        self._after_text = self._after_text and not raw
         if "toolUse" in raw:
             use = start.inner("toolUse")
             if use.take("type") not in {None, "tool_use"}:
@@ -152,7 +154,8 @@ class ConverseDecoder:
         held = self._blocks.get(index)
         if held is None:
             yield from self._end_others(index)
-            held = self._blocks[index] = _Thought() if "reasoningContent" in delta.rest() else _Plain()
+            held = _Thought() if "reasoningContent" in delta.rest() else _Plain(begins=self._after_text)
+            self._blocks[index], self._after_text = held, isinstance(held, _Plain)
         yield from held.more(delta)
 
     def _end_others(self, index: int) -> Iterator[StreamEvent]:
@@ -184,7 +187,8 @@ class _Block:
 class _Plain(_Block):
     """Text, and whatever else comes without a contentBlockStart. Its sources come before it, and are said behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins: bool = False) -> None:
+        self._begins = begins
         self._citations: list[Citation] = []
 
     @override
@@ -192,7 +196,12 @@ class _Plain(_Block):
         citation = delta.find("citation", Json)
         if citation:
             self._citations.append(citation_of(citation))
-        return _plain(delta)
+        for event in _plain(delta):
+            if self._begins and isinstance(event, TextDelta):
+                self._begins = False
+                yield TextDelta(event.text, begins=True)
+            else:
+                yield event
 
     @override
     def end(self) -> Iterator[StreamEvent]:

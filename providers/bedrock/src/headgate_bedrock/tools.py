@@ -157,7 +157,10 @@ def _described(name: str, description: str | None, parameters: Json | None) -> J
     spec: Json = {"name": name}
     if description and description.strip():
         spec["description"] = description
-    spec["inputSchema"] = {"json": {"type": "object", **(parameters or {})}}
+    schema = {"type": "object", **(parameters or {})}
+    if isinstance(schema["type"], list) and "object" in schema["type"]:
+        schema["type"] = "object"  # the one word that Converse takes there
+    spec["inputSchema"] = {"json": schema}
     return {"toolSpec": spec}
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.caller import checked_base_url
-from headgate.chat import ChatRequest, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall
+from headgate.chat import ChatRequest, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
 from headgate.counting import ESTIMATE
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
+from headgate.dialects.anthropic.betas import without_fallbacks
+from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange
@@ -56,6 +58,8 @@ class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
     `location` is a region, `global`, or a multi-region. `credentials` is the content of a credentials file in one line, and
     `credentials_file` the path of one; without both they are looked for in the usual places. `api_key` is used instead of
     them; alone, without a `project`, it is express mode. `quota_project` is the project that the calls count for.
+    `structured_output` tells how a JSON schema is honoured by Claude: `native` where the organisation's policy allows its
+    structured outputs, else by a tool; `auto` is by a tool wherever a model can be made to call one.
     """
 
     project: str = ""
@@ -63,6 +67,7 @@ class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
     credentials: Secret | None = None
     credentials_file: str = ""
     quota_project: str = ""
+    structured_output: Literal["auto", "native", "tool"] = "auto"
 
 
 class Vertex(Provider):
@@ -139,9 +144,10 @@ class Vertex(Provider):
         request = _only_from(_ORIGINS[model.interface], request, gaps)
         match model.interface:
             case "gemini":
-                return google_policy.adapt(request, gaps)
+                return google_policy.adapt(_unvalidated(_without_ids(request), gaps), gaps)
             case "claude":
-                return anthropic_policy.adapt(request, gaps)
+                claude = self._as_hosted(claude_of(request.model))
+                return anthropic_policy.adapt(without_fallbacks(request, gaps), gaps, claude)
             case "openai":
                 return request
 
@@ -150,6 +156,19 @@ class Vertex(Provider):
         if find_model(request.model).interface != "claude":
             return body
         return _as_claude(anthropic_policy.finish_body(body, request))
+
+    def _as_hosted(self, claude: Claude) -> Claude:
+        """A model as it is here: structured outputs and strict tools are off unless the organisation has allowed them.
+
+        https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/structured_outputs
+        """
+        match self.settings.structured_output:
+            case "native":
+                return claude
+            case "tool":
+                return replace(claude, structures=False)
+            case "auto":
+                return replace(claude, structures=claude.structures and not claude.forces)
 
     @override
     def fetches(self, part: Image | File) -> bool:
@@ -315,6 +334,49 @@ def _tiered(request: UpstreamRequest) -> UpstreamRequest:
     tier = str(msgspec.json.decode(raw)).lower()
     headers = (*request.headers, (TIER_HEADER, tier.encode())) if tier in {"flex", "priority"} else request.headers
     return replace(request, body=msgspec.json.encode(held), headers=headers)
+
+
+def _without_ids(request: ChatRequest) -> ChatRequest:
+    """`request` with ids of calls that are never sent: this API knows none and refuses them (`Unknown name "id"`).
+
+    https://cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCall
+    and https://github.com/pydantic/pydantic-ai/issues/5081
+    """
+    made = {given: f"call_vertex_{number}" for number, given in enumerate(request.call_names())}
+    if not made:
+        return request
+    messages = [
+        replace(message, parts=tuple(_under(part, made) for part in message.parts)) for message in request.messages
+    ]
+    return replace(request, messages=tuple(messages))
+
+
+def _unvalidated(request: ChatRequest, gaps: Gaps) -> ChatRequest:
+    """`request` without what would ask for the mode `VALIDATED`, which the Gemini API has and this one has not.
+
+    Strict tools are so no longer, which is named; where only some may be called, the others are left out.
+    https://docs.cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCallingConfig.Types.Mode
+    """
+    choice = request.tool_choice
+    is_free = choice is None or choice.mode == "auto"
+    if not is_free or not (any(tool.strict for tool in request.tools) or (choice is not None and choice.allowed)):
+        return request
+    for at, tool in enumerate(request.tools):
+        if tool.strict:
+            gaps.skip(f"tools[{at}].function.strict")
+    allowed = choice.allowed if choice is not None else ()
+    tools = [
+        replace(tool, strict=None)
+        for tool in request.tools
+        if not allowed or tool.kind != "function" or tool.name in allowed
+    ]
+    return replace(request, tools=tuple(tools), tool_choice=None if choice is None else replace(choice, allowed=()))
+
+
+def _under(part: Part, made: Mapping[str, str]) -> Part:
+    if isinstance(part, ToolCall):
+        return replace(part, id=made[part.id])
+    return replace(part, call_id=made.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
 
 
 def _only_from(origin: str, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -185,8 +185,11 @@ def _object_schema(schema: Json | None, place: str, gaps: Gaps) -> Json:
     """A schema whose root says that it is an object, as the API demands."""
     if not schema:
         return {"type": "object", "properties": {}}
-    if schema.get("type") == "object":
+    kind = schema.get("type")
+    if kind == "object":
         return schema
+    if isinstance(kind, list) and "object" in kind:
+        return {**schema, "type": "object"}
     if "type" not in schema and not {"anyOf", "oneOf", "allOf", "enum", "const"} & schema.keys():
         return {"type": "object", **schema}
     gaps.refuse(f"{place}.function.parameters", "the root of the schema must be an object")

@@ -148,7 +148,7 @@ class AnthropicEncoder:
 
     def _text(self, event: TextDelta | RefusalDelta) -> Iterator[bytes]:
         if event.text:
-            if self._is_cited:
+            if self._is_cited or (isinstance(event, TextDelta) and event.begins and self._kind == "text"):
                 yield from self._close()
             yield from self._open("text", {"type": "text", "text": ""})
             yield self._delta({"type": "text_delta", "text": event.text})

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from headgate.chat import ChatRequest, File, Image, Message, ResponseFormat, Sampling, Text, Thinking, Tool, ToolChoice
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.anthropic.names import OUTPUT_TOOL
+from headgate.dialects.anthropic.roots import with_plain_roots
 from headgate.dialects.anthropic.schema import (
     MAX_STRICT_TOOLS,
     CannotHold,
@@ -45,7 +46,7 @@ def adapt(request: ChatRequest, gaps: Gaps, claude: Claude | None = None) -> Cha
     """The request as this model takes it. What it cannot honour goes to `gaps`."""
     facts = claude or claude_of(request.model)
     request = _with_spoken_system(request, facts, gaps)
-    request = _with_format(request, facts, gaps)
+    request = with_plain_roots(_with_format(request, facts, gaps), gaps)
     request = replace(request, tool_choice=_choice(request, facts, gaps))
     request = replace(request, thinking=_thinking(request, facts, gaps))
     request = replace(request, sampling=held_sampling(request, facts, gaps))

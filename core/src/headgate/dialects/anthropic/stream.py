@@ -77,6 +77,7 @@ class AnthropicDecoder:
     def __init__(self) -> None:
         self._id: str | None = None
         self._block: _Open | None = None
+        self._after_text = False
         self._signature: Opaque | None = None
         self._calls = 0
         self._outputs = 0
@@ -177,10 +178,14 @@ class AnthropicDecoder:
             self._calls += 1
             signature, self._signature = self._signature, None
             return _CallBlock(block, said, self._calls - 1, signature)
+        if kind == "text":
+            return _TextBlock(block, said, begins=self._after_text)
         return _KINDS.get(str(kind), _Other)(block, said)
 
     def _close(self) -> Iterator[StreamEvent]:
         block, self._block = self._block, None
+        if block is not None:
+            self._after_text = isinstance(block, _TextBlock)
         if isinstance(block, _ThinkingBlock) and block.sealed.holder == "call":
             self._signature = block.sealed.opaque
         elif block is not None:
@@ -234,8 +239,9 @@ _Other = _Open
 class _TextBlock(_Open):
     """Text. Its sources come before it, and are said behind it, where they belong."""
 
-    def __init__(self, block: Json, said: str) -> None:
+    def __init__(self, block: Json, said: str, *, begins: bool = False) -> None:
         super().__init__(block, said)
+        self._begins = begins
         held: Any = block.get("citations")
         citations = cast("list[Json]", held) if isinstance(held, list) else []
         self._citations: list[Citation] = [decode_citation(raw) for raw in citations]
@@ -244,12 +250,12 @@ class _TextBlock(_Open):
     def start(self) -> Iterator[StreamEvent]:
         text: Any = self._raw.get("text")
         if text:
-            yield TextDelta(str(text))
+            yield self._more(str(text))
 
     @override
     def add(self, delta: Json) -> Iterator[StreamEvent]:
         if delta.get("type") == "text_delta" and delta.get("text"):
-            yield TextDelta(str(delta["text"]))
+            yield self._more(str(delta["text"]))
         citation: Any = delta.get("citation")
         if delta.get("type") == "citations_delta" and isinstance(citation, dict):
             self._citations.append(decode_citation(cast("Json", citation)))
@@ -258,6 +264,10 @@ class _TextBlock(_Open):
     def end(self) -> Iterator[StreamEvent]:
         for citation in self._citations:
             yield CitationDelta(citation)
+
+    def _more(self, text: str) -> TextDelta:
+        begins, self._begins = self._begins, False
+        return TextDelta(text, begins=begins)
 
 
 class _ThinkingBlock(_Open):
@@ -350,7 +360,6 @@ class _Output(_Open):
 
 
 _KINDS: dict[str, type[_Open]] = {
-    "text": _TextBlock,
     "thinking": _ThinkingBlock,
     "redacted_thinking": _RedactedBlock,
 }

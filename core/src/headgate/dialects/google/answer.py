@@ -52,6 +52,7 @@ IGNORED = frozenset(
         "Reasoning.is_redacted",  # the text is empty then
         "Reasoning.is_summary",
         "ReasoningDelta.is_summary",
+        "TextDelta.begins",  # one text goes on in parts
         "ReasoningEnd.is_redacted",
         "ToolCall.custom",  # its input is an object like any other's
         "ToolCall.index",  # the order says it

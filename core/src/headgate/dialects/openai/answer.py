@@ -208,8 +208,10 @@ def _encode_message(message: Message, reply: ChatReply, request: ChatRequest) ->
     body: Json = {"role": "assistant", "content": None if is_null else content, "refusal": refusal or None}
     if shows_thinking(request):
         body |= encode_reasoning([part for part in parts if isinstance(part, Reasoning)])
-    signed = [part.opaque for part in texts if part.opaque is not None]
-    body |= encode_signature(signed[-1] if signed else None)
+    signed = [at for at, part in enumerate(parts) if isinstance(part, Text) and part.opaque is not None]
+    if signed:
+        is_last = any(isinstance(part, ToolCall) for part in parts[: signed[-1]])
+        body |= encode_signature(cast("Text", parts[signed[-1]]).opaque, is_last=is_last)
     body |= given(
         annotations=_encode_citations(texts) or None,
         audio=sounds[0] if sounds else None,

@@ -205,10 +205,12 @@ class _Choice:
         return [*(self._arguments(call, "{}") for call in sorted(self._silent)), *words]
 
     def _text(self, event: TextDelta) -> Json:
-        if not self._is_open or self._is_cited:
+        if not self._is_open or self._is_cited or event.begins:
             self._begin, self._is_open, self._is_cited = self._size, True, False
         self._size += len(event.text)
-        return {"content": event.text, **encode_signature(event.opaque)} if event.text or event.opaque else {}
+        if not event.text and event.opaque is None:
+            return {}
+        return {"content": event.text, **encode_signature(event.opaque, is_last=bool(self._numbers))}
 
     def _thought_over(self, event: ReasoningEnd) -> Json:
         text = "" if event.is_redacted else "".join(self._thought)

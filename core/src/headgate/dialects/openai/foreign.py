@@ -49,7 +49,7 @@ def _is_foreign(message: Json) -> bool:
     details = objects(message.get("reasoning_details"))
     if any("account" in detail or str(detail.get("format")) in _ORIGINS for detail in details):
         return True
-    return any(signed.keys() & {"account", "signature"} for signed in _signatures(message))
+    return any(signed.keys() & {"account", "behind_calls", "signature"} for signed in _signatures(message))
 
 
 def _signatures(message: Json) -> Iterator[Json]:

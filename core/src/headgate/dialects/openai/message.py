@@ -29,7 +29,7 @@ from headgate.chat import (
 )
 from headgate.dialects.data_urls import split_data_url
 from headgate.dialects.openai.members import Json, Members, objects, typed
-from headgate.dialects.openai.reasoning import take_reasoning, take_signature
+from headgate.dialects.openai.reasoning import is_behind_calls, take_reasoning, take_signature
 from headgate.errors import InvalidRequest
 
 DIALECT = "openai.chat"
@@ -56,8 +56,11 @@ def decode_message(value: object, place: str, role: str | None = None) -> Messag
     parts += [Refusal(refusal)] if refusal else []
     fields.take("parsed")  # with `parsed_arguments` of a call, what the official SDK makes of the text beside it
     parts = _with_citations(parts, take_citations(fields))
-    parts = _with_signature(parts, fields)
+    is_last = is_behind_calls(fields)
+    opaque = take_signature(fields)
+    parts = parts if opaque is None or is_last else _with_signature(parts, opaque)
     parts += _decode_calls(fields)
+    parts += [Text("", opaque=opaque)] if is_last and opaque is not None else []
     parts = _with_mark(parts, fields)
     return Message(cast("Role", said), tuple(parts), name, fields.rest())
 
@@ -310,11 +313,8 @@ def _moved(citation: Citation, by: int) -> Citation:
     return replace(citation, start=None if start is None else start + by, end=None if end is None else end + by)
 
 
-def _with_signature(parts: list[Part], fields: Members) -> list[Part]:
+def _with_signature(parts: list[Part], opaque: Opaque) -> list[Part]:
     """A signature of the message belongs to its last text; without one, to an empty text behind all else."""
-    opaque = take_signature(fields)
-    if opaque is None:
-        return parts
     for at in range(len(parts) - 1, -1, -1):
         part = parts[at]
         if isinstance(part, Text):

@@ -11,7 +11,7 @@ https://ai.google.dev/gemini-api/docs/thought-signatures
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from headgate.chat import ExtraDelta, Opaque, Reasoning, ReasoningDelta, ReasoningEnd, StreamEvent
 from headgate.dialects.openai.members import Json, Members, given
@@ -77,16 +77,25 @@ def take_signature(fields: Members) -> Opaque | None:
         signed = content.inner_if_object(origin)
         data = None if signed is None else signed.find_if(_SIGNATURES.get(origin, "signature"), str)
         if signed is not None and data:
+            signed.take("behind_calls")
             return Opaque(origin, data, signed.find_if("account", str) or "")
     return None
 
 
-def encode_signature(opaque: Opaque | None) -> Json:
-    """`extra_content` with a signature; nothing when there is none."""
+def encode_signature(opaque: Opaque | None, *, is_last: bool = False) -> Json:
+    """`extra_content` with a signature; nothing when there is none. `is_last`: it is of a text behind the calls."""
     if opaque is None:
         return {}
     name = _SIGNATURES.get(opaque.origin, "signature")
-    return {"extra_content": {opaque.origin: {name: opaque.data, **given(account=opaque.account or None)}}}
+    signed = {name: opaque.data, **given(account=opaque.account or None, behind_calls=is_last or None)}
+    return {"extra_content": {opaque.origin: signed}}
+
+
+def is_behind_calls(fields: Members) -> bool:
+    """Whether the signature of a message is of a text behind its calls, as `encode_signature` wrote it."""
+    content: object = fields.peek("extra_content")
+    signed = cast("Json", content).values() if isinstance(content, dict) else ()
+    return any(isinstance(held, dict) and cast("Json", held).get("behind_calls") is True for held in signed)
 
 
 class Thoughts:

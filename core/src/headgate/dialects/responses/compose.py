@@ -55,6 +55,7 @@ IGNORED = frozenset(
         "Reasoning.extra",
         "Reasoning.is_summary",  # all thinking is shown as a summary
         "ReasoningDelta.is_summary",
+        "TextDelta.begins",  # one text goes on in deltas
         "ReasoningEnd.item_id",  # an item has its id from its beginning
         "ToolCall.index",  # the order says it
         "ToolCallStart.call",
