@@ -225,6 +225,8 @@ def test_what_another_vendor_signed_is_known() -> None:
     assert DIALECT.carries_foreign(b'{"type":"redacted_thinking","data":"headgate:openrouter:acme:AAAA"}')
     assert not DIALECT.carries_foreign(b'{"type": "thinking", "signature": "c2ln", "text": "headgate: x"}')
     assert not DIALECT.carries_foreign(b'{"text": "\\"signature\\": \\"headgate:x"}')
+    assert DIALECT.carries_foreign(b'{"type": "thinking", "thinking": "hm", "signature": ""}')
+    assert not DIALECT.carries_foreign(b'{"text": "\\"signature\\": \\"\\""}')
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from core.tests.anthropic_sdk import DIALECT, assistant, chat, gaps, sent, turns, user
 
-from headgate.chat import Message, Text, Tool, ToolCall, ToolResult
+from headgate.chat import Audio, Item, Message, Part, Text, Tool, ToolCall, ToolResult
+from headgate.errors import UnsupportedField
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
 SPOKEN = "<system>\nbe brief\n</system>"
@@ -156,3 +157,26 @@ def test_a_history_with_calls_declares_them() -> None:
     written = sent(chat(user(Text("x")), assistant(ToolCall("a", "f", "{}"))))
     assert written["tools"] == [{"name": "f", "input_schema": {"type": "object"}}]
     assert written["tool_choice"] == {"type": "none"}
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"),
+    [
+        (Item("openai.responses", {"type": "web_search_call", "id": "ws_1"}), "messages[1].provider_items"),
+        (Audio("AAAA", "pcm16"), "messages[1].content[0]"),
+    ],
+)
+def test_what_another_provider_did_is_left_out_where_it_comes_back(part: Part, left_out: str) -> None:
+    """The turn keeps its words, and what has no place is named and not refused."""
+    held = gaps()
+    request = chat(user(Text("x")), assistant(part, Text("found")), user(Text("y")))
+    assert sent(request, held)["messages"][1]["content"] == "found"
+    assert held.dropped == [left_out]
+
+
+@pytest.mark.parametrize("kind", ["compaction", "item_reference", "computer_call_output", "mcp_approval_response"])
+def test_what_stands_for_the_conversation_is_refused(kind: str) -> None:
+    """Turns before it, and what the caller found, are not left out of a model's turn."""
+    with pytest.raises(UnsupportedField) as caught:
+        turns(user(Text("x")), assistant(Item("openai.responses", {"type": kind}), Text("found")), user(Text("y")))
+    assert caught.value.param == "messages[1].content[0]"

@@ -331,3 +331,12 @@ def test_ignored_fields_are_fields() -> None:
     for name in IGNORED:
         struct, _, field = name.partition(".")
         assert field in structs[struct].__struct_fields__, name
+
+
+def test_a_sound_of_another_model_comes_back_as_what_it_said() -> None:
+    """Gemini is told of no sound by its id; what a vendor told of one that came with its bytes may go."""
+    by_id = ask(user("x"), model(Audio("", "wav", "said", "audio_1")), user("y"))
+    body, dropped = encode(by_id)
+    assert (body["contents"][1]["parts"], dropped) == ([{"text": "said"}], ["messages[1].audio"])
+    whole = ask(user("x"), model(Audio("AAAA", "wav", extra={"expires_at": 9})), user("y"))
+    assert encode(whole)[1] == ["messages[1].content[0].expires_at"]

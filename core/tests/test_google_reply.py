@@ -453,3 +453,12 @@ def test_hints_that_another_dialect_may_leave_out() -> None:
     gaps = Gaps("openai.chat", hints=GOOGLE.hints)
     gaps.extra(request.extra)
     assert sorted(gaps.dropped) == ["labels", "safetySettings"]
+
+
+def test_members_of_a_foreign_message_stand_beside_the_content() -> None:
+    """As they do in a stream."""
+    message = Message("assistant", (Text("a"),), extra={"executed_tools": [{"type": "search"}]})
+    held = ChatReply("r", "m", (Choice(message, "stop", extra={"flag": 1}),), created=1, dialect="openai.chat")
+    candidate = json.loads(GOOGLE.encode_reply(held, ask()))["candidates"][0]
+    assert (candidate["executed_tools"], candidate["flag"]) == ([{"type": "search"}], 1)
+    assert candidate["content"] == {"parts": [{"text": "a"}], "role": "model"}

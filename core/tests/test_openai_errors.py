@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from core.tests.openai_samples import CHAT, Json, encoded
 
+from headgate.dialects import AnthropicMessages, GoogleGenerate
 from headgate.dialects.openai.errors import status_of
 from headgate.errors import ErrorWords
 
@@ -132,3 +134,16 @@ def test_bodies_that_are_no_envelope(body: bytes) -> None:
 def test_the_status_an_error_stands_for(error: Json, expected: int) -> None:
     """By its number, else by its word, else none."""
     assert status_of(error) == expected
+
+
+def test_what_a_model_wrote_that_was_no_call_is_told() -> None:
+    """Groq's `failed_generation` stands in the error, where clients of OpenAI's SDK find it, and beside it for Anthropic's."""
+    told = words(400, message="no call", type="invalid_request_error", code="tool_use_failed", failed_generation="<f>")
+    assert told.extra == {"failed_generation": "<f>"}
+    held = msgspec.json.decode(CHAT.encode_error(told))
+    assert held["error"]["failed_generation"] == "<f>"
+    assert held.keys() == {"error"}
+    assert msgspec.json.decode(AnthropicMessages().encode_error(told))["failed_generation"] == "<f>"
+    google = msgspec.json.decode(GoogleGenerate().encode_error(told))
+    noted = {"failed_generation": "<f>", "type": "invalid_request_error"}
+    assert (google["error"]["details"][0]["metadata"], google.keys()) == (noted, {"error"})

@@ -6,7 +6,19 @@ import msgspec
 import pytest
 from core.tests.openai_samples import CHAT, Json, decode, encoded, request
 
-from headgate.chat import ChatReply, ChatRequest, Choice, Item, Message, Opaque, Part, Reasoning, Text, ToolCall
+from headgate.chat import (
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Item,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    replay,
+)
 from headgate.dialects import Gaps
 
 
@@ -73,3 +85,13 @@ def test_a_request_without_what_was_foreign_can_be_sent() -> None:
     gaps = Gaps("vendor")
     assert not CHAT.carries_foreign(CHAT.encode_request(held, gaps))
     assert gaps.dropped == ["messages[0].provider_items", "messages[0].annotations"]
+
+
+def test_a_call_that_the_model_makes_itself_has_no_caller() -> None:
+    """Anthropic says so of every call; told to a chat client it would come back, to vendors that do not know the member."""
+    call = ToolCall("c", "f", "{}", extra={"caller": {"type": "direct"}, "namespace": "n"})
+    held = ChatReply("r", "m", (Choice(Message("assistant", (call,)), "tool_calls"),), dialect="anthropic.messages")
+    told = msgspec.json.decode(CHAT.encode_reply(held, ChatRequest("m", ())))["choices"][0]["message"]["tool_calls"][0]
+    assert told.keys() == {"id", "type", "function", "namespace"}
+    encoder = CHAT.stream_encoder(ChatRequest("m", ()))
+    assert b"direct" not in b"".join((*map(encoder.feed, replay(held)), encoder.end()))

@@ -450,3 +450,29 @@ def test_the_namespace_of_a_call_comes_back(client: ChatDialect, is_stream: bool
     gaps = Gaps("vendor", "refuse", client.hints)
     item = encode(returned, gaps)["input"][1]
     assert (item["type"], item["namespace"], gaps.dropped) == ("function_call", "crm", [])
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"),
+    [
+        (Item("anthropic.messages", {"type": "server_tool_use"}), "messages[1].provider_items"),
+        (Audio("AAAA", "pcm16"), "messages[1].content[0].audio"),
+    ],
+)
+def test_what_another_provider_did_is_left_out_where_it_comes_back(part: Part, left_out: str) -> None:
+    """The turn keeps its words, and what has no place is named and not refused."""
+    gaps = Gaps("vendor")
+    body = encode(asked(USER, Message("assistant", (part, Text("found")))), gaps)
+    assert body["input"][1] == {"role": "assistant", "content": "found"}
+    assert gaps.dropped == [left_out]
+
+
+def test_members_that_the_gateway_told_beside_openais_do_not_go_back() -> None:
+    """The words of a source, and another vendor's `caller`, under names that OpenAI does not know."""
+    cited = {"type": "url_citation", "url": "https://a.b", "title": "A", "start_index": 0, "end_index": 2}
+    content = [{"type": "output_text", "text": "hi", "annotations": [{**cited, "quote": "hi there"}]}]
+    message = {"type": "message", "role": "assistant", "id": "msg_hg_1", "content": content}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "provider_caller": {"type": "x"}}
+    said, called = encode(decode_items(message, call))["input"]
+    assert said["content"][0]["annotations"] == [cited]
+    assert called == {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}

@@ -36,6 +36,7 @@ from headgate.chat import (
     ToolCall,
     Usage,
 )
+from headgate.dialects import OpenAIChat
 from headgate.errors import ErrorWords, ProviderFailed
 
 Json = dict[str, Any]
@@ -366,3 +367,28 @@ def test_official_client_reads_answers_and_errors() -> None:
     with pytest.raises(openai.RateLimitError, match="slow down") as caught:
         client(error, kind="application/json", status=429).responses.create(model="m", input="hi")
     assert caught.value.code == "rate_limited"
+
+
+JUDGED: Json = {
+    "categories": {"violence": False},
+    "category_scores": {"violence": 0.1},
+    "category_applied_input_types": {},
+    "flagged": False,
+}
+
+
+def test_moderation_has_the_clients_form() -> None:
+    """Chat holds a list of results for each side, the Responses API one result; an error is the same in both."""
+    one = {**JUDGED, "type": "moderation_result", "model": "omni"}
+    failed = {"type": "error", "code": "x", "message": "y"}
+    listed = {"type": "moderation_results", "model": "omni", "results": [one]}
+    choice = Choice(Message("assistant", (Text("hi"),)), "stop")
+    chat = ChatReply(
+        "r", "m", (choice,), dialect="openai.chat", extra={"moderation": {"input": listed, "output": failed}}
+    )
+    assert answer(chat)["moderation"] == {"input": one, "output": failed}
+    own = msgspec.structs.replace(
+        chat, dialect="openai.responses", extra={"moderation": {"input": one, "output": failed}}
+    )
+    told = msgspec.json.decode(OpenAIChat().encode_reply(own, ASKED))
+    assert told["moderation"] == {"input": listed, "output": failed}

@@ -303,3 +303,21 @@ def test_what_is_no_event(data: bytes) -> None:
     """What cannot be read is the provider's failure."""
     with pytest.raises(ProviderFailed):
         RESPONSES.stream_decoder().feed(b"data: " + data + b"\n\n")
+
+
+def test_messages_without_a_type_and_those_of_the_user() -> None:
+    """Fireworks' messages have no `type`, and the first is the user's own: the answer is what the model said."""
+    asked = {"role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+    said: Json = {
+        "id": "msg_1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": "yes"}],
+    }
+    whole = RESPONSES.decode_reply(reply(asked, said)).choices[0]
+    assert (whole.message.parts, whole.finish) == ((Text("yes"),), "stop")
+    done = (
+        {"type": "response.output_item.done", "output_index": at, "item": item} for at, item in enumerate((asked, said))
+    )
+    streamed = collected(sse(created(), *done, completed(asked, said))).choices[0]
+    assert (streamed.message.parts, streamed.finish) == ((Text("yes"),), "stop")

@@ -27,6 +27,7 @@ from headgate.chat import (
     replay,
 )
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
+from headgate.dialects.words import details_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.jobs import carry_out
@@ -155,7 +156,8 @@ class _Answer(Struct, frozen=True):
         if broken is not None:
             response.close()
             status = broken.status if 400 <= broken.status < 600 else 502
-            return _error(self.client, ErrorWords(status, broken.message, "", broken.code), headers, self.secrets)
+            words = ErrorWords(status, broken.message, "", broken.code, extra=details_of(broken.raw or {}))
+            return _error(self.client, words, headers, self.secrets)
         reply = Reply(200, (*headers, *_SSE))
         reply.model = next((event.model for event in first if isinstance(event, Start)), "")
         encoded = _encoded(reply, events, first, self.client.stream_encoder(self.asked), self.secrets)

@@ -297,3 +297,18 @@ def test_foreign_members_are_told(problems: Judge) -> None:
     picture = Image(data=PNG, media_type="image/png", detail="high")
     encoded(problems, turn("user", "a", picture, name="bob"), gaps=gaps)
     assert gaps.dropped == ["messages[0].name", "messages[0].content[1].image_url.detail"]
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"),
+    [
+        (Item("anthropic.messages", {"type": "server_tool_use"}), "messages[1].provider_items"),
+        (Audio("AAAA", "pcm16"), "messages[1].content[0]"),
+    ],
+)
+def test_what_another_provider_did_is_left_out_where_it_comes_back(problems: Judge, part: Part, left_out: str) -> None:
+    """The turn keeps its words, and what has no place is named and not refused."""
+    gaps = Gaps("bedrock")
+    body = encoded(problems, turn("user", "a"), turn("assistant", part, "found"), turn("user", "b"), gaps=gaps)
+    assert body["messages"][1]["content"] == [{"text": "found"}]
+    assert gaps.dropped == [left_out]

@@ -22,6 +22,7 @@ from headgate.chat import (
     Item,
     Message,
     Opaque,
+    Part,
     Reasoning,
     Refusal,
     ResponseFormat,
@@ -377,3 +378,16 @@ def test_arguments_keep_every_byte(arguments: dict[str, Any]) -> None:
     text = msgspec.json.encode(arguments).decode()
     body, _ = sent(asked(Message("assistant", (ToolCall("c", "f", text),))))
     assert first(body["messages"][0]["tool_calls"])["function"]["arguments"] == text
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"),
+    [
+        (Item("anthropic.messages", {"type": "server_tool_use"}), "messages[0].provider_items"),
+        (Audio("AAAA", "pcm16"), "messages[0].content[0]"),
+    ],
+)
+def test_what_another_provider_did_is_left_out_where_it_comes_back(part: Part, left_out: str) -> None:
+    """The turn keeps its words, and what has no place is named and not refused."""
+    body, dropped = sent(asked(Message("assistant", (part, Text("found")))))
+    assert (first(body["messages"])["content"], dropped) == ("found", [left_out])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from providers.compatible.tests.calls import OK, Json, deploy, deploy_row, messages_request, responses_request, send
 
-from headgate.chat import ChatRequest, Message, Text, Thinking, ToolCall, ToolResult
+from headgate.chat import Audio, ChatRequest, Image, Message, Text, Thinking, ToolCall, ToolResult
 from headgate.dialects import Gaps
 from headgate.errors import UnsupportedField
 from headgate.testing import Recorded, ReplayUpstream
@@ -325,3 +325,12 @@ def test_texts_are_kept(turns: list[Message], flat: bool) -> None:
     assert [message.text for message in adapted.messages] == [message.text for message in turns]
     assert adapted.call_names() == ChatRequest("m", tuple(turns)).call_names()
     assert {message.role for message in adapted.messages} <= {"user", "system", "assistant", "tool"}
+
+
+def test_pictures_and_sounds_of_a_model_are_left_out_where_they_come_back() -> None:
+    """What was said in the sound stays; both are named and not refused."""
+    gaps = Gaps("x")
+    turn = Message("assistant", (Audio("AAAA", "wav", "said"), Image(data="AAAA", media_type="image/png")))
+    adapted = policy.adapt(ChatRequest("m", (turn,)), Quirks(takes=()), gaps)
+    assert adapted.messages[0].parts == (Text("said"),)
+    assert gaps.dropped == ["messages[0].audio", "messages[0].images"]

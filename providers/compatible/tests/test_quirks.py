@@ -163,6 +163,21 @@ def test_turns_hold_only_what_the_vendor_knows() -> None:
     assert ex.dropped == ["messages[1].reasoning_details", "messages[2].tool_calls[0].extra_content"]
 
 
+def test_fireworks_is_sent_what_it_knows() -> None:
+    """Signed thinking of others is an error there, its own thinking goes back, and a call without a type has the usual one."""
+    call = {"id": "c", "type": None, "function": {"name": "f", "arguments": "{}"}}
+    turn = {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning": "hm", "tool_calls": [call]}
+    provider = deploy_row("fireworks")
+    ex = exchange(provider, {"model": "m", "messages": [USER, turn]})
+    assert json.loads(held(provider.prepare(ex)))["messages"][1] == {
+        "role": "assistant",
+        "content": "a",
+        "reasoning_content": "hm",
+        "tool_calls": [{**call, "type": "function"}],
+    }
+    assert ex.dropped == ["messages[1].reasoning"]
+
+
 def test_a_refusal_stays_what_was_said() -> None:
     """A turn that was nothing but a refusal says it as its content; one that has thinking of its own keeps that."""
     provider = own({"turn": ["reasoning"]})

@@ -76,6 +76,7 @@ async def test_perplexity_streams_need_no_done() -> None:
         body = {"model": "sonar", "max_tokens": 9, "messages": [USER], "stream": True}
         told = await body_of(await provider.call(exchange(provider, body, operation)))
         assert b"https://a.example" in told
+        assert (b'"citations_delta"' in told) == (operation == "messages")
         assert b"error" not in told
 
 

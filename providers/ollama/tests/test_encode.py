@@ -19,6 +19,7 @@ from headgate.chat import (
     Item,
     Message,
     Opaque,
+    Part,
     Reasoning,
     Refusal,
     ResponseFormat,
@@ -362,3 +363,16 @@ def test_arguments_keep_every_byte(arguments: dict[str, Any]) -> None:
     text = msgspec.json.encode(arguments)
     body = DIALECT.encode_request(asked(Message("assistant", (ToolCall("c", "f", text.decode()),))), Gaps("ollama"))
     assert b'"arguments":' + text + b"}" in body
+
+
+@pytest.mark.parametrize(
+    ("part", "left_out"),
+    [
+        (Item("anthropic.messages", {"type": "server_tool_use"}), "messages[0].provider_items"),
+        (Audio("AAAA", "pcm16"), "messages[0].content[0]"),
+    ],
+)
+def test_what_another_provider_did_is_left_out_where_it_comes_back(part: Part, left_out: str) -> None:
+    """The turn keeps its words, and what has no place is named and not refused."""
+    body, dropped = sent(asked(Message("assistant", (part, Text("found")))))
+    assert (body["messages"][0]["content"], dropped) == ("found", [left_out])

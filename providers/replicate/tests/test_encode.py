@@ -192,7 +192,7 @@ def test_thinking(model: Json, thinking: Thinking, told: Json, dropped: list[str
         (ToolResult("c", (Text("x"),)), "tool", "messages[1].content"),
         (Audio("AAAA", "wav"), "user", "messages[1].content[0]"),
         (File(data="AAAA", media_type="application/pdf"), "user", "messages[1].content[0]"),
-        (Item("openai.responses", {}), "assistant", "messages[1].content[0]"),
+        (Item("openai.responses", {"type": "compaction"}), "assistant", "messages[1].content[0]"),
         (PICTURE, "assistant", "messages[1].content[0]"),
     ],
 )

@@ -16,6 +16,12 @@ _NEEDS = {
     "previous_response_id": "enable the plugin `responses`, or send the whole conversation as `input`",
 }
 """What to do about fields that callers rely on most."""
+_KEPT = frozenset({"compaction", "item_reference", "mcp_approval_response"})
+_RETURNED = "_call_output"
+"""Kinds of blocks in a model's turn that stand for turns before them, or are what the caller found: they are needed.
+
+https://platform.openai.com/docs/api-reference/responses/create
+"""
 
 
 class Gaps:
@@ -58,6 +64,14 @@ class Gaps:
         self.refuse(
             f"{place}.file_id", "a file can only be read by the provider that holds it, so send its bytes or its URL"
         )
+
+    def foreign_block(self, place: str, raw: Mapping[str, Any], dialect: str, *, is_echo: bool) -> None:
+        """A block that only `dialect` understands. What a provider did in its own turn is left out where that comes back."""
+        kind = str(raw.get("type") or "")
+        if is_echo and kind not in _KEPT and not kind.endswith(_RETURNED):
+            self.skip(f"{place.partition('.')[0]}.provider_items")
+        else:
+            self.refuse(place, f"a block of `{dialect}` is understood there alone")
 
     def skip(self, field: str) -> None:
         """`field` is only a hint and is left out."""

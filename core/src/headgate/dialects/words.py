@@ -14,6 +14,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Header lines of a reply, names in lower case."""
 
 _MESSAGES = ("message", "error", "detail", "msg", "Message", "title")
+DETAILS = ("failed_generation",)
+"""Members of an error that tell what went wrong: what the model wrote that was no call of a tool, https://console.groq.com/docs/tool-use"""
 _MAX_CHARS = 2000
 _WAIT = re.compile(
     r"(?:try again in|retry after) ((?:\d+(?:\.\d+)? ?(?:ms|h(?:ours?)?|m(?:inutes?)?|s(?:econds?)?)(?![a-z]) ?)+)",
@@ -29,7 +31,8 @@ def openai_envelope(words: ErrorWords) -> bytes:
     Source: https://platform.openai.com/docs/guides/error-codes
     """
     error = {"message": words.message, "type": words.type or None, "param": words.param, "code": words.code}
-    return msgspec.json.encode({"error": error, **words.extra})
+    beside = {name: value for name, value in words.extra.items() if name not in DETAILS}
+    return msgspec.json.encode({"error": {**error, **details_of(words.extra)}, **beside})
 
 
 def words_of(status: int, body: bytes) -> ErrorWords:
@@ -48,14 +51,20 @@ def words_of(status: int, body: bytes) -> ErrorWords:
     fields: Json = cast("Json", inner) if isinstance(inner, dict) else held
     if fields is held and not any(held.get(name) for name in _MESSAGES):
         fields = held = _first_of(held.get("errors")) or held
+    beside = {name: value for name, value in held.items() if name != "error"} if fields is not held else {}
     return ErrorWords(
         status,
         _message(fields),
         str(fields.get("type") or ""),
         _code(fields, status),
         _word(fields.get("param")),
-        extra={name: value for name, value in held.items() if name != "error"} if fields is not held else {},
+        extra={**beside, **details_of(fields)},
     )
+
+
+def details_of(error: Json) -> Json:
+    """What of an error has no place among its words, and is of use to whoever asked."""
+    return {name: value for name in DETAILS if isinstance(value := error.get(name), str) and value}
 
 
 def wait_of(message: str) -> float | None:

@@ -46,7 +46,6 @@ IGNORED = frozenset(
         "Sampling.top_logprobs",
         "Sampling.n",
         # what a reply says of itself, and names that Converse has no use for
-        "Audio.transcript",
         "Audio.id",
         "Citation.url",
         "Citation.title",

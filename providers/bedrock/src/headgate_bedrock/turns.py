@@ -176,7 +176,7 @@ class Turns:
         if isinstance(part, Item):
             if part.dialect == NAME:
                 return part.raw
-            self._gaps.refuse(place, "a block of another provider")
+            self._gaps.foreign_block(place, part.raw, part.dialect, is_echo=self._is_echo)
             return None
         self._tell(part.extra, place)
         if not part.text.strip():
@@ -196,6 +196,9 @@ class Turns:
 
     def _medium(self, part: Image | File | Audio, role: str, place: str) -> Json | None:
         self._tell(part.extra, place)
+        if isinstance(part, Audio) and self._is_echo:
+            self._gaps.skip(place)
+            return {"text": part.transcript} if part.transcript else None
         if isinstance(part, Image | File) and part.file_id is not None:
             self._gaps.foreign_file(place)
             return None

@@ -213,8 +213,11 @@ def _taken(part: Part, role: str, quirks: Quirks, gaps: Gaps, place: str) -> Par
         gaps.skip(f"{place}.tool_calls.custom")
         return replace(part, custom=False, arguments=msgspec.json.encode({"input": part.arguments}).decode())
     if isinstance(part, Image) and role == "assistant" and "images" not in quirks.knows:
-        gaps.refuse(f"{place}.images", "pictures of the model's own do not go back there")
+        gaps.skip(f"{place}.images")
         return None
+    if isinstance(part, Audio) and role == "assistant" and "audio" not in quirks.takes:
+        gaps.skip(f"{place}.audio")
+        return Text(part.transcript) if part.transcript else None
     return part if _is_taken(part, quirks, gaps, place) else None
 
 

@@ -68,11 +68,16 @@ def _calls(raw: Raw, calls: object, place: str, gaps: Gaps) -> Raw:
     """The calls with the members that every vendor has."""
     listed = cast("list[object]", calls) if isinstance(calls, list) else []
     held = [cast("dict[str, Any]", call) for call in listed if isinstance(call, dict)]
-    if len(held) < len(listed) or all(call.keys() <= _CALL for call in held):
+    if len(held) < len(listed) or all(call.keys() <= _CALL and call.get("type", "") is not None for call in held):
         return raw
     for at, call in enumerate(held):
         for name in call:
             if name not in _CALL:
                 gaps.skip(f"{place}[{at}].{name}")
-    kept = [{name: value for name, value in call.items() if name in _CALL} for call in held]
+    kept = [{name: _named(name, value) for name, value in call.items() if name in _CALL} for call in held]
     return Raw(msgspec.json.encode(kept))
+
+
+def _named(name: str, value: object) -> object:
+    """A member of a call; the type that a client's SDK makes of none, as Mistral says none, is the usual one."""
+    return "function" if name == "type" and value is None else value

@@ -104,8 +104,11 @@ class Turns:
             case File():
                 return self._file(part, where)
             case Item():
-                self._gaps.refuse(where, f"a block of `{part.dialect}` is understood there alone")
+                self._gaps.foreign_block(where, part.raw, part.dialect, is_echo=self._is_echo)
                 return []
+            case Audio() if self._is_echo:
+                self._gaps.skip(where)
+                return [part.transcript] if part.transcript else []
             case _:
                 self._gaps.refuse(where, _REASONS.get(type(part), "Ollama has no such part in a turn of this role"))
                 return []

@@ -153,7 +153,7 @@ class _Writer:
                 kind = "tool_calls" if isinstance(part, ToolCall) else "content"
                 self._gaps.refuse(f"{where.partition('.')[0]}.{kind}", _NO_TOOLS)
             case Item():
-                self._gaps.refuse(where, f"a block of `{part.dialect}` is understood there alone")
+                self._gaps.foreign_block(where, part.raw, part.dialect, is_echo=role == "assistant")
             case _:
                 self._gaps.refuse(where, "the model takes text and pictures of the user's alone")
         return ""

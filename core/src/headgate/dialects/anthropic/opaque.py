@@ -21,6 +21,7 @@ Holder = Literal["", "call", "text"]
 _WORDS: dict[str, Holder] = {"headgate": "", "headgate.item": "", "headgate.call": "call", "headgate.text": "text"}
 
 _SEALED = re.compile(rb'"(?:signature|data)"\s*:\s*"headgate[.:]')
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
 class Sealed(Struct, frozen=True):
@@ -51,5 +52,6 @@ def unseal(text: str) -> Sealed:
 
 
 def is_sealed_in(body: bytes) -> bool:
-    """Whether a request in JSON holds what `seal` wrote of another vendor's."""
-    return b'"headgate' in body and _SEALED.search(body) is not None
+    """Whether a request in JSON holds what Anthropic refuses: what `seal` wrote of another vendor's, or thinking unsigned."""
+    is_sealed = b'"headgate' in body and _SEALED.search(body) is not None
+    return is_sealed or (b'"signature"' in body and _UNSIGNED.search(body) is not None)

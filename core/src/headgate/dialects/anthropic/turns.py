@@ -215,11 +215,11 @@ class Turns:
             case Item():
                 if part.dialect == NAME:
                     return dict(part.raw)
-                self._gaps.refuse(place, "it is a block that only another provider understands")
+                self._gaps.foreign_block(place, part.raw, part.dialect, is_echo=self._is_echo)
             case Audio():
-                if part.transcript:
+                if part.transcript or self._is_echo:
                     self._gaps.skip(place)
-                    return {"type": "text", "text": part.transcript}
+                    return {"type": "text", "text": part.transcript} if part.transcript else None
                 self._gaps.refuse(place, "Claude takes no sound")
             case ToolResult():
                 raise TypeError("a tool result is no block among others")

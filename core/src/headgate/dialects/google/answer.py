@@ -106,7 +106,8 @@ def _encode_choice(choice: Choice, dialect: str) -> Json:
     said = [part.text if isinstance(part, Text) else "" for part in choice.message.parts]
     if not is_own:
         body |= encode_citations(cited, said)
-    return {**choice.extra, **body}
+    beside = {} if is_own else choice.message.extra
+    return {**beside, **choice.extra, **body}
 
 
 def _extra_of(part: Part) -> Json:

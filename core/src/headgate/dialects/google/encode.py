@@ -59,7 +59,6 @@ IGNORED = frozenset(
         "Reasoning.is_redacted",
         "Reasoning.is_summary",
         "Audio.id",
-        "Audio.transcript",
         "ResponseFormat.name",
         "ResponseFormat.strict",
         "Thinking.summary",

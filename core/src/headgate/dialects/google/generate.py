@@ -29,7 +29,7 @@ from headgate.dialects.google.texts import finished, reply_texts, request_texts,
 from headgate.dialects.interface import ChatDialect, EventView, TextPlace
 from headgate.dialects.openai.members import Json
 from headgate.dialects.sse import Ending, data_event
-from headgate.dialects.words import Headers, words_of
+from headgate.dialects.words import DETAILS, Headers, details_of, words_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, RequestError
 
 _INFO, _RETRY, _BAD = (f"type.googleapis.com/google.rpc.{name}" for name in ("ErrorInfo", "RetryInfo", "BadRequest"))
@@ -106,7 +106,8 @@ class GoogleGenerate(ChatDialect):
         details: list[Json] = []
         if words.code:
             info: Json = {"@type": _INFO, "reason": words.code, "domain": "headgate"}
-            details.append(info | ({"metadata": {"type": words.type}} if words.type else {}))
+            noted = details_of(words.extra) | ({"type": words.type} if words.type else {})
+            details.append(info | ({"metadata": noted} if noted else {}))
         if words.param:
             violation = {"field": words.param, "description": words.message}
             details.append({"@type": _BAD, "fieldViolations": [violation]})
@@ -114,7 +115,7 @@ class GoogleGenerate(ChatDialect):
             details.append({"@type": _RETRY, "retryDelay": f"{words.retry_after_s:g}s"})
         if details:
             error["details"] = details
-        beside = {name: value for name, value in words.extra.items() if name != "error"}
+        beside = {name: value for name, value in words.extra.items() if name not in {"error", *DETAILS}}
         return msgspec.json.encode({"error": error, **beside})  # the official client knows an error by its first member
 
     @override

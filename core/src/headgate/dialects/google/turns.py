@@ -55,6 +55,7 @@ class Turns:
         self._system: Json = {"parts": []}
         self._contents: list[Json] = []
         self._results: list[tuple[ToolResult, str]] = []
+        self._is_echo = False
 
     def body(self) -> Json:
         """`contents`, and `systemInstruction` where there are instructions."""
@@ -68,6 +69,7 @@ class Turns:
 
     def _add(self, message: Message, at: int, *, is_leading: bool) -> None:
         place = f"messages[{at}]"
+        self._is_echo = message.role == "assistant"
         self._tell(message, place)
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         self._results += [(result, f"{place}.content") for result in results]
@@ -182,9 +184,17 @@ class Turns:
         if part.data:
             blob = {"mimeType": audio_type(part.format), "data": part.data}
             spoken = transcribed(part) if self._is_own else {}
-            yield self._with_extra({"inlineData": blob, **spoken}, part.extra, place)
+            yield self._with_extra({"inlineData": blob, **spoken}, part.extra, place, hints=self._hints_of(part))
+        elif self._is_echo:
+            self._gaps.skip(f"{turn}.audio")
+            if part.transcript:
+                yield {"text": part.transcript}
         else:
             self._gaps.refuse(f"{turn}.audio", "Gemini cannot be told of a sound by its id")
+
+    def _hints_of(self, part: Audio) -> Collection[str]:
+        """What of a sound may go unsaid: all that a vendor told of one that a model made."""
+        return part.extra if self._is_echo else PART_HINTS
 
     def _thought(self, part: Reasoning, turn: str) -> Iterator[Json]:
         """Thinking goes back with its signature alone; without one it is of use only to a client of Google's own API."""

@@ -26,7 +26,7 @@ from headgate.chat import (
 )
 from headgate.dialects.data_urls import data_url
 from headgate.dialects.openai.decode import LEGACY
-from headgate.dialects.openai.members import Json, added, given, merged
+from headgate.dialects.openai.members import Json, added, as_object, given, merged
 from headgate.dialects.openai.message import DIALECT
 from headgate.dialects.openai.reasoning import encode_reasoning, encode_signature
 
@@ -64,6 +64,7 @@ REPLY = frozenset(
     {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "moderation"}
 )
 """Members with a meaning and a type of their own, which no other dialect's member of that name may take."""
+_DIRECT = {"type": "direct"}
 _TIERS = {"standard": "default", **{tier: tier for tier in ("auto", "default", "flex", "scale", "priority", "fast")}}
 """Service tiers in OpenAI's words; `standard` is what others call the default."""
 
@@ -82,7 +83,24 @@ def encode_reply(reply: ChatReply, request: ChatRequest) -> Json:
     }
     if reply.usage is not None:
         body["usage"] = encode_usage(reply.usage)
-    return merged(body, reply.extra) if is_own else added(body, reply.extra, REPLY)
+    return merged(body, reply.extra) if is_own else added(body | encode_moderation(reply.extra), reply.extra, REPLY)
+
+
+def encode_moderation(extra: Json) -> Json:
+    """What the Responses API says of moderation, where each side has one result, in the form of chat: a list of one."""
+    held = as_object(extra.get("moderation")) or {}
+    sides = {name: side for name in ("input", "output") if (side := as_object(held.get(name))) and _is_judged(side)}
+    return {"moderation": {name: _listed(side) for name, side in sides.items()}} if len(sides) == 2 else {}
+
+
+def _is_judged(side: Json) -> bool:
+    return side.get("type") in {"moderation_result", "error"}
+
+
+def _listed(side: Json) -> Json:
+    if side["type"] == "error":
+        return side
+    return {"type": "moderation_results", "model": side.get("model") or "", "results": [side]}
 
 
 def encode_usage(usage: Usage) -> Json:
@@ -114,7 +132,12 @@ def encode_call(call: ToolCall) -> Json:
     kind, field = ("custom", "input") if call.custom else ("function", "arguments")
     text = call.arguments if call.custom else call.arguments or "{}"
     said = {"id": call.id, "type": kind, kind: {"name": call.name, field: text}}
-    return merged(added(said, call.extra), encode_signature(call.opaque))
+    return merged(added(said, told_of_call(call.extra)), encode_signature(call.opaque))
+
+
+def told_of_call(extra: Json) -> Json:
+    """What else is told of a call. That the model itself makes it is always so here, and OpenAI knows no word for it."""
+    return {name: value for name, value in extra.items() if name != "caller" or value != _DIRECT}
 
 
 def encode_citation(citation: Citation, begin: int, end: int) -> Json:

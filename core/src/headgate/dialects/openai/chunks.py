@@ -36,11 +36,13 @@ from headgate.dialects.openai.answer import (
     encode_image,
     encode_item,
     encode_logprobs,
+    encode_moderation,
     encode_tier,
     encode_usage,
     foreign,
     foreign_choice,
     shows_thinking,
+    told_of_call,
 )
 from headgate.dialects.openai.decode import LEGACY
 from headgate.dialects.openai.members import Json, added, given, merged, objects
@@ -100,7 +102,7 @@ class OpenAIChatEncoder:
         if usage is not None:
             extra = {name: value for name, value in usage.extra.items() if name not in REPLY}
             tier = usage.extra.get("service_tier")
-            extra |= encode_tier(tier if isinstance(tier, str) else None)
+            extra |= encode_tier(tier if isinstance(tier, str) else None) | encode_moderation(usage.extra)
             if self._request.include_usage:
                 said.append(self._event({"choices": [], "usage": encode_usage(usage.usage), **extra}))
             elif extra and said:
@@ -235,7 +237,7 @@ class _Choice:
         if number < 0:
             return {"function_call": {"name": event.name, "arguments": ""}}
         said = {"index": number, "id": event.id, "type": kind, kind: {"name": event.name, field: ""}}
-        return {"tool_calls": [merged(added(said, event.extra), encode_signature(event.opaque))]}
+        return {"tool_calls": [merged(added(said, told_of_call(event.extra)), encode_signature(event.opaque))]}
 
     def _arguments(self, call: int, text: str) -> Json:
         number = self._numbers.get(call)

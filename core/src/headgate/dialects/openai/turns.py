@@ -139,7 +139,7 @@ class Turns:
                 beside["audio"] = {"id": part.id}  # it stands for all that came with it
                 return []
             case Audio():
-                self._gaps.refuse(where, "a model's sound is referred to by the id it came with")
+                self._gaps.skip(where)  # a model's sound is referred to by the id it came with
                 return [{"type": "text", "text": part.transcript}] if part.transcript else []
             case Image() if self._is_own:
                 beside.setdefault("images", []).append(merged(encode_image(part), part.extra))

@@ -10,7 +10,7 @@ from typing import Any, cast
 from headgate.body import decode_object
 from headgate.chat import ChatReply, Choice, FinishReason, Message, Part, Reasoning, ToolCall
 from headgate.dialects.openai.members import Members, objects, typed
-from headgate.dialects.responses.items import NAME, decode_item, given
+from headgate.dialects.responses.items import NAME, decode_item, given, is_asked, kind_of
 from headgate.dialects.responses.usage import decode_usage
 from headgate.errors import InvalidRequest, ProviderFailed
 
@@ -110,6 +110,8 @@ def decode_output(value: object, place: str) -> Message:
     parts: list[Part] = []
     extra: Json = {}
     for at, item in enumerate(typed(value, list[Json], place)):
+        if is_asked(item):
+            continue
         calls = sum(isinstance(part, ToolCall) for part in parts)
         parts += [
             part
@@ -122,7 +124,7 @@ def decode_output(value: object, place: str) -> Message:
 
 def message_extra(item: Json) -> Json:
     """What an item that is a message says about itself."""
-    if item.get("type") != "message":
+    if kind_of(item) != "message":
         return {}
     return given({name: held for name, held in item.items() if name not in {"type", "role", "content"}})
 

@@ -31,7 +31,7 @@ from headgate.chat import (
 from headgate.dialects.openai.members import added, given
 from headgate.dialects.responses.ids import Ids
 from headgate.dialects.responses.items import NAME
-from headgate.dialects.responses.reply import CUT, RESERVED, echo, failure, logprobs_of, tier
+from headgate.dialects.responses.reply import CUT, RESERVED, echo, failure, logprobs_of, moderation, tier
 from headgate.dialects.responses.usage import encode_usage
 from headgate.dialects.responses.written import Say, WrittenCall, WrittenMessage, WrittenThought
 
@@ -195,7 +195,8 @@ class Composer:
             "usage": None if self._usage is None else encode_usage(self._usage),
             **self._echo,
         }
-        return added(body, {**self._extra, **self._tail}, frozenset() if self._is_own else RESERVED)
+        extra = {**self._extra, **self._tail}
+        return added(body, extra) if self._is_own else added(body | moderation(extra), extra, RESERVED)
 
     # its items
 

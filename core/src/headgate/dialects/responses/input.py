@@ -29,7 +29,7 @@ from headgate.dialects.gaps import Gaps
 from headgate.dialects.openai.members import given, merged
 from headgate.dialects.openai.names import CallIds, legal_name
 from headgate.dialects.responses.ids import ORIGIN, digest, is_made, sealed
-from headgate.dialects.responses.items import NAME, encode_mark
+from headgate.dialects.responses.items import ALIEN, NAME, encode_mark
 
 Json = dict[str, Any]
 
@@ -149,9 +149,9 @@ class InputItems:
 
     def _words_of(self, part: Part, where: str) -> Text | Refusal | None:
         """A part that is words; of a sound the words in it."""
-        if isinstance(part, Audio) and part.transcript:
+        if isinstance(part, Audio):
             self._gaps.skip(f"{where}.audio")
-            return Text(part.transcript)
+            return Text(part.transcript or "")
         return part if isinstance(part, Text | Refusal) else None
 
     def _add_said(self, message: Message, said: list[Text | Refusal], place: str) -> None:
@@ -299,7 +299,7 @@ class InputItems:
         if part.dialect == NAME:
             self.items.append(part.raw)
         else:
-            self._gaps.refuse(where, f"only `{part.dialect}` understands it")
+            self._gaps.foreign_block(where, part.raw, part.dialect, is_echo=self._is_echo)
 
     def _tell(self, extra: Json, where: str) -> None:
         """Members of other dialects, which have no place. Those of an answer that comes back are echoes and may go."""
@@ -311,12 +311,16 @@ class InputItems:
             self._gaps.skip(f"{where}.cache_control")
 
     def _own(self, extra: Json) -> Json:
-        """Members to write as they are: those of this dialect, but for the mark of instructions."""
-        return {name: held for name, held in extra.items() if name != "instructions"} if self._is_own else {}
+        """Members to write as they are: those of this dialect, but for the mark of instructions and what the gateway named."""
+        if not self._is_own:
+            return {}
+        return {name: held for name, held in extra.items() if name != "instructions" and not name.startswith(ALIEN)}
 
 
 def _notes(part: Text | Refusal) -> list[Json]:
-    return [citation.raw for citation in part.citations if citation.raw] if isinstance(part, Text) else []
+    """The annotations of a text, without the words of the source that the gateway tells beside other providers' citations."""
+    raws = [citation.raw for citation in part.citations if citation.raw] if isinstance(part, Text) else []
+    return [{name: held for name, held in raw.items() if name != "quote"} for raw in raws]
 
 
 def _short(content: Collection[Json]) -> str | list[Json]:

@@ -19,9 +19,12 @@ from headgate.errors import InvalidRequest
 Json = dict[str, Any]
 
 NAME = "openai.responses"
+ALIEN = "provider_"
+"""How the gateway's names of another vendor's members begin, where its own have another meaning here."""
 TEXTS = frozenset({"input_text", "output_text", "text", "summary_text"})
 _PICTURE = {"type", "id", "status", "result", "output_format"}
 """What the gateway writes of a picture that a model made; a picture that OpenAI's tool made says more."""
+_ASKING = ("user", "system", "developer")
 _STATED = ("id", "status", "object")
 """Members of an item that say nothing which the request, the reply or the order of items does not say."""
 
@@ -33,7 +36,8 @@ def decode_item(value: object, place: str, index: int) -> list[Part]:
     """
     item = Members(value, place)
     raw = cast("Json", value)
-    kind = item.take("type")
+    kind = kind_of(raw)
+    item.take("type")
     match kind:
         case "message":
             return decode_content(item.take("content"), item.at("content"))
@@ -45,6 +49,19 @@ def decode_item(value: object, place: str, index: int) -> list[Part]:
             return [_decode_picture(raw)]
         case _:
             return [Item(NAME, raw)]
+
+
+def kind_of(item: Json) -> Any:
+    """The type of an item. One that has a role and no type is a message, as Fireworks answers.
+
+    https://docs.fireworks.ai/api-reference/post-responses
+    """
+    return item.get("type") or ("message" if "role" in item else None)
+
+
+def is_asked(item: Json) -> bool:
+    """Whether an item of a reply repeats what was asked, as Fireworks puts the user's message before the answer."""
+    return kind_of(item) == "message" and item.get("role") in _ASKING
 
 
 def decode_content(value: object, place: str) -> list[Part]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from headgate.chat import ChatRequest, Citation, FinishReason, ResponseFormat, Tool, ToolChoice
-from headgate.dialects.openai.members import added, given
+from headgate.dialects.openai.members import added, as_object, given, objects
 from headgate.dialects.responses.encode import TIERS
 
 Json = dict[str, Any]
@@ -96,6 +96,21 @@ def echo(request: ChatRequest) -> Json:
         "truncation": extra.get("truncation") or "disabled",
         "user": request.user,
     }
+
+
+def moderation(extra: Json) -> Json:
+    """What a chat completion says of moderation, where each side has a list of results, in this dialect's form: the first one."""
+    held = as_object(extra.get("moderation")) or {}
+    sides = {name: _judged(as_object(held.get(name)) or {}) for name in ("input", "output")}
+    return {"moderation": sides} if all(sides.values()) else {}
+
+
+def _judged(side: Json) -> Json | None:
+    if side.get("type") == "error":
+        return side
+    results = objects(side.get("results"))
+    is_known = side.get("type") == "moderation_results" and bool(results)
+    return {"model": side.get("model"), **results[0], "type": "moderation_result"} if is_known else None
 
 
 def tier(value: object) -> str | None:

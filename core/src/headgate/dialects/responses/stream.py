@@ -37,7 +37,7 @@ from headgate.chat import (
 )
 from headgate.dialects.openai.members import objects
 from headgate.dialects.responses.answer import decode_finish, message_extra, news, seconds
-from headgate.dialects.responses.items import decode_content, decode_item
+from headgate.dialects.responses.items import decode_content, decode_item, is_asked, kind_of
 from headgate.dialects.responses.usage import decode_usage
 from headgate.dialects.sse import data_of
 from headgate.errors import InvalidRequest, ProviderFailed
@@ -137,7 +137,7 @@ class OpenAIResponsesDecoder:
 
     def _begin(self, at: int, item: Json) -> Iterator[StreamEvent]:
         """An item begins. What else it is comes at its end."""
-        if at in self._items or not item:
+        if at in self._items or not item or is_asked(item):
             return
         yield from self._start({})
         growing = self._items[at] = _Growing(item, self._calls)
@@ -269,7 +269,9 @@ class OpenAIResponsesDecoder:
             places.setdefault(self._items[at].kind, []).append(at)
         free = max(self._items, default=-1)
         for item in output:
-            kind = str(item.get("type") or "")
+            if is_asked(item):
+                continue
+            kind = str(kind_of(item) or "")
             known = places.get(kind, [])
             if seen[kind] < len(known):
                 yield known[seen[kind]], item
@@ -293,7 +295,7 @@ class _Growing:
 
     def __init__(self, item: Json, call: int) -> None:
         item_id = item.get("id")
-        self.kind = str(item.get("type") or "")
+        self.kind = str(kind_of(item) or "")
         self.item_id = item_id if isinstance(item_id, str) else None
         self.call = call
         self.said: dict[int, str] = {}

@@ -12,6 +12,7 @@ from headgate.chat import Citation, Opaque, ToolCallStart
 from headgate.dialects.openai.members import added, given
 from headgate.dialects.openai.reasoning import encode_signature
 from headgate.dialects.responses.ids import sealed
+from headgate.dialects.responses.items import ALIEN
 from headgate.dialects.responses.reply import annotation
 
 Json = dict[str, Any]
@@ -164,7 +165,7 @@ def _summary(text: str) -> Json:
 def _fitting(extra: Json) -> Json:
     """Members of a call; another vendor's under a name that has a meaning here gets a name of its own."""
     return {
-        f"provider_{name}" if name in _TYPED and not _TYPED[name](held) else name: held for name, held in extra.items()
+        f"{ALIEN}{name}" if name in _TYPED and not _TYPED[name](held) else name: held for name, held in extra.items()
     }
 
 

@@ -6,21 +6,24 @@ only format of JSON) and the types of `perplexityai` 0.46.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
-from headgate.dialects import Gaps
+from headgate.dialects import Dialect, Gaps
 from headgate_compatible.provider import AS_IT_IS, Compatible
+from headgate_compatible.vendors.sonar import SonarChat
 
 Json = dict[str, Any]
 
 
 class Perplexity(Compatible):
     """Perplexity's Sonar. Its agent API, whose models have names with a slash, is what `responses` calls."""
+
+    codecs: ClassVar[Mapping[str, Dialect]] = {SonarChat.name: SonarChat()}
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
