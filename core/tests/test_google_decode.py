@@ -176,6 +176,30 @@ def test_ids_that_are_given_are_kept() -> None:
     assert request.messages[1].parts[0] == ToolResult("w6geog7o", (Text("{}"),), name="f")
 
 
+def test_results_with_ids_of_the_clients_own_find_their_calls() -> None:
+    """Gemini CLI numbers the calls that Google gave no ids in its results alone; an id that a call has goes before."""
+
+    def result(call_id: str) -> Any:
+        return {"functionResponse": {"id": call_id, "name": "f", "response": {"output": call_id}}}
+
+    request = decode(
+        contents=[
+            turn({"functionCall": {"name": "f"}}, {"functionCall": {"name": "f"}}, role="model"),
+            turn(result("f-1"), result("f-2")),
+            turn({"functionCall": {"id": "own", "name": "f"}}, role="model"),
+            turn(result("other"), result("own")),
+        ]
+    )
+    calls = [part.id for message in request.messages for part in message.parts if isinstance(part, ToolCall)]
+    results = [part for message in request.messages for part in message.parts if isinstance(part, ToolResult)]
+    assert [(part.call_id, part.text) for part in results] == [
+        (calls[0], "f-1"),
+        (calls[1], "f-2"),
+        ("other", "other"),
+        ("own", "own"),
+    ]
+
+
 def test_arguments_keep_their_numbers() -> None:
     """Arguments and results are the JSON text that came, without its spaces."""
     body = (

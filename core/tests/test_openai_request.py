@@ -40,6 +40,12 @@ def content_of(*parts: Json) -> tuple[Any, ...]:
     return decode(user(content=list(parts))).messages[0].parts
 
 
+def test_flat_tools_are_functions_too() -> None:
+    """Cursor lists functions as Responses have them among those of chat. https://github.com/BerriAI/litellm/pull/34029"""
+    flat = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
+    assert decode(request(tools=[flat])).tools == (Tool("f", "d", {"type": "object"}, strict=True),)
+
+
 # round trips
 
 

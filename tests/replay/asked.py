@@ -19,6 +19,10 @@ OUTPUT_TOOL = "headgate_output"
 """The tool whose input is the answer."""
 
 
+FREE_TEXT: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+"""What a tool of free text takes where it is a function."""
+
+
 @dataclass
 class Result:
     """What a tool answered to the call of this number, counted from the start of the conversation; -1 is unknown."""
@@ -47,11 +51,12 @@ class Segment:
 
 @dataclass
 class Asked:
-    """A request. `params` maps canonical names to what was asked for; defaults are left out."""
+    """A request. `params` maps canonical names to what was asked for; defaults are left out. `customs` take free text."""
 
     system: list[str] = field(default_factory=list[str])
     segments: list[Segment] = field(default_factory=list[Segment])
     functions: list[Function] = field(default_factory=list[Function])
+    customs: list[Function] = field(default_factory=list[Function])
     strict: list[str] = field(default_factory=list[str])
     others: list[str] = field(default_factory=list[str])
     choice: str = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.replay.asked import Asked
+from tests.replay.asked import FREE_TEXT, Asked
 from tests.replay.neutral import Function
 from tests.replay.reading import Json, arguments_of, members, objects
 
@@ -100,6 +100,8 @@ def _tools(asked: Asked, body: Json) -> None:
                 asked.strict.append(str(tool["name"]))
         else:
             asked.others.append(str(tool.get("type")))
+            if tool.get("type") == "custom":
+                asked.customs.append(Function(str(tool["name"]), str(tool.get("description") or ""), FREE_TEXT))
     choice = body.get("tool_choice")
     if isinstance(choice, dict):
         held = members(choice)

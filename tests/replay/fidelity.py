@@ -68,6 +68,8 @@ _SEPARATORS = ("", "\n", "\n\n", " ")
 def changes(asked: Asked, seen: Asked, target: Target, dropped: Collection[str], client: str) -> Iterator[str]:
     """Everything in which the vendor's request asks something else than the client's, who speaks `client`."""
     yield from seen.problems
+    if "custom" not in seen.others:
+        asked = _with_functions(asked)
     yield from _opaque(asked, seen, target, client)
     added = seen.system[len(asked.system) :] if _told(("response_format",), dropped) else []  # JSON mode in words
     if not _same_text([*asked.system, *added], seen.system):
@@ -89,6 +91,22 @@ def changes(asked: Asked, seen: Asked, target: Target, dropped: Collection[str],
     legal = _LEGAL_IDS.get(target.dialect)
     if legal is not None and not all(map(legal.fullmatch, ids)):
         yield f"ids of calls are not what the vendor takes: {ids}"
+
+
+def _with_functions(asked: Asked) -> Asked:
+    """Tools of free text, where there are functions alone: they take it as `input`, and so do their calls."""
+    names = {each.name for each in asked.customs}
+    segments = [
+        replace(
+            segment,
+            calls=[
+                (name, {"input": said} if name in names and isinstance(said, str) else said)
+                for name, said in segment.calls
+            ],
+        )
+        for segment in asked.segments
+    ]
+    return replace(asked, functions=[*asked.functions, *asked.customs], segments=segments)
 
 
 def _opaque(asked: Asked, seen: Asked, target: Target, client: str) -> Iterator[str]:

@@ -94,6 +94,8 @@ class Provider:
     """The origins of opaque items (signatures, encrypted thinking) that this vendor can read."""
     keeps_responses: ClassVar[bool] = True
     """Whether what it makes in the dialect `openai.responses` can be asked for and gone on from by its id later."""
+    takes_custom_tools: ClassVar[bool] = False
+    """Whether it takes tools of free text in OpenAI's dialects; elsewhere they are offered as functions of one text."""
     models: ClassVar[tuple[str, ...]] = ()
     """Models to list when the deployment names none; empty where the vendor's list changes by itself."""
     Config: ClassVar[type[DeploymentConfig]] = DeploymentConfig

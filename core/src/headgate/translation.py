@@ -27,6 +27,7 @@ from headgate.chat import (
     replay,
 )
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
+from headgate.dialects.lowering import CallsBack, lower
 from headgate.dialects.words import details_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
@@ -78,7 +79,8 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     asked = ex.chat(attempt.target.override_params)
     client = cast("ChatDialect", ex.dialect)
     gaps = Gaps(provider.name, provider.policy(ex), client.hints, attempt.dialect.name)
-    request = replace(asked, model=attempt.model)
+    lowered = lower(replace(asked, model=attempt.model), gaps, has_custom=provider.takes_custom_tools)
+    request = lowered.request
     request = provider.adapt(without_foreign_thoughts(request, provider, gaps), gaps)
     request = await fetch_media(request, provider)
     body = attempt.dialect.encode_request(request, gaps)
@@ -86,7 +88,8 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
         raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
     attempt.body = provider.finish_body(body, request, gaps)
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-    marks = _Marks(ex.id, attempt.model, int(ex.started_at), provider.account, attempt.dialect.names_back(request))
+    names, back = attempt.dialect.names_back(request), CallsBack(lowered.called) if lowered.called else None
+    marks = _Marks(ex.id, attempt.model, int(ex.started_at), provider.account, names, back)
     response = await provider.send(ex)
     try:
         return await _Answer(ex, client, attempt.dialect, asked, marks, provider.secrets_of(ex)).read(response)
@@ -225,7 +228,7 @@ class _Events:
             async for data in self._chunks:
                 events = [event for frame in self._framer.feed(data) for event in self._decoder.feed(frame)]
                 if events:
-                    return list(map(self._marks.on_event, events))
+                    return self._marks.on_events(events)
         except ProviderError as error:
             broken = error
         self.has_ended = True
@@ -238,7 +241,7 @@ class _Events:
             events += self._decoder.end(is_broken=broken is not None)
         except ProviderError as error:
             raise broken or error from None
-        return list(map(self._marks.on_event, events))
+        return self._marks.on_events(events)
 
     def close(self) -> None:
         """Give the response up."""
@@ -249,7 +252,7 @@ class _Marks(Struct, frozen=True):
     """What every answer gets on its way to the client, whatever the dialects.
 
     Opaque items are tied to the `account` they came from; tools that were renamed for the provider have their own `names`
-    again; an answer that says no id, model or time has the exchange's.
+    again, and `back` their own kind; an answer that says no id, model or time has the exchange's.
     """
 
     id: str
@@ -257,6 +260,12 @@ class _Marks(Struct, frozen=True):
     created: int
     account: str
     names: Mapping[str, str]
+    back: CallsBack | None = None
+
+    def on_events(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        """The events with these marks, in the client's words for its tools."""
+        marked = list(map(self.on_event, events))
+        return marked if self.back is None else self.back.on_events(marked)
 
     def on_event(self, event: StreamEvent) -> StreamEvent:
         """The event with these marks."""
@@ -276,13 +285,14 @@ class _Marks(Struct, frozen=True):
             replace(choice, message=replace(choice.message, parts=tuple(map(self._on_part, choice.message.parts))))
             for choice in reply.choices
         )
-        return replace(
+        reply = replace(
             reply,
             id=reply.id or self.id,
             model=reply.model or self.model,
             created=reply.created or self.created,
             choices=choices,
         )
+        return reply if self.back is None else self.back.on_reply(reply)
 
     def _named(self, start: Start) -> Start:
         return replace(

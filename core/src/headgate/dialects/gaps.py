@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from headgate.errors import UnsupportedField
 
 Policy = Literal["refuse", "drop"]
-GROUPS = frozenset({"functionCallingConfig", "generationConfig", "toolConfig"})
+GROUPS = frozenset({"functionCallingConfig", "generationConfig", "reasoning", "toolConfig"})
 """Members that only group fields, each of which is named by itself."""
 
 _NEEDS = {
@@ -68,7 +68,8 @@ class Gaps:
     def foreign_block(self, place: str, raw: Mapping[str, Any], dialect: str, *, is_echo: bool) -> None:
         """A block that only `dialect` understands. What a provider did in its own turn is left out where that comes back."""
         kind = str(raw.get("type") or "")
-        if is_echo and kind not in _KEPT and not kind.endswith(_RETURNED):
+        is_thought = kind == "item_reference" and str(raw.get("id")).startswith("rs_")
+        if is_echo and (is_thought or (kind not in _KEPT and not kind.endswith(_RETURNED))):
             self.skip(f"{place.partition('.')[0]}.provider_items")
         else:
             self.refuse(place, f"a block of `{dialect}` is understood there alone")

@@ -88,6 +88,7 @@ class Compatible(OpenAI):
     """Operations that this vendor has in a dialect of its own, which then stands in `codecs`."""
     origins_of_thought: ClassVar[frozenset[str]] = frozenset()
     Config = CompatibleConfig
+    takes_custom_tools = False
     own_config: ClassVar[type[VendorConfig]] = VendorConfig
     """What a deployment of this vendor's row may say."""
     row: ClassVar[Row | None] = None

@@ -78,6 +78,7 @@ class OpenAI(Provider):
         *("openai-beta", "openai-safety-identifier", "idempotency-key", "x-client-request-id"),
     )
     origins_of_thought = frozenset({"openai"})
+    takes_custom_tools = True
     Config = OpenAIConfig
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:

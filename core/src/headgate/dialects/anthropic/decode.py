@@ -56,6 +56,8 @@ HINTS = frozenset(
         "defer_loading",
         "diagnostics",
         "eager_input_streaming",
+        "fallback_credit_token",
+        "fallbacks",
         "input_examples",
         "metadata",
         "namespace",

@@ -108,6 +108,7 @@ class _Calls:
 
     def __init__(self) -> None:
         self._open: list[tuple[str, str]] = []
+        self._made: set[str] = set()
         self._count = 0
 
     def add(self, given: str | None, name: str, arguments: str) -> str:
@@ -115,12 +116,17 @@ class _Calls:
         self._count += 1
         made = given or call_id(None, "", self._count, 0, f"{name}\0{arguments}".encode())
         self._open.append((made, name))
+        self._made |= set() if given else {made}
         return made
 
     def answered(self, given: str | None, name: str) -> str:
-        """The id of the call that a result answers: its own, or the first open one of that name."""
+        """The id of the call that a result answers: its own, or the first open one of that name.
+
+        Gemini CLI gives results ids of its own making where Google's calls came without any.
+        """
+        is_own = any(held == given for held, _ in self._open)
         for at, (held, called) in enumerate(self._open):
-            if held == given if given else called == name:
+            if held == given if is_own else called == name and (not given or held in self._made):
                 del self._open[at]
                 return held
         return given or name

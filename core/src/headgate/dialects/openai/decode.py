@@ -41,7 +41,16 @@ SAMPLING: dict[str, type[Any]] = {
 }
 """Fields of Sampling that this dialect calls by the same name."""
 HINTS = frozenset(
-    {"closed", "namespace", "prediction", "prompt_cache_options", "prompt_cache_retention", "stream_options", "usage"}
+    {
+        "closed",
+        "namespace",
+        "prediction",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "stream_options",
+        "transforms",
+        "usage",
+    }
 )
 """Members in `extra` that another dialect may leave out: they change speed, cost or what is told beside, or say, as Mistral's
 `closed` does of thinking, that a part is whole."""
@@ -164,7 +173,10 @@ def _decode_tool(tool: Members) -> Tool:
     if kind != "function":
         name = tool.inner("custom").find("name", str) if kind == "custom" else None
         return Tool(name or kind, kind=kind, raw=raw)
-    return _decode_function(tool.inner("function"), tool)
+    is_flat = (
+        tool.peek("function") is None and tool.peek("name") is not None
+    )  # as in Responses: Cursor sends both in one list
+    return _decode_function(tool if is_flat else tool.inner("function"), tool)
 
 
 def _decode_function(function: Members, tool: Members) -> Tool:

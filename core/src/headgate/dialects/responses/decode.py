@@ -42,6 +42,8 @@ LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
 HINTS = frozenset(
     {
+        "client_metadata",
+        "context",
         "context_compression",
         "defer_loading",
         "image",
