@@ -11,7 +11,17 @@ from typing_extensions import override
 
 from headgate import Provider
 from headgate.dialects import Dialect, Gaps
-from headgate.dialects.jobs import Action, Asked, JobDialect, asked_for, batch, objects_in, seconds_of, usage_of
+from headgate.dialects.jobs import (
+    USUAL_ACTIONS,
+    Action,
+    Asked,
+    JobDialect,
+    asked_for,
+    batch,
+    objects_in,
+    seconds_of,
+    usage_of,
+)
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import ProviderFailed
 from headgate.testing import Recorded, ReplayUpstream, gateway
@@ -27,9 +37,8 @@ class AcmeTuning(JobDialect):
     operation = "fine_tuning.jobs"
     path = "/trainings"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
+        **USUAL_ACTIONS,
         "create": ("PUT", ""),
-        "list": ("GET", ""),
-        "retrieve": ("GET", "/{id}"),
         "cancel": ("DELETE", "/{id}"),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -210,14 +211,19 @@ def test_concurrency_finds_the_capacity_and_follows_it() -> None:
     assert max(seen[10]) <= 16
 
 
+def told(limit: ConcurrencyLimit, calls: int, many: int, tell: Callable[[float], None], now: float = 1.0) -> None:
+    """So many calls are under way at once; `many` of them are told so, and end."""
+    for _ in range(calls):
+        limit.started()
+    for _ in range(many):
+        tell(now)
+        limit.ended(now)
+
+
 def test_one_overload_told_to_many_counts_once() -> None:
     """Twenty calls under way hear of one overload: the limit shrinks by a tenth, not to nothing."""
     limit = ConcurrencyLimit(start=20)
-    for _ in range(20):
-        limit.started()
-    for _ in range(20):
-        limit.overloaded(1.0)
-        limit.ended(1.0)
+    told(limit, 20, 20, limit.overloaded)
     assert limit.limit == 18
     assert limit.in_flight == 0
 
@@ -225,27 +231,17 @@ def test_one_overload_told_to_many_counts_once() -> None:
 def test_what_is_refused_beside_others_says_how_many_are_taken() -> None:
     """Of forty-five calls at once a target takes twenty: from then on it gets twenty, and one more for each quiet second."""
     limit = ConcurrencyLimit(start=200)
-    for _ in range(45):
-        limit.started()
-    for _ in range(25):
-        limit.refused(1.0)
-        limit.ended(1.0)
+    told(limit, 45, 25, limit.refused)
     assert (limit.limit, limit.has_room(1.5)) == (20, False)
     assert [limit.has_room(now) for now in (1.9, 2.0)] == [False, True]
-    limit.started()
-    limit.refused(2.0)
-    limit.ended(2.0)
+    told(limit, 1, 1, limit.refused, 2.0)
     assert (limit.limit, limit.has_room(2.9), limit.has_room(3.0)) == (20, False, True)
 
 
 def test_what_is_refused_alone_says_little() -> None:
     """Calls that are all refused leave nine tenths of the limit, whether they came together or alone."""
     limit = ConcurrencyLimit(start=200)
-    for _ in range(45):
-        limit.started()
-    for _ in range(45):
-        limit.refused(1.0)
-        limit.ended(1.0)
+    told(limit, 45, 45, limit.refused)
     assert limit.limit == 180
     assert limit.has_room(1.0)
 

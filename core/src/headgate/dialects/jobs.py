@@ -30,6 +30,13 @@ _ON_ONE: Mapping[tuple[str, str], Action] = {
     ("POST", "pause"): "pause",
     ("POST", "resume"): "resume",
 }
+USUAL_ACTIONS: Mapping[Action, tuple[str, str]] = {
+    "create": ("POST", ""),
+    "list": ("GET", ""),
+    "retrieve": ("GET", "/{id}"),
+    "cancel": ("POST", "/{id}/cancel"),
+}
+"""What nearly every vendor has, and where, behind its path for jobs."""
 _LISTS = frozenset({"list", "events", "checkpoints"})
 _CHANGES = frozenset({"cancel", "pause", "resume"})
 _PAGE, _LARGEST = 20, 100

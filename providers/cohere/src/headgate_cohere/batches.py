@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import (
+    USUAL_ACTIONS,
     Action,
     Asked,
     JobDialect,
@@ -49,9 +50,7 @@ class CohereBatches(JobDialect):
     operation = "batches"
     path = "/v2/batches"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
-        "create": ("POST", ""),
-        "list": ("GET", ""),
-        "retrieve": ("GET", "/{id}"),
+        **USUAL_ACTIONS,
         "cancel": ("POST", "/{id}:cancel"),
     }
 

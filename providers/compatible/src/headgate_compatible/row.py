@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
-from headgate_compatible.turns import ASSISTANT, with_known
+from headgate_compatible.turns import ASSISTANT, changed, with_known
 
 Operation = Literal[
     "chat",
@@ -54,8 +54,8 @@ OptionalField = Literal[
 """Fields that not every vendor has; `images` is that of an assistant's message."""
 
 _members = msgspec.json.Decoder(dict[str, Raw])
-_messages = msgspec.json.Decoder(list[Raw])
 _DEVELOPER = b'"developer"'
+_SYSTEM = Raw(b'"system"')
 _DEFAULTS: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "logit_bias": {},
@@ -125,7 +125,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         for field, name in self.rename.items():
             _keep_one(members, field, name)
         if not self.developer and _DEVELOPER in bytes(members.get("messages", b"")):
-            members["messages"] = _without_developers(members["messages"])
+            members["messages"] = changed(members["messages"], _DEVELOPER, _as_system)
         if self.turn and ASSISTANT in bytes(members.get("messages", b"")):
             members["messages"] = with_known(members["messages"], self.turn, gaps)
         if members == before and self.rename.keys().isdisjoint(members):
@@ -184,21 +184,5 @@ def _keep_one(members: dict[str, Raw], field: str, name: str) -> None:
         raise InvalidRequest(f"`{field}` is sent as `{name}` here and both are given: send one of them", param=field)
 
 
-def _without_developers(messages: Raw) -> Raw:
-    """The messages, those of the role `developer` as `system`; every other one keeps its bytes."""
-    try:
-        listed = _messages.decode(messages)
-    except msgspec.ValidationError:
-        return messages  # no list: the vendor says so
-    changed = [_as_system(message) if _DEVELOPER in bytes(message) else message for message in listed]
-    return Raw(msgspec.json.encode(changed)) if changed != listed else messages
-
-
-def _as_system(message: Raw) -> Raw:
-    try:
-        members = _members.decode(message)
-    except msgspec.ValidationError:
-        return message
-    if bytes(members.get("role", b"")) != _DEVELOPER:
-        return message
-    return Raw(msgspec.json.encode({**members, "role": "system"}))
+def _as_system(members: dict[str, Raw], _at: int) -> dict[str, Raw]:
+    return {**members, "role": _SYSTEM}

@@ -5,13 +5,15 @@ An application sends back what it got, and may have got it from another vendor: 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
 
 from headgate.dialects import Gaps
+
+Members = dict[str, Raw]
 
 ASSISTANT = b'"assistant"'
 _CALL = frozenset({"id", "type", "function", "custom", "index"})
@@ -20,30 +22,39 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 _value = msgspec.json.Decoder(Any)
 
 
-def with_known(messages: Raw, known: Collection[str], gaps: Gaps) -> Raw:
-    """The messages, of the assistant's with `known` members alone; every other one keeps its bytes.
-
-    What says something and is left out is named. A refusal is the content where there is no other, and `reasoning_content` is
-    `reasoning` where that is known.
-    """
+def changed(messages: Raw, role: bytes, change: Callable[[Members, int], Members]) -> Raw:
+    """The messages, those of `role` (in quotes) as `change` makes them of their members and place; others keep their bytes."""
     try:
         listed = _list.decode(messages)
     except msgspec.ValidationError:
         return messages  # no list: the vendor says so
-    changed = [
-        _with_known(message, known, f"messages[{at}]", gaps) if ASSISTANT in bytes(message) else message
-        for at, message in enumerate(listed)
+    found = [
+        _changed(message, role, change, at) if role in bytes(message) else message for at, message in enumerate(listed)
     ]
-    return Raw(msgspec.json.encode(changed)) if changed != listed else messages
+    return Raw(msgspec.json.encode(found)) if found != listed else messages
 
 
-def _with_known(message: Raw, known: Collection[str], place: str, gaps: Gaps) -> Raw:
+def _changed(message: Raw, role: bytes, change: Callable[[Members, int], Members], at: int) -> Raw:
     try:
         members = _members.decode(message)
     except msgspec.ValidationError:
         return message
-    if bytes(members.get("role", b"")) != ASSISTANT:
+    if bytes(members.get("role", b"")) != role:
         return message
+    found = change(members, at)
+    return Raw(msgspec.json.encode(found)) if found != members else message
+
+
+def with_known(messages: Raw, known: Collection[str], gaps: Gaps) -> Raw:
+    """The messages, of the assistant's with `known` members alone.
+
+    What says something and is left out is named. A refusal is the content where there is no other, and `reasoning_content` is
+    `reasoning` where that is known.
+    """
+    return changed(messages, ASSISTANT, lambda members, at: _with_known(members, known, f"messages[{at}]", gaps))
+
+
+def _with_known(members: Members, known: Collection[str], place: str, gaps: Gaps) -> Members:
     values = {name: _value.decode(value) for name, value in members.items() if name != "content"}
     kept = {
         name: value
@@ -61,7 +72,7 @@ def _with_known(message: Raw, known: Collection[str], place: str, gaps: Gaps) ->
             gaps.skip(f"{place}.{name}")
     if "tool_calls" in kept:
         kept["tool_calls"] = _calls(kept["tool_calls"], values["tool_calls"], f"{place}.tool_calls", gaps)
-    return Raw(msgspec.json.encode(kept)) if kept != members else message
+    return kept
 
 
 def _calls(raw: Raw, calls: object, place: str, gaps: Gaps) -> Raw:

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import (
+    USUAL_ACTIONS,
     Action,
     Asked,
     JobDialect,
@@ -41,12 +42,6 @@ ACCOUNT_ENV = "FIREWORKS_ACCOUNT_ID"
 """Where Fireworks' SDKs look for the account, by the code of those who use them."""
 _CHAT = "/v1/chat/completions"
 _HOURS = re.compile(r"([1-9]\d{0,2})h")
-_ALL_ACTIONS: Mapping[Action, tuple[str, str]] = {
-    "create": ("POST", ""),
-    "list": ("GET", ""),
-    "retrieve": ("GET", "/{id}"),
-    "cancel": ("POST", "/{id}/cancel"),
-}
 
 
 class MistralBatches(JobDialect):
@@ -58,7 +53,7 @@ class MistralBatches(JobDialect):
     name = "mistral.batches"
     operation = "batches"
     path = "/batch/jobs"
-    actions: ClassVar[Mapping[Action, tuple[str, str]]] = _ALL_ACTIONS
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = USUAL_ACTIONS
     _ENDPOINTS = (
         *("/v1/chat/completions", "/v1/embeddings", "/v1/fim/completions", "/v1/moderations", "/v1/chat/moderations"),
         *(
@@ -146,7 +141,7 @@ class TogetherBatches(JobDialect):
     name = "together.batches"
     operation = "batches"
     path = "/batches"
-    actions: ClassVar[Mapping[Action, tuple[str, str]]] = _ALL_ACTIONS
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = USUAL_ACTIONS
     _ENDPOINTS = (_CHAT, "/v1/audio/transcriptions", "/v1/audio/translations")
     _STATUSES = frozenset({"validating", "in_progress", "completed", "failed", "expired", "cancelled"})
 
@@ -249,7 +244,7 @@ class FireworksBatches(FireworksJobs):
     operation = "batches"
     kind = "batchInferenceJobs"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
-        name: way for name, way in _ALL_ACTIONS.items() if name != "cancel"
+        name: way for name, way in USUAL_ACTIONS.items() if name != "cancel"
     }
     STATES: ClassVar[Mapping[str, str]] = {
         "CREATING": "validating",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from headgate.dialects import Gaps
-from headgate.dialects.jobs import Action, Asked, JobDialect, objects_in, own_members, seconds_of
+from headgate.dialects.jobs import USUAL_ACTIONS, Action, Asked, JobDialect, objects_in, own_members, seconds_of
 from headgate.dialects.openai.members import Json, Members, given
 from headgate.errors import InvalidRequest, UnsupportedField
 from headgate_compatible.vendors.batches import FireworksJobs
@@ -36,10 +36,7 @@ class TogetherTuning(JobDialect):
     operation = "fine_tuning.jobs"
     path = "/fine-tunes"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
-        "create": ("POST", ""),
-        "list": ("GET", ""),
-        "retrieve": ("GET", "/{id}"),
-        "cancel": ("POST", "/{id}/cancel"),
+        **USUAL_ACTIONS,
         "events": ("GET", "/{id}/events"),
         "checkpoints": ("GET", "/{id}/checkpoints"),
     }
@@ -144,9 +141,7 @@ class FireworksTuning(FireworksJobs):
     operation = "fine_tuning.jobs"
     kind = "supervisedFineTuningJobs"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
-        "create": ("POST", ""),
-        "list": ("GET", ""),
-        "retrieve": ("GET", "/{id}"),
+        **USUAL_ACTIONS,
         "cancel": ("POST", "/{id}:cancel"),
         "resume": ("POST", "/{id}:resume"),
     }
