@@ -13,7 +13,7 @@ from headgate.dialects import Gaps
 from headgate.dialects.jobs import Asked, JobDialect, VendorCall, asked_for
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
-from headgate.relay import passed_headers, relayed_error, scrub
+from headgate.relay import Secrets, passed_headers, relayed_error, scrub
 
 if TYPE_CHECKING:
     from headgate.provider import Provider
@@ -35,13 +35,14 @@ async def carry_out(ex: Exchange, provider: Provider) -> Reply:
     gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
     call: VendorCall | None = dialect.encode_call(asked, gaps)
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-    secrets = provider.secrets_of(ex)
     said: list[Any] = []
     headers: RawHeaders = ()
+    secrets: Secrets = ()
     while call is not None:
         if len(said) == MAX_CALLS:
             raise InvalidRequest(f"`after` stands more than {MAX_CALLS} pages down the provider's list", param="after")
         status, told, body = await _send(ex, attempt, provider, call)
+        secrets = provider.secrets_of(ex)
         headers = passed_headers(told, secrets)
         if not 200 <= status < 300:
             return relayed_error(ex, status, headers, body, secrets)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headgate.body import leave_out
 from headgate.caller import checked_base_url, lowered, named_headers, passed_path
@@ -343,7 +344,10 @@ class Provider:
         return await self.upstream.send(await self.authorize(self.prepare(ex)))
 
     def secrets_of(self, ex: Exchange) -> Secrets:
-        """What must not come back in a reply: the credential of this call, and the deployment's secret headers."""
+        """What must not come back in a reply: the credential of this call, and the deployment's secret headers.
+
+        Read once the call is authorized. Where keys rotate, those before the current ones belong to it: calls are under way.
+        """
         credential = self.credential(ex)
         own = (credential.secret.reveal_bytes(),) if credential else ()
         return (*own, *self._origin.secrets)
@@ -355,7 +359,7 @@ class Provider:
             error.provider, error.deployment = self.name, self.deployment
             error.extra = {"provider": self.name}
             raise
-        return await relay(ex, self.upstream, request, self._origin)
+        return await relay(ex, self.upstream, request, replace(self._origin, secrets=self.secrets_of(ex)))
 
 
 def _check_tls(tls: Tls) -> None:

@@ -35,7 +35,9 @@ from headgate.operations import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, Operati
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, Recorded, ReplayUpstream, samples
 from headgate.testing.providers import SECRET
-from headgate_bedrock import SageMaker
+from headgate_bedrock import SageMaker, credentials
+from headgate_bedrock.aws import AwsConfig
+from headgate_bedrock.sigv4 import Keys
 
 
 class TestSageMaker(ProviderContract):
@@ -106,6 +108,22 @@ class TestSageMaker(ProviderContract):
             reply = await self.call(ReplayUpstream({"*": case}), stream=stream)
             assert SECRET.encode() not in b"".join(await pieces_of(reply))
             assert SECRET not in repr(reply.headers)
+
+
+async def test_a_session_token_never_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS tells a wrong signature with the canonical request, which holds the token of temporary keys."""
+    found = Keys("AKIAEXAMPLE", Secret("secret-of-the-task"), Secret("token-of-the-task"))
+
+    def fetch(*_: object) -> tuple[None, Keys]:
+        return None, found
+
+    monkeypatch.setattr(credentials, "_fetch", fetch)
+    told = aws_error(403, "InvalidSignatureException", message="x-amz-security-token:token-of-the-task")
+    upstream = ReplayUpstream({"*": told})
+    provider = SageMaker("sm", AwsConfig(provider="sagemaker", region="us-east-1"), upstream)
+    reply = await provider.call(exchange(provider))
+    assert dict(upstream.requests[0].headers)[b"x-amz-security-token"] == b"token-of-the-task"
+    assert b"x-amz-security-token:[redacted]" in reply.body
 
 
 # where, and to whom

@@ -8,7 +8,7 @@ import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -138,6 +138,46 @@ async def test_workload_identity_on_azure() -> None:
     assert form_of(upstream.requests[1])["subject_token"] == "azure"
 
 
+async def test_workload_identity_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signed call of AWS's STS is exchanged; the instance is asked for its keys with a session token (IMDSv2)."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    root = "/latest/meta-data"
+    info: Info = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/aws",
+        "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request",
+        "token_url": STS_URL,
+        "credential_source": {
+            "environment_id": "aws1",
+            "region_url": f"http://{METADATA_ADDRESS}{root}/placement/availability-zone",
+            "url": f"http://{METADATA_ADDRESS}{root}/iam/security-credentials",
+            "imdsv2_session_token_url": f"http://{METADATA_ADDRESS}/latest/api/token",
+            "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15",
+        },
+    }
+    exchanged = {"issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}
+    upstream = ReplayUpstream(
+        {
+            "/latest/api/token": Recorded(headers=(("content-type", "text/plain"),), body=b"imds-session"),
+            f"{root}/placement/availability-zone": Recorded(
+                headers=(("content-type", "text/plain"),), body=b"us-east-1b"
+            ),
+            f"{root}/iam/security-credentials": Recorded(headers=(("content-type", "text/plain"),), body=b"node"),
+            f"{root}/iam/security-credentials/node": Recorded.from_json(
+                {"AccessKeyId": "ASIA1", "SecretAccessKey": "secret", "Token": "token"}
+            ),
+            "/v1/token": Recorded.from_json({**json.loads(granted("ya29.aws").body), **exchanged}),
+        }
+    )
+    assert (await Tokens(info, upstream).token()).reveal() == "ya29.aws"
+    asked = [request for request in upstream.requests if urlsplit(request.url).path.startswith(root)]
+    assert len(asked) == 3
+    assert {dict(request.headers).get(b"x-aws-ec2-metadata-token") for request in asked} == {b"imds-session"}
+    signed = json.loads(unquote(form_of(upstream.requests[-1])["subject_token"]))
+    assert signed["url"] == "https://sts.us-east-1.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"
+
+
 async def test_impersonation() -> None:
     """One account that acts as another."""
     account = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/b@p.iam.gserviceaccount.com:generateAccessToken"
@@ -227,7 +267,7 @@ async def test_renewed_before_it_expires() -> None:
     assert len(upstream.requests) == 1
     clock.now += 10
     assert (await tokens.token()).reveal() == "first"
-    await eventually(lambda: tokens.secrets() == (b"second",), "the next token came")
+    await eventually(lambda: tokens.secrets() == (b"second", b"first"), "the next token came")
     clock.now += 7200
     assert (await tokens.token()).reveal() == "third"
 
@@ -261,7 +301,7 @@ async def test_failures() -> None:
     assert len(upstream.requests) == 2
     clock.now += 11
     await tokens.token()
-    await eventually(lambda: tokens.secrets() == (b"second",), "it was tried again")
+    await eventually(lambda: tokens.secrets()[0] == b"second", "it was tried again")
     broken = Tokens(USER, ReplayUpstream({"/token": refused}), clock)
     for _ in range(2):
         with pytest.raises(ProviderFailed) as caught:

@@ -211,8 +211,7 @@ class AzureOpenAI(OpenAI):
 
     @override
     def secrets_of(self, ex: Exchange) -> tuple[bytes, ...]:
-        token = self._tokens.current if self._tokens is not None else None
-        return (*super().secrets_of(ex), *(() if token is None else (token.reveal_bytes(),)))
+        return (*super().secrets_of(ex), *(self._tokens.secrets() if self._tokens is not None else ()))
 
 
 def _own_key(ex: Exchange) -> Secret | None:

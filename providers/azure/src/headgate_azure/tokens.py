@@ -43,13 +43,13 @@ class Tokens:
         self._upstream = upstream
         self._clock = clock
         self._token: Token | None = None
+        self._before: Token | None = None
         self._task: asyncio.Task[Token | ProviderFailed] | None = None
         self._not_before = 0.0
 
-    @property
-    def current(self) -> Secret | None:
-        """The last token, whatever its age."""
-        return self._token.value if self._token is not None else None
+    def secrets(self) -> tuple[bytes, ...]:
+        """What must not come back in a reply, be it one to a call that was made before this token came."""
+        return tuple(token.value.reveal_bytes() for token in (self._token, self._before) if token is not None)
 
     async def token(self) -> Secret:
         """A token that is good for half a minute at least. ProviderFailed (code `upstream_credentials`) when there is none."""
@@ -72,7 +72,7 @@ class Tokens:
     async def _fetch(self) -> Token | ProviderFailed:
         """The next token, or why there is none: an error is a result, since there may be nobody to raise it to."""
         try:
-            token = self._token = await self._ask()
+            token = await self._ask()
         except ProviderError as error:
             self._not_before = self._clock() + RETRY_S
             log.warning("no access token", error=error.message)
@@ -81,6 +81,7 @@ class Tokens:
                 if error.error_code == "upstream_credentials" and isinstance(error, ProviderFailed)
                 else failure(error.message)
             )
+        self._before, self._token = self._token, token
         return token
 
     async def _ask(self) -> Token:

@@ -58,6 +58,7 @@ class KeyChain:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._keys: Keys | None = settings.static if not settings.role_arn else None
+        self._before: Keys | None = None
         self._source: _Source | None = None
         self._task: asyncio.Task[ProviderFailed | None] | None = None
         self._failed: tuple[float, ProviderFailed] | None = None
@@ -74,12 +75,10 @@ class KeyChain:
         return keys
 
     def secrets(self) -> tuple[bytes, ...]:
-        """What must not come back in a reply."""
-        keys = self._keys
-        if keys is None:
-            return ()
-        token = (keys.session_token.reveal_bytes(),) if keys.session_token else ()
-        return (keys.secret_access_key.reveal_bytes(), *token)
+        """What must not come back in a reply, be it one to a call that was signed before these keys came."""
+        known = [keys for keys in (self._keys, self._before) if keys is not None]
+        secrets = [secret for keys in known for secret in (keys.secret_access_key, keys.session_token)]
+        return tuple(secret.reveal_bytes() for secret in secrets if secret is not None)
 
     def _expires_within(self, seconds: float) -> bool:
         refresh_needed: Any = getattr(self._source, "refresh_needed", None)
@@ -109,12 +108,14 @@ class KeyChain:
     async def _fetch(self) -> ProviderFailed | None:
         """Fetch once. A failure is a result: the calls that wait for it raise it, and old keys may still do."""
         try:
-            self._source, self._keys = await asyncio.to_thread(_fetch, self._settings, self._source)
+            self._source, found = await asyncio.to_thread(_fetch, self._settings, self._source)
         except Exception as error:
             log.warning("no AWS keys", error=f"{type(error).__name__}: {error}")
             failed = _failure(f"the log has the reason ({type(error).__name__})")
             self._failed = (asyncio.get_running_loop().time() + RETRY_S, failed)
             return failed
+        if found != self._keys:
+            self._before, self._keys = self._keys, found
         self._failed = None
         return None
 

@@ -64,6 +64,7 @@ class Tokens:
         self._clock = clock
         self._source: Any = None
         self._token: Secret | None = None
+        self._before: Secret | None = None
         self._expires = 0.0
         self._task: asyncio.Task[ProviderFailed | None] | None = None
         self._failed: tuple[float, ProviderFailed] | None = None
@@ -80,8 +81,8 @@ class Tokens:
         return self._token
 
     def secrets(self) -> tuple[bytes, ...]:
-        """What must not come back in a reply."""
-        return (self._token.reveal_bytes(),) if self._token is not None else ()
+        """What must not come back in a reply, be it one to a call that was made before this token came."""
+        return tuple(token.reveal_bytes() for token in (self._token, self._before) if token is not None)
 
     def _may_try(self) -> bool:
         return self._failed is None or self._clock() >= self._failed[0]
@@ -121,7 +122,7 @@ class Tokens:
             failed = _failure(why)
             self._failed = (self._clock() + RETRY_S, failed)
             return failed
-        self._token = Secret(token)
+        self._before, self._token = self._token, Secret(token)
         self._expires = self._clock() + _UNSTATED_S if expires is None else expires
         self._failed = None
         return None

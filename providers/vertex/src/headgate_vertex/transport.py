@@ -60,7 +60,7 @@ class GuardedRequest(Request):
         url: str,
         method: str = "GET",
         body: bytes | str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Answer:
@@ -83,19 +83,22 @@ class GuardedRequest(Request):
 
 
 def request_of(
-    url: str, method: str, body: bytes | str | None, headers: Mapping[str, str], timeout_s: float
+    url: str, method: str, body: bytes | str | None, headers: Mapping[str, str | bytes], timeout_s: float
 ) -> UpstreamRequest:
-    """A request of google-auth's as the gateway sends it."""
+    """A request of google-auth's as the gateway sends it. Some of its header values are bytes: AWS's session token."""
     host = urlsplit(url).hostname or ""
     if host == METADATA_HOST:
         host, url = METADATA_ADDRESS, url.replace(METADATA_HOST, METADATA_ADDRESS, 1)
-    data = body.encode() if isinstance(body, str) else bytes(body or b"")
     limit_s = min(timeout_s, LIMIT_S)
     return UpstreamRequest(
         method,
         url,
-        tuple((name.lower().encode(), str(value).encode()) for name, value in headers.items()),
-        data,
+        tuple((name.lower().encode(), _bytes_of(value)) for name, value in headers.items()),
+        _bytes_of(body or b""),
         timeouts=Timeouts(connect_s=min(5.0, limit_s), first_byte_s=limit_s, gap_s=limit_s, total_s=limit_s),
         private_hosts=frozenset({host}),
     )
+
+
+def _bytes_of(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
