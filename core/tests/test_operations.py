@@ -32,6 +32,7 @@ def test_what_stands_below_a_listing(path: str, name: str | None) -> None:
         ("/v1beta/models/a/b:embedContent", "generate.embed_one", "a/b"),
         ("/v1/models/a:8b:batchEmbedContents", "generate.embed", "a:8b"),
         ("/v1beta/models/a:countTokens", "generate.count_tokens", "a"),
+        ("/v1beta/a/b:8b:countTokens", "generate.count_tokens", "a/b:8b"),
     ],
 )
 def test_methods_of_google(path: str, operation: str, model: str) -> None:

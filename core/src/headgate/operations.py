@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -178,7 +179,8 @@ FIXED = {
 }
 """Operations that stand at fixed paths, or above others, by each of these paths."""
 TREES = tuple(each for each in OPERATIONS if each.is_tree)
-_GOOGLE = ("/v1beta/models/", "/v1/models/")
+_GOOGLE = re.compile(r"(?:/v1beta/(?:models/)?|/v1/models/)(.+):(\w+)", re.DOTALL)
+"""A model and what is asked of it. Clients leave `models` out where a name has a slash, as `tunedModels/x` has."""
 _METHODS = {
     "generateContent": GENERATE,
     "streamGenerateContent": GENERATE,
@@ -208,14 +210,15 @@ class Named(msgspec.Struct, frozen=True):
 
 
 def find_named(path: str) -> Named | None:
-    """What a path of the form `/v1beta/models/{model}:{method}` asks, or `/v1/…`; None for any other. `path` is decoded."""
-    if not path.startswith(_GOOGLE):
+    """What a path of the form `/v1beta/models/{model}:{method}` asks, or `/v1/…`; None for any other. `path` is decoded.
+
+    The Vercel AI SDK asks `/v1beta/{model}:{method}` for models with a slash in their name.
+    """
+    found = _GOOGLE.fullmatch(path) if path.startswith("/v1") and ":" in path else None
+    operation = _METHODS.get(found[2]) if found is not None else None
+    if found is None or operation is None:
         return None
-    model, colon, method = path.partition("/models/")[2].rpartition(":")
-    operation = _METHODS.get(method)
-    if not colon or not model or operation is None:
-        return None
-    return Named(operation, model, method.startswith("stream"))
+    return Named(operation, found[1], found[2].startswith("stream"))
 
 
 def client_dialect(path: str, headers: Mapping[bytes, bytes]) -> str:
