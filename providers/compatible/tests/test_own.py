@@ -28,7 +28,8 @@ def own(row: Mapping[str, Any] | None = None, **config: Any) -> Provider:
 
 STATELESS = frozenset(
     (
-        *("cloudflare", "deepseek", "groq", "huggingface", "llamacpp", "moonshot", "ollama-openai", "openrouter"),
+        *("bytez", "cloudflare", "deepseek", "groq", "huggingface", "llamacpp", "mistral", "moonshot", "ollama-openai"),
+        "openrouter",
         *("ovhcloud", "sambanova", "scaleway", "vllm"),
     )
 )

@@ -16,11 +16,12 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange
-from headgate.operations import CHAT_OPERATIONS
+from headgate.operations import CHAT, CHAT_OPERATIONS, RESPONSES
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
 from headgate_compatible import policy
+from headgate_compatible.responses import has_strange_tools
 from headgate_compatible.row import Operation, Quirks, Row
 from headgate_openai import OpenAI
 
@@ -48,9 +49,15 @@ _USUAL: tuple[Operation, ...] = ("chat", "completions", "embeddings", "passthrou
 
 
 class VendorConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment of a row. `vars` fills the placeholders of its base URL."""
+    """A deployment of a row. `vars` fills the placeholders of its base URL.
+
+    `responses` says how clients of Responses are served where the vendor has that API too: by it (`native`), by translation
+    into its chat (`chat`), or by it unless a request has tools that it is not known to take (`auto`). Empty is as the row says,
+    which is `auto` for most.
+    """
 
     vars: dict[str, str] = field(default_factory=dict[str, str])
+    responses: Literal["auto", "native", "chat", ""] = ""
 
 
 class CompatibleConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,6 +115,7 @@ class Compatible(OpenAI):
         if not self.quirks.keeps_responses:
             self.keeps_responses = False  # pyright: ignore[reportAttributeAccessIssue] - as above
             self.left_out = {**self.left_out, "responses": ("store",)}
+        self._way = config.responses if isinstance(config, VendorConfig) else ""
         self._vendor_headers = {name.lower().encode(): value.encode() for name, value in self.quirks.headers.items()}
 
     @override
@@ -119,10 +127,19 @@ class Compatible(OpenAI):
 
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        if self._has(ex.operation.name, model):
+        if self._has(ex.operation.name, model) and not (ex.operation is RESPONSES and self._is_by_chat(ex)):
             return super().spoken(ex, model)
-        chats = (name for name in self.dialects if name in CHAT_OPERATIONS and self._has(name, model))
+        others = (name for name in self.dialects if name in CHAT_OPERATIONS and name != ex.operation.name)
+        chats = (name for name in others if self._has(name, model))
         return next(((name, self.dialects[name]) for name in chats), None)
+
+    def _is_by_chat(self, ex: Exchange) -> bool:
+        """Whether a request for Responses is better translated, though the vendor may have that API."""
+        if CHAT.name not in self.dialects or RESPONSES.name not in self.dialects:
+            return False
+        quirks = self.quirks
+        way = self._way or quirks.responses
+        return way == "chat" or (way == "auto" and has_strange_tools(ex.source, quirks.responses_tools))
 
     def _has(self, operation: str, model: str) -> bool:
         """Whether this model is there for an operation that not every model has."""

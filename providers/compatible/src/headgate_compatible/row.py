@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
+from headgate_compatible.responses import ToolKind, Way
 from headgate_compatible.turns import ASSISTANT, changed, with_known
 
 Operation = Literal[
@@ -83,7 +84,9 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
       behind; the id of a file or a batch follows), `models_path` where models are listed.
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
-    - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent.
+    - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent. `responses_tools` names
+      the kinds of tools beside functions that its Responses take; requests with others are translated into its chat, with
+      `responses: chat` all of them.
     """
 
     rename: dict[str, str] = {}
@@ -106,6 +109,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     models_path: str = "/models"
     only: dict[str, list[str]] = {}
     keeps_responses: bool = True
+    responses_tools: list[ToolKind] = []
+    responses: Way = "auto"
 
     def concerns(self, body: bytes) -> bool:
         """Whether a body has to be looked into at all."""
