@@ -69,9 +69,10 @@ def restricted(vendor: str, operation: str) -> type[Provider]:
 
 
 def speaks(vendor: str, dialect: str) -> bool:
-    """Whether a client of this dialect is relayed to the vendor as it is."""
-    kind = Installed().provider(provider_of(vendor))
-    return kind is not None and dialect in kind.dialects.values()
+    """Whether a client of this dialect is relayed to the vendor as it is, unless its deployment says otherwise."""
+    kind: Any = Installed().provider(provider_of(vendor))
+    is_translated = dialect == "openai.responses" and getattr(getattr(kind, "row", None), "responses", "") == "chat"
+    return kind is not None and dialect in kind.dialects.values() and not is_translated
 
 
 def open_vendor(group: str, upstream: ReplayUpstream) -> AbstractAsyncContextManager[Client]:
