@@ -107,3 +107,14 @@ def test_yaml_example_loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     loaded = load_text(_snippet("yaml"), "README.md", tmp_path)
 
     assert set(loaded.deployments) == {"openai", "groq", "local"}
+
+
+def test_agents_example_loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the page on coding agents configures is one too, and its alias is a model."""
+    for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.setenv(name, "sk-one")
+    page = (ROOT / "core/docs/agents.md").read_text("utf-8")
+    found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    loaded = load_text(found[1], "agents.md", tmp_path)
+    assert set(loaded.deployments) == {"anthropic", "google", "groq"}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, cast
 
 import msgspec
 
 Json = dict[str, Any]
 
-ToolKind = Literal["custom", "namespace", "tool_search"]
-"""Kinds of tools beside functions that translation makes functions of. https://platform.openai.com/docs/guides/function-calling"""
+ToolKind = Literal["apply_patch", "custom", "namespace", "tool_search"]
+"""Kinds of tools beside functions that translation makes functions of; `apply_patch` is a custom tool of that name.
+
+https://platform.openai.com/docs/guides/function-calling"""
 Way = Literal["auto", "native", "chat"]
 
 _LISTED = "additional_tools"
-_ITEMS: Mapping[str, ToolKind] = {
+_PATCH = "apply_patch"
+_ITEMS: Mapping[str, str] = {
     "custom_tool_call": "custom",
-    "custom_tool_call_output": "custom",
     "tool_search_call": "tool_search",
     "tool_search_output": "tool_search",
 }
@@ -24,7 +26,7 @@ _ITEMS: Mapping[str, ToolKind] = {
 _MARKS = (b'"custom', b'"namespace"', b'"tool_search', b'"additional_tools"')
 
 
-def has_strange_tools(body: bytes, known: Iterable[str]) -> bool:
+def has_strange_tools(body: bytes, known: Collection[str]) -> bool:
     """Whether a Responses request has a tool of a kind that is not `known`, or what came of one in its input."""
     if not any(mark in body for mark in _MARKS):
         return False
@@ -32,7 +34,8 @@ def has_strange_tools(body: bytes, known: Iterable[str]) -> bool:
         asked: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False  # the vendor's to refuse
-    return isinstance(asked, dict) and not set(_kinds_in(cast("Json", asked))) <= set(known)
+    taken = {*known, *([_PATCH] if "custom" in known else [])}
+    return isinstance(asked, dict) and not set(_kinds_in(cast("Json", asked))) <= taken
 
 
 def _kinds_in(asked: Json) -> Iterator[str]:
@@ -41,9 +44,8 @@ def _kinds_in(asked: Json) -> Iterator[str]:
         kind = item.get("type")
         if kind == _LISTED:
             yield _LISTED
-            yield from _kinds_of(item.get("tools"))
         elif isinstance(kind, str) and kind in _ITEMS:
-            yield _ITEMS[kind]
+            yield _named(_ITEMS[kind], item)
         elif kind == "function_call" and item.get("namespace"):
             yield "namespace"
 
@@ -52,7 +54,13 @@ def _kinds_of(tools: object) -> Iterator[str]:
     for tool in _objects(tools):
         kind = tool.get("type")
         if kind in {"custom", "namespace", "tool_search"}:
-            yield str(kind)
+            yield _named(str(kind), tool)
+        if kind == "namespace":
+            yield from _kinds_of(tool.get("tools"))
+
+
+def _named(kind: str, held: Json) -> str:
+    return _PATCH if kind == "custom" and held.get("name") == _PATCH else kind
 
 
 def _objects(values: object) -> Iterator[Json]:
