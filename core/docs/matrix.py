@@ -35,6 +35,7 @@ _OTHERS = (
     "fine_tuning.jobs",
     "count_tokens",
     "generate.count_tokens",
+    "responses.input_tokens",
     "generate.embed",
     "generate.embed_one",
     "realtime",

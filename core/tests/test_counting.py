@@ -41,11 +41,14 @@ def test_everything_a_model_reads_counts() -> None:
             {"contents": [{"role": "user", "parts": [{"text": "a" * 400}]}]},
             "totalTokens",
         ),
+        ("/v1/responses/input_tokens", {"model": "demo/echo", "input": "a" * 400}, "input_tokens"),
     ],
 )
 async def test_a_vendor_that_cannot_count(path: str, body: dict[str, Any], member: str) -> None:
     """The answer has the shape the client knows, and a header says that nobody was asked."""
     async with gateway() as client:
         reply = await client.post(path, json=body)
-    assert (reply.status_code, json.loads(reply.content)) == (200, {member: 100 + MESSAGE_TOKENS})
+    said = json.loads(reply.content)
+    assert (reply.status_code, said[member]) == (200, 100 + MESSAGE_TOKENS)
+    assert said.keys() - {member} <= {"object"}
     assert reply.headers["x-headgate-estimated"] == "true"

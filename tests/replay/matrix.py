@@ -41,12 +41,14 @@ from tests.replay.matrix_wires import wire_of
 from tests.replay.reading import Json, objects
 from tests.replay.vendors import DEPLOYMENT
 
+from headgate.operations import COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT
 from headgate.provider import Provider
 from headgate.testing import Client, ReplayUpstream, gateway
 
 FILE = Path(__file__).parent / "matrix.json"
 _RANKS = ("yes", "left out", "refused", "no")
 """Cells from the best to the worst; a cell of several clients is the worst of theirs."""
+COUNTED = tuple(each.name for each in (COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT))
 _SESSIONS = frozenset({"realtime"})
 """Operations that are sessions over a WebSocket and not requests."""
 
@@ -66,6 +68,8 @@ async def row_of(kind: type[Provider]) -> tuple[Json, list[str]]:
         for operation, dialect in kind.dialects.items():
             if operation in _SESSIONS:
                 row[operation] = await session_row(kind, operation, faults)
+            elif operation in COUNTED:
+                row[operation] = await _counted(client, upstream, kind, operation, faults)
             elif operation in chat_operations(kind):
                 row[operation] = await _chat(client, upstream, kind, operation, faults)
             else:
@@ -97,6 +101,26 @@ async def _chat(
 
 def _worse(one: str | None, other: str) -> str:
     return other if one is None else max(one, other, key=_RANKS.index)
+
+
+async def _counted(
+    client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, faults: list[str]
+) -> Json:
+    """How a vendor counts tokens, for its own clients and for those of the other APIs that count."""
+    row: Json = {}
+    for asked in (operation, *(each for each in COUNTED if each not in kind.dialects)):
+        request = other_request(asked, DEPLOYMENT, model_of(kind, operation), "")
+        upstream.requests.clear()
+        upstream.answer("*", other_answer(operation, kind.dialects[operation], kind.name))
+        reply = await client.post(request.path, headers=dict(request.headers), json=request.json)
+        told = set(reply.json().values()) - {"response.input_tokens"}
+        if told != {7} or "x-headgate-estimated" in reply.headers or not upstream.requests:
+            faults.append(f"{operation} as {asked}: {reply.status_code} {reply.text[:200]}")
+            return {}
+        call, wrong = call_of(upstream.requests[-1], kind, operation)
+        faults += [f"{operation} as {asked}: {each}" for each in wrong]
+        row = row or {"call": call, "cell": "no" if wrong else "yes"}
+    return row
 
 
 async def _other(

@@ -230,6 +230,9 @@ def _ranked() -> Json:
 _JINA: Json = {"model": "m", "results": _ranked()["results"], "usage": {"total_tokens": TOKENS}}
 _LISTED: Json = {"object": "list", "data": _ranked()["results"], "model": "m", "usage": {"total_tokens": TOKENS}}
 _BY_DIALECT: Mapping[str, Any] = {
+    "bedrock.count": {"inputTokens": 7},
+    "moonshot.count": {"data": {"total_tokens": 7}},
+    "zai.count": {"id": "1", "usage": {"prompt_tokens": 7, "total_tokens": 7}},
     "openai.completions": {
         "id": "cmpl-1",
         "object": "text_completion",
@@ -318,6 +321,7 @@ JOBS: Mapping[str, Any] = {
 _BY_OPERATION: Mapping[str, Any] = {
     "count_tokens": {"input_tokens": 7},
     "generate.count_tokens": {"totalTokens": 7},
+    "responses.input_tokens": {"object": "response.input_tokens", "input_tokens": 7},
     "files": {"id": "file-1", "object": "file", "bytes": 2, "created_at": 1, "filename": "a.jsonl", "purpose": "batch"},
     "uploads": {"id": "upload_1", "object": "upload", "status": "pending"},
     "batches": {"id": "batch_1", "object": "batch", "status": "validating"},

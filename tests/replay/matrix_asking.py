@@ -161,6 +161,7 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
         "fine_tuning.jobs": Request("/v1/fine_tuning/jobs", {"model": named, "training_file": "file-1"}),
         "count_tokens": Request("/v1/messages/count_tokens", {"model": named, **said}),
         "generate.count_tokens": Request(f"/v1beta/models/{named}:countTokens", contents),
+        "responses.input_tokens": Request("/v1/responses/input_tokens", {"model": named, "input": TEXT}),
         "generate.embed": Request(
             f"/v1beta/models/{named}:batchEmbedContents", {"requests": [_embedded(text) for text in TEXTS]}
         ),

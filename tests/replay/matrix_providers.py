@@ -47,6 +47,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "converse": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "embeddings": "cohere.embed-english-v3",
         "rerank": "cohere.rerank-v3-5:0",
+        "count_tokens": "anthropic.claude-sonnet-4-5-20250929-v1:0",
     },
     "cohere": {"chat": "command-a-reasoning-08-2025"},
     "databricks": {"messages": "databricks-claude-sonnet-4-5", "responses": "databricks-gpt-5"},

@@ -74,16 +74,24 @@ async def test_its_bodies_reach_any_vendor(
     assert b"beta" not in call.body
 
 
-@pytest.mark.parametrize("model", ["fast", "m", "claude", "gemini"])
-async def test_it_counts_on_any_vendor(gateway: Gateway, upstream: Upstream, model: str) -> None:
-    """It counts with the same betas and the same body; where nobody else can, the gateway estimates."""
-    upstream.script = vendors.in_turn(json_response({"input_tokens": 42}))
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        ("fast", None),
+        ("m", {"object": "response.input_tokens", "input_tokens": 42}),
+        ("claude", {"input_tokens": 42}),
+        ("gemini", {"totalTokens": 42}),
+    ],
+)
+async def test_it_counts_on_any_vendor(gateway: Gateway, upstream: Upstream, model: str, answer: Any) -> None:
+    """It counts with the same betas and the same body: OpenAI, Anthropic and Google are asked; the demo is estimated."""
+    upstream.script = vendors.in_turn(json_response(answer or {}))
     counted = {name: BODY[name] for name in ("system", "messages", "tools", "thinking", "context_management")}
     body = json.dumps({**counted, "model": model}).encode()
     reply = await ask(gateway, post(body, HEADERS, b"/v1/messages/count_tokens?beta=true"))
     assert reply.status == 200
     assert (reply.json["input_tokens"] == 42, reply.header("x-headgate-estimated")) == (
-        (True, None) if model == "claude" else (False, "true")
+        (True, None) if answer else (False, "true")
     )
 
 

@@ -10,8 +10,10 @@ from urllib.parse import unquote_plus
 from typing_extensions import override
 
 from headgate.dialects import (
+    AnthropicCount,
     AnthropicMessages,
     CohereRerank,
+    GoogleCount,
     GoogleEmbed,
     GoogleEmbedOne,
     GoogleGenerate,
@@ -24,6 +26,7 @@ from headgate.dialects import (
     OpenAIResponses,
     OpenAISpeech,
     OpenAITranscription,
+    ResponsesCount,
 )
 from headgate.dialects.interface import Dialect
 from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, RequestError, RouteNotFound, Unauthenticated
@@ -63,6 +66,9 @@ class Core(Hooks):
             OpenAIModerations(),
             OpenAIRealtime(),
             CohereRerank(),
+            AnthropicCount(),
+            GoogleCount(),
+            ResponsesCount(),
         ]
 
     @override

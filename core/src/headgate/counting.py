@@ -1,42 +1,17 @@
-"""How many tokens a chat request is, where the vendor has no way to ask: an estimate, and said to be one.
-
-Clients such as Claude Code count before they send, whatever model stands behind the gateway.
-"""
+"""About how many tokens a chat request is, where no vendor can be asked."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from headgate.body import decode_object
 from headgate.chat import ChatRequest, File, Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from headgate.dialects import ChatDialect
-from headgate.errors import InvalidRequest
-from headgate.exchange import Exchange, Reply
-from headgate.operations import COUNT_TOKENS
 
-ESTIMATE = "estimate"
-"""What an attempt is made as when nobody is asked."""
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 1_200
 """About what a picture of 1,000 x 1,000 pixels costs with the vendors that say so."""
 _CHARS = 4.0
 """Characters a token has in English text and in JSON; other scripts have about one and a half."""
 _OTHER_CHARS = 1.5
-
-
-async def estimate(ex: Exchange) -> Reply:
-    """The reply to an operation that counts, marked with `x-headgate-estimated`. Raises InvalidRequest for a bad body."""
-    dialect = ex.error_dialect
-    if not isinstance(dialect, ChatDialect):
-        raise InvalidRequest(f"the tokens of `{ex.operation.name}` cannot be estimated", code="unsupported_operation")
-    body = decode_object(ex.body)
-    inner: Any = body.get("generateContentRequest")
-    tokens = count_request(dialect.decode_request(msgspec.json.encode(inner) if isinstance(inner, dict) else ex.body))
-    name = "input_tokens" if ex.operation is COUNT_TOKENS else "totalTokens"
-    headers = ((b"content-type", b"application/json"), (b"x-headgate-estimated", b"true"))
-    return Reply(200, headers, msgspec.json.encode({name: tokens}))
 
 
 def count_request(request: ChatRequest) -> int:

@@ -91,7 +91,10 @@ GENERATE_COUNT = Operation(
     is_model_in_path=True,
     errors="google.generate",
 )
-COUNTS = frozenset({COUNT_TOKENS, GENERATE_COUNT})
+RESPONSES_COUNT = msgspec.structs.replace(
+    COUNT_TOKENS, name="responses.input_tokens", path="/v1/responses/input_tokens", errors="openai.responses"
+)
+COUNTS = frozenset({COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT})
 """Operations that count the tokens of a chat request."""
 COMPLETIONS = Operation("completions", "POST", "/v1/completions", "openai.completions", 8 * MIB, can_stream=True)
 EMBEDDINGS = Operation("embeddings", "POST", "/v1/embeddings", "openai.embeddings", 16 * MIB)
@@ -147,6 +150,7 @@ OPERATIONS = (
     GENERATE,
     COUNT_TOKENS,
     GENERATE_COUNT,
+    RESPONSES_COUNT,
     COMPLETIONS,
     EMBEDDINGS,
     EMBED_CONTENTS,

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from headgate.body import leave_out
 from headgate.caller import checked_base_url, lowered, named_headers, passed_path
 from headgate.chat import ChatRequest, File, Image, Opaque
-from headgate.counting import ESTIMATE, estimate
 from headgate.dialects import Dialect, Gaps, Policy
 from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Exchange, Reply
@@ -23,6 +22,7 @@ from headgate.opening import open_session, socket_request
 from headgate.operations import CHAT_OPERATIONS, COUNTS, EMBEDDINGS, EMBEDS, Operation
 from headgate.relay import Origin, Secrets, relay
 from headgate.secret import Secret
+from headgate.tallying import COUNTERS, ESTIMATE, estimate, tally
 from headgate.translation import translate
 from headgate.upstream import Credential, Timeouts, Tls, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 from headgate.upstream.rules import ssl_context
@@ -170,13 +170,20 @@ class Provider:
         dialect = self.dialects.get(wanted.name)
         if dialect is not None and (bool(dialect) == bool(wanted.dialect) or wanted.is_tree):
             return wanted.name, dialect
+        if wanted in COUNTS:
+            return self.counted_in()
         if wanted.is_chat:
             for name, spoken in self.dialects.items():
                 if name in CHAT_OPERATIONS and spoken:
                     return name, spoken
         if wanted in EMBEDS and EMBEDDINGS.name in self.dialects:
             return EMBEDDINGS.name, self.dialects[EMBEDDINGS.name]
-        return (ESTIMATE, "") if wanted in COUNTS else None
+        return None
+
+    def counted_in(self) -> tuple[str, str]:
+        """The operation and the dialect in which the vendor counts tokens for clients of other APIs; else an estimate."""
+        found = ((name, self.dialects[name] or usual) for name, usual in COUNTERS.items() if name in self.dialects)
+        return next(found, (ESTIMATE, ""))
 
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:  # noqa: ARG002 - for those that lose something
         """The request as this vendor and this model take it, before it is encoded: limits, defaults, names of efforts.
@@ -330,7 +337,7 @@ class Provider:
         """
         attempt = ex.attempt
         if attempt is not None and attempt.dialect is not None:
-            return translate(ex, self)
+            return tally(ex, self) if ex.operation in COUNTS else translate(ex, self)
         if attempt is not None and attempt.operation == ESTIMATE:
             return estimate(ex)
         if ex.operation.is_socket:

@@ -27,7 +27,7 @@ from headgate.chat import (
     replay,
 )
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
-from headgate.dialects.lowering import CallsBack, lower
+from headgate.dialects.lowering import Called, CallsBack, lower
 from headgate.dialects.words import details_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
@@ -79,16 +79,11 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     asked = ex.chat(attempt.target.override_params)
     client = cast("ChatDialect", ex.dialect)
     gaps = Gaps(provider.name, provider.policy(ex), client.hints, attempt.dialect.name)
-    lowered = lower(replace(asked, model=attempt.model), gaps, has_custom=provider.takes_custom_tools)
-    request = lowered.request
-    request = provider.adapt(without_foreign_thoughts(request, provider, gaps), gaps)
-    request = await fetch_media(request, provider)
-    body = attempt.dialect.encode_request(request, gaps)
-    if not request.messages:  # said behind what was refused, which may be where they are
-        raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
-    attempt.body = provider.finish_body(body, request, gaps)
+    written = await write(replace(asked, model=attempt.model), provider, attempt.dialect, gaps)
+    attempt.body = written.body
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-    names, back = attempt.dialect.names_back(request), CallsBack(lowered.called) if lowered.called else None
+    names = attempt.dialect.names_back(written.request)
+    back = CallsBack(written.called) if written.called else None
     marks = _Marks(ex.id, attempt.model, int(ex.started_at), provider.account, names, back)
     response = await provider.send(ex)
     try:
@@ -96,6 +91,25 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     except BaseException:
         response.close()
         raise
+
+
+class Written(Struct, frozen=True):
+    """A request in a provider's dialect, what was encoded, and what the client calls the functions that were made for it."""
+
+    body: bytes
+    request: ChatRequest
+    called: Mapping[str, Called]
+
+
+async def write(asked: ChatRequest, provider: Provider, dialect: ChatDialect, gaps: Gaps) -> Written:
+    """What a client asked, as `provider` takes it. Raises UnsupportedField, InvalidRequest when there is nothing to send."""
+    lowered = lower(asked, gaps, has_custom=provider.takes_custom_tools)
+    request = provider.adapt(without_foreign_thoughts(lowered.request, provider, gaps), gaps)
+    request = await fetch_media(request, provider)
+    body = dialect.encode_request(request, gaps)
+    if not request.messages:  # said behind what was refused, which may be where they are
+        raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
+    return Written(provider.finish_body(body, request, gaps), request, lowered.called)
 
 
 def without_foreign_thoughts(request: ChatRequest, provider: Provider, gaps: Gaps) -> ChatRequest:
@@ -136,7 +150,7 @@ class _Answer(Struct, frozen=True):
         if not 200 <= response.status < 300:
             words = self.dialect.decode_error(response.status, await response.read(), response.headers)
             response.close()
-            return _error(self.client, words, headers, self.secrets)
+            return error_reply(self.client, words, headers, self.secrets)
         kind = next((value for name, value in response.headers if name == b"content-type"), b"").lower()
         if self.ex.stream and not kind.startswith(b"application/json"):
             return await self._stream(headers, response)
@@ -160,7 +174,7 @@ class _Answer(Struct, frozen=True):
             response.close()
             status = broken.status if 400 <= broken.status < 600 else 502
             words = ErrorWords(status, broken.message, "", broken.code, extra=details_of(broken.raw or {}))
-            return _error(self.client, words, headers, self.secrets)
+            return error_reply(self.client, words, headers, self.secrets)
         reply = Reply(200, (*headers, *_SSE))
         reply.model = next((event.model for event in first if isinstance(event, Start)), "")
         encoded = _encoded(reply, events, first, self.client.stream_encoder(self.asked), self.secrets)
@@ -168,7 +182,7 @@ class _Answer(Struct, frozen=True):
         return reply
 
 
-def _error(client: Dialect, words: ErrorWords, headers: RawHeaders, secrets: Secrets) -> Reply:
+def error_reply(client: Dialect, words: ErrorWords, headers: RawHeaders, secrets: Secrets) -> Reply:
     """An error in the client's dialect: its class by status, the vendor's message and code kept."""
     status = words.status if 400 <= words.status < 600 else 502
     kind = _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
@@ -341,7 +355,7 @@ async def _translate_whole(ex: Exchange, provider: Provider, client: WholeDialec
     finally:
         response.close()
     if not 200 <= response.status < 300:
-        return _error(client, dialect.decode_error(response.status, body, response.headers), headers, secrets)
+        return error_reply(client, dialect.decode_error(response.status, body, response.headers), headers, secrets)
     decoded: Any = dialect.decode_reply(body, asked)
     said = scrub(client.encode_reply(decoded, asked), secrets)
     return Reply(response.status, (*headers, *_JSON), said, usage=decoded.usage)

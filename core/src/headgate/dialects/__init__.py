@@ -6,6 +6,7 @@ Facts per vendor live in the dialect modules; what the facts mean lives in `head
 from headgate.dialects.anthropic.messages import AnthropicMessages
 from headgate.dialects.codec import ChatCodec, CodecChat
 from headgate.dialects.cohere_rerank import CohereRerank
+from headgate.dialects.counts import AnthropicCount, CountDialect, GoogleCount, ResponsesCount
 from headgate.dialects.gaps import Gaps, Policy
 from headgate.dialects.google.embed import GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google.generate import GoogleGenerate
@@ -32,11 +33,13 @@ from headgate.dialects.responses.dialect import OpenAIResponses
 from headgate.dialects.sse import Ending, SseFramer
 
 __all__ = [
+    "AnthropicCount",
     "AnthropicMessages",
     "ChatCodec",
     "ChatDialect",
     "CodecChat",
     "CohereRerank",
+    "CountDialect",
     "Dialect",
     "EmbedDialect",
     "Ending",
@@ -44,6 +47,7 @@ __all__ = [
     "Form",
     "Framer",
     "Gaps",
+    "GoogleCount",
     "GoogleEmbed",
     "GoogleEmbedOne",
     "GoogleGenerate",
@@ -58,6 +62,7 @@ __all__ = [
     "OpenAITranscription",
     "Policy",
     "RerankDialect",
+    "ResponsesCount",
     "SseFramer",
     "StreamDecoder",
     "StreamEncoder",

@@ -14,13 +14,14 @@ from typing_extensions import override
 
 from headgate.caller import passed_path
 from headgate.chat import ChatRequest, File, Image
-from headgate.counting import ESTIMATE
 from headgate.dialects import Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.exchange import Exchange
+from headgate.operations import COUNTS
 from headgate.provider import operation_of
+from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential
 from headgate_azure.config import FoundryConfig
 from headgate_azure.openai import AzureOpenAI
@@ -78,7 +79,7 @@ class AzureFoundry(AzureOpenAI):
             return None if operation.dialect else super().spoken(ex, model)
         if operation.name == "messages":
             return "chat", "openai.chat"
-        return (ESTIMATE, "") if operation.name == "count_tokens" else super().spoken(ex, model)
+        return (ESTIMATE, "") if operation in COUNTS else super().spoken(ex, model)
 
     @override
     def url_for(self, ex: Exchange) -> str:

@@ -22,8 +22,9 @@ from headgate.provider import DeploymentConfig, operation_of
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.converse import BedrockConverse
+from headgate_bedrock.counting import BedrockCount
 from headgate_bedrock.fanout import bodies_in, send_each
-from headgate_bedrock.models import find_model
+from headgate_bedrock.models import bare_id, find_model
 from headgate_bedrock.policy import (
     StructuredOutput,
     settle_format,
@@ -78,17 +79,20 @@ class Bedrock(Aws):
         "converse": "bedrock.converse",
         "embeddings": "bedrock.embeddings",
         "rerank": "bedrock.rerank",
+        "count_tokens": BedrockCount.name,
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
         "bedrock.converse": BedrockConverse(),
         "bedrock.embeddings": BedrockEmbeddings(),
         "bedrock.rerank": BedrockRerank(),
+        BedrockCount.name: BedrockCount(),
     }
     paths: ClassVar[Mapping[str, str]] = {
         "converse": "/model/{model}/converse",
         "embeddings": "/model/{model}/invoke",
         "rerank": "/model/{model}/invoke",
+        "count_tokens": "/model/{model}/count-tokens",
     }
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"anthropic", "bedrock"})
     Config = BedrockConfig
@@ -155,7 +159,10 @@ class Bedrock(Aws):
         if path is None or ex.attempt is None:
             return base + passed_path(ex)
         stream = "-stream" if operation == "converse" and self._streams(ex) else ""
-        return base + path.replace("{model}", quote(ex.attempt.model, safe="")) + stream
+        model = ex.attempt.model
+        if operation == "count_tokens":
+            model = bare_id(self.settings.base_models.get(model, model))
+        return base + path.replace("{model}", quote(model, safe="")) + stream
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:

@@ -19,6 +19,7 @@ from headgate_compatible.turns import ASSISTANT, changed, with_known
 Operation = Literal[
     "chat",
     "responses",
+    "responses.input_tokens",
     "messages",
     "completions",
     "embeddings",

@@ -44,6 +44,7 @@ class OpenAI(Provider):
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
         "responses": "openai.responses",
+        "responses.input_tokens": "",
         "completions": "openai.completions",
         "embeddings": "openai.embeddings",
         "images.generate": "openai.images",
@@ -63,6 +64,7 @@ class OpenAI(Provider):
     paths: ClassVar[Mapping[str, str]] = {
         "chat": "/chat/completions",
         "responses": "/responses",
+        "responses.input_tokens": "/responses/input_tokens",
         "completions": "/completions",
         "embeddings": "/embeddings",
         "images.generate": "/images/generations",

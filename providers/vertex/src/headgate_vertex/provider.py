@@ -17,19 +17,20 @@ from typing_extensions import override
 
 from headgate.caller import checked_base_url
 from headgate.chat import ChatRequest, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
-from headgate.counting import ESTIMATE
-from headgate.dialects import Dialect, Gaps
+from headgate.dialects import AnthropicCount, Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange
-from headgate.operations import EMBEDS
+from headgate.operations import COUNTS, EMBEDS
 from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import Origin, Secrets
 from headgate.secret import Secret
+from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
+from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
 from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
@@ -46,7 +47,11 @@ _SPOKEN: Mapping[Interface, tuple[str, str]] = {
     "claude": ("messages", "anthropic.messages"),
     "openai": ("chat", "openai.chat"),
 }
-_COUNTING: Mapping[str, Interface] = {"generate.count_tokens": "gemini", "count_tokens": "claude"}
+_COUNTED: Mapping[Interface, tuple[str, str]] = {
+    "gemini": ("generate.count_tokens", VertexCount.name),
+    "claude": ("count_tokens", AnthropicCount.name),
+}
+"""How tokens are counted, and in which dialect for clients of another's."""
 _CLAUDES = ("messages", "count_tokens", "passthrough")
 """Operations that may be Claude's."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
@@ -87,7 +92,7 @@ class Vertex(Provider):
         "embeddings": VertexEmbed.name,
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {VertexEmbed.name: VertexEmbed()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {VertexEmbed.name: VertexEmbed(), VertexCount.name: VertexCount()}
     paths: ClassVar[Mapping[str, str]] = {
         "generate": ":generateContent",
         "generate.count_tokens": ":countTokens",
@@ -132,8 +137,9 @@ class Vertex(Provider):
         name = ex.operation.name
         if ex.operation.is_chat:
             return _SPOKEN[find_model(model).interface]
-        if name in _COUNTING:
-            return (name if find_model(model).interface == _COUNTING[name] else ESTIMATE, "")
+        if ex.operation in COUNTS:
+            counted, dialect = _COUNTED.get(find_model(model).interface, (ESTIMATE, ""))
+            return counted, "" if counted == name else dialect
         if name == "embeddings" or ex.operation in EMBEDS:
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
         return (name, "") if name == "passthrough" else None
@@ -210,6 +216,8 @@ class Vertex(Provider):
     @override
     def body_for(self, ex: Exchange) -> bytes:
         attempt, operation = ex.attempt, operation_of(ex)
+        if attempt is not None and attempt.body is not None and operation == "count_tokens":
+            return _with_members(attempt.body, {"model": find_model(attempt.model).id})
         if attempt is None or attempt.body is not None or operation not in self.paths:
             return super().body_for(ex)
         overrides = attempt.target.override_params

@@ -7,6 +7,7 @@ one that outgrows this gets a distribution of its own and nobody notices.
 from collections.abc import Mapping
 
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.counting import Moonshot, Zai, Zhipu
 from headgate_compatible.vendors.databricks import Databricks
 from headgate_compatible.vendors.deepseek import DeepSeek
 from headgate_compatible.vendors.fireworks import Fireworks
@@ -30,6 +31,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "jina": Jina,
     "minimax": MiniMax,
     "mistral": Mistral,
+    "moonshot": Moonshot,
     "nebius": JinaShaped,
     "novita": JinaShaped,
     "nvidia": Nvidia,
@@ -40,6 +42,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "vllm": JinaShaped,
     "voyage": Voyage,
     "xai": XAI,
-    "zhipu": JinaShaped,
+    "zai": Zai,
+    "zhipu": Zhipu,
 }
 """The class beside a row, by the name of the row."""

@@ -1,0 +1,73 @@
+"""Tokens of a chat at vendors that count the messages and tools of OpenAI's chat: Moonshot, Z.ai and Zhipu.
+
+https://platform.moonshot.ai/docs/api/estimate, https://docs.z.ai/api-reference/tools/tokenizer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Raw
+from typing_extensions import override
+
+from headgate.dialects import CountDialect, Dialect, OpenAIChat
+from headgate.dialects.counts import only
+from headgate.exchange import Exchange
+from headgate.provider import operation_of
+from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.jina import JinaShaped
+
+
+class ChatCount(CountDialect):
+    """A request of chat without what is not counted."""
+
+    chat = OpenAIChat()
+    counted: ClassVar[frozenset[str]] = frozenset({"messages", "tools"})
+
+    @override
+    def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
+        return {"model": model, **only(members, self.counted)}
+
+
+class MoonshotCount(ChatCount):
+    """Answers `{"data": {"total_tokens": 80}}`."""
+
+    name = "moonshot.count"
+    number = ("data", "total_tokens")
+
+
+class ZaiCount(ChatCount):
+    """Answers with a usage object."""
+
+    name = "zai.count"
+    number = ("usage", "total_tokens")
+
+
+class Counting(Compatible):
+    """A vendor whose way to count is not Anthropic's, although it serves the Messages API."""
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        return self._vendor_headers if operation_of(ex) == "count_tokens" else super().vendor_headers(ex)
+
+
+class Moonshot(Counting):
+    """Moonshot AI."""
+
+    own_dialects: ClassVar[Mapping[str, str]] = {"count_tokens": MoonshotCount.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {MoonshotCount.name: MoonshotCount()}
+
+
+class Zai(Counting):
+    """Z.ai."""
+
+    own_dialects: ClassVar[Mapping[str, str]] = {"count_tokens": ZaiCount.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {ZaiCount.name: ZaiCount()}
+
+
+class Zhipu(Zai, JinaShaped):
+    """Zhipu, which has rankings besides. https://docs.bigmodel.cn/api-reference/模型-api/文本分词器"""
+
+    own_dialects: ClassVar[Mapping[str, str]] = {**JinaShaped.own_dialects, **Zai.own_dialects}
+    codecs: ClassVar[Mapping[str, Dialect]] = {**JinaShaped.codecs, **Zai.codecs}
