@@ -245,6 +245,7 @@ _BY_DIALECT: Mapping[str, Any] = {
     "voyage.embeddings": _vectors(),
     "jina.embeddings": _vectors(),
     "nvidia.embeddings": _vectors(),
+    "huggingface.embeddings": VECTORS,
     "cohere.embed": {
         "id": "e1",
         "embeddings": {"float": VECTORS},
@@ -268,6 +269,10 @@ _BY_DIALECT: Mapping[str, Any] = {
     "together.rerank": _JINA,
     "listed.rerank": _LISTED,
     "voyage.rerank": _LISTED,
+    "cloudflare.rerank": {
+        "success": True,
+        "result": {"response": [{"id": at, "score": score} for at, score in SCORES]},
+    },
     "nvidia.rerank": {"rankings": [{"index": index, "logit": score} for index, score in SCORES]},
     "openai.images": {"created": 1, "data": [{"b64_json": "aGVsbG8="}]},
     "openai.transcription": {"text": "heard"},

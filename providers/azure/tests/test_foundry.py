@@ -111,6 +111,7 @@ def exchange(provider: Provider, operation: str, model: str, **request: Any) -> 
         "responses": {"input": "hi"},
         "messages": {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
         "embeddings": {"input": "hi"},
+        "rerank": {"query": "q", "documents": ["a"]},
     }
     ex = Exchange(asked, headers, request_id="r", trace_id="t", dialect=DIALECTS.get(asked.dialect), **request)
     ex.body, ex.model = json.dumps({"model": model, **bodies.get(operation, {})}).encode(), model
@@ -159,6 +160,17 @@ def test_model_decides_the_dialect(operation: str, model: str, asked: str, path:
     assert ex.attempt.operation == asked
     ex.attempt.body = b"{}" if ex.attempt.dialect is not None else None
     assert provider.prepare(ex).url == HOST + path
+
+
+@pytest.mark.parametrize("place", [{}, {"base_url": f"{HOST}/openai/v1"}, {"api_version": "2025-04-01-preview"}])
+async def test_where_coheres_rankings_are(place: Mapping[str, str]) -> None:
+    """They are asked for in Cohere's words, beside OpenAI's API and without an API version, by the name of the deployment."""
+    answer = Recorded.from_json({"id": "r", "results": [{"index": 0, "relevance_score": 0.5}], "meta": {}})
+    provider = deploy(ReplayUpstream({"*": answer}), **place)
+    sent = await called(provider, exchange(provider, "rerank", "Cohere-rerank-v4.0-fast"))
+    assert sent.url == f"{HOST}/providers/cohere/v2/rerank"
+    assert sent.credential.field() == (b"api-key", b"k")
+    assert json.loads(sent.body) == {"model": "Cohere-rerank-v4.0-fast", "query": "q", "documents": ["a"]}
 
 
 def test_what_neither_has() -> None:

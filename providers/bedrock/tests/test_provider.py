@@ -12,7 +12,7 @@ from headgate.chat import ChatRequest, File, Image, Message, Opaque, ResponseFor
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
-from headgate.operations import CHAT, EMBEDDINGS, PASSTHROUGH, Operation
+from headgate.operations import CHAT, EMBEDDINGS, FILES, FINE_TUNING, PASSTHROUGH, Operation
 from headgate.secret import Secret
 from headgate.testing import MockUpstream, Recorded, ReplayUpstream
 from headgate.upstream import UpstreamRequest
@@ -65,6 +65,40 @@ def test_the_model_is_one_segment_of_the_path(model: str, segment: str) -> None:
     assert provider.url_for(exchange(provider, model=model, stream=True)) == f"{base}/{segment}/converse-stream"
     embeddings = exchange(provider, EMBEDDINGS, "embeddings", model)
     assert provider.url_for(embeddings) == f"{base}/{segment}/invoke"
+
+
+@pytest.mark.parametrize(
+    ("config", "root"),
+    [
+        ({}, "https://bedrock-mantle.eu-west-1.api.aws"),
+        ({"base_url": "https://own.example"}, "https://own.example"),
+    ],
+)
+def test_where_fine_tuning_is(config: Json, root: str) -> None:
+    """Files and jobs are at an endpoint of their own, which gets the key for them alone; a base URL of one's own has all."""
+    provider = deploy(api_key=Secret("bedrock-key"), **config)
+    for operation, path in ((FILES, "/v1/files/file-1"), (FINE_TUNING, "/v1/fine_tuning/jobs")):
+        ex = exchange(provider, operation, operation.name, path=path)
+        assert provider.url_for(ex) == root + path
+        key = provider.credential(ex)
+        assert key is not None
+        assert key.origins == frozenset({f"{root}:443"})
+    chat = provider.credential(exchange(provider))
+    assert chat is not None
+    assert chat.origins == provider.origins
+
+
+def test_fine_tuning_takes_a_key() -> None:
+    """Signatures are not documented there: without a key it is refused, and a base URL of the caller's gets none either."""
+    provider = deploy(**KEYS)
+    with pytest.raises(InvalidRequest, match=r"`fine_tuning\.jobs` .* `AWS_BEARER_TOKEN_BEDROCK`"):
+        provider.credential(exchange(provider, FINE_TUNING, "fine_tuning.jobs", path="/v1/fine_tuning/jobs"))
+    keyed = deploy(api_key=Secret("bedrock-key"))
+    ex = exchange(keyed, FILES, "files", path="/v1/files")
+    ex.base_url = "https://theirs.example"
+    assert keyed.url_for(ex) == "https://theirs.example/v1/files"
+    held = keyed.credential(ex)
+    assert held is None or "https://theirs.example:443" not in held.origins
 
 
 @pytest.mark.parametrize(

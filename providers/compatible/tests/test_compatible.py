@@ -42,6 +42,9 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         ("audio.transcriptions", "audio.translations"), "https://audio-prod.api.fireworks.ai:443"
     ),
     "jina": {"chat": "https://deepsearch.jina.ai:443"},
+    "inference-net": dict.fromkeys(("files", "batches"), "https://batch.inference.net:443"),
+    "huggingface": {"embeddings": "https://router.huggingface.co:443"},
+    "cloudflare": {"rerank": "https://api.cloudflare.com:443"},
 }
 """Operations that a vendor has at another address."""
 LOCAL = {"vllm": 8000, "ollama-openai": 11434, "lmstudio": 1234, "llamacpp": 8080}

@@ -20,17 +20,18 @@ from headgate.testing.running import gateway
 from headgate.vectors import EmbedRequest, Ranked, RerankRequest
 from headgate_compatible import catalogue
 from headgate_compatible.vendors.embeddings import (
+    HuggingFaceEmbeddings,
     JinaEmbeddings,
     NvidiaEmbeddings,
     VoyageEmbeddings,
     WordedEmbeddings,
 )
-from headgate_compatible.vendors.ranking import JinaRerank, NvidiaRerank, TogetherRerank
+from headgate_compatible.vendors.ranking import CloudflareRerank, JinaRerank, NvidiaRerank, TogetherRerank
 from headgate_compatible.vendors.rerank import ListedRerank
 
 Json = dict[str, Any]
 CLIENT = "openai.embeddings"
-VOYAGE, JINA, NVIDIA = VoyageEmbeddings(), JinaEmbeddings(), NvidiaEmbeddings()
+VOYAGE, JINA, NVIDIA, HUGGING_FACE = VoyageEmbeddings(), JinaEmbeddings(), NvidiaEmbeddings(), HuggingFaceEmbeddings()
 RERANKER = "nvidia/llama-3.2-nv-rerankqa-1b-v2"
 
 
@@ -75,7 +76,27 @@ def test_lengths_and_own_fields() -> None:
     assert sent(NVIDIA, extra={"truncate": "END"})[0]["truncate"] == "END"
 
 
-@pytest.mark.parametrize("dialect", [VOYAGE, JINA, NVIDIA])
+def test_texts_alone_at_hugging_face() -> None:
+    """Neither the model nor a purpose is in the body; fields of its own pass, and a length is refused."""
+    body, dropped = sent(HUGGING_FACE, input_type="query", user="u", extra={"prompt_name": "query", "normalize": True})
+    assert body == {"inputs": ["a", "b"], "prompt_name": "query", "normalize": True}
+    assert dropped == ["input_type", "user"]
+    with pytest.raises(UnsupportedField, match="`dimensions`"):
+        sent(HUGGING_FACE, dimensions=64)
+    assert sent(HUGGING_FACE, "drop", dimensions=64) == ({"inputs": ["a", "b"]}, ["dimensions"])
+
+
+def test_vectors_alone_from_hugging_face() -> None:
+    """Lists of numbers are the vectors of the texts in their order; anything else is the provider's failure."""
+    asked = EmbedRequest("m", ("a", "b"))
+    reply = HUGGING_FACE.decode_reply(b"[[1,2],[3,4.5]]", asked)
+    assert (reply.vectors, reply.model, reply.usage) == (((1.0, 2.0), (3.0, 4.5)), "m", None)
+    for body in (b"[[1,2]]", b"[1,2]", b"[[[1,2]],[[3,4]]]", b'{"error":"x"}', b"", b"[[1,2],[3,null]]"):
+        with pytest.raises(ProviderFailed):
+            HUGGING_FACE.decode_reply(body, asked)
+
+
+@pytest.mark.parametrize("dialect", [VOYAGE, JINA, NVIDIA, HUGGING_FACE])
 def test_what_cannot_be_said(dialect: WordedEmbeddings) -> None:
     """Tokens are refused always, foreign members unless they may be dropped."""
     with pytest.raises(UnsupportedField, match="tokens"):
@@ -149,7 +170,7 @@ def ranking(*documents: Any, **fields: Any) -> RerankRequest:
 
 
 def test_requests_for_rankings() -> None:
-    """Jina's is Cohere's, Together's keeps objects, NVIDIA has passages and no limit."""
+    """Jina's is Cohere's, Together's keeps objects, NVIDIA has passages and no limit, Cloudflare contexts and no model."""
     request = ranking("a", {"text": "b", "no": 1}, top_n=1, return_documents=True)
     common = {"model": "m", "query": "q", "top_n": 1}
     gaps = Gaps("x")
@@ -163,9 +184,14 @@ def test_requests_for_rankings() -> None:
         "query": {"text": "q"},
         "passages": [{"text": "a"}, {"text": "b"}],
     }
+    assert msgspec.json.decode(CloudflareRerank().encode_request(request, gaps)) == {
+        "query": "q",
+        "contexts": [{"text": "a"}, {"text": "b"}],
+        "top_k": 1,
+    }
     assert gaps.dropped == []
     odd = ranking(extra={"odd": 1}, max_tokens_per_document=5)
-    for dialect in (JinaRerank(), TogetherRerank(), NvidiaRerank()):
+    for dialect in (JinaRerank(), TogetherRerank(), NvidiaRerank(), CloudflareRerank()):
         with pytest.raises(UnsupportedField, match="`odd`"):
             dialect.encode_request(odd, Gaps("x"))
         gaps = Gaps("x", "drop")
@@ -197,6 +223,17 @@ def test_rankings(dialect: ListedRerank, name: str, score: str) -> None:
             dialect.decode_reply(body, ranking())
 
 
+def test_rankings_in_cloudflares_envelope() -> None:
+    """Contexts are told by their place, and no tokens; a result of none is the provider's failure."""
+    dialect = CloudflareRerank()
+    held = b'{"success":true,"errors":[],"result":{"response":[{"id":0,"score":0.1},{"id":1,"score":0.9}]}}'
+    reply = dialect.decode_reply(held, ranking(top_n=1))
+    assert (reply.results, reply.model, reply.usage) == ((Ranked(1, 0.9),), "m", None)
+    for body in (b'{"result":{"response":[{"id":2,"score":1}]}}', b'{"result":null,"success":false}', b"[]", b""):
+        with pytest.raises(ProviderFailed):
+            dialect.decode_reply(body, ranking())
+
+
 @pytest.mark.parametrize(
     ("name", "embeds", "ranks"),
     [
@@ -207,6 +244,9 @@ def test_rankings(dialect: ListedRerank, name: str, score: str) -> None:
         ("fireworks", "openai.embeddings", "listed.rerank"),
         ("vllm", "openai.embeddings", "jina.rerank"),
         ("mistral", "openai.embeddings", None),
+        ("huggingface", "huggingface.embeddings", None),
+        ("cloudflare", "openai.embeddings", "cloudflare.rerank"),
+        ("302ai", "openai.embeddings", "jina.rerank"),
         ("siliconflow", "openai.embeddings", "cohere.rerank"),
     ],
 )

@@ -1,7 +1,8 @@
-"""Microsoft Foundry: many vendors' models by OpenAI's API, and Claude by Anthropic's.
+"""Microsoft Foundry: many vendors' models by OpenAI's API, Claude by Anthropic's, and Cohere's rankings by Cohere's.
 
 Facts: https://learn.microsoft.com/en-us/azure/foundry/foundry-models/how-to/use-foundry-models-claude,
-https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry
+https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry,
+https://devblogs.microsoft.com/azure-sql/semantic-reranking-with-azure-sql-sql-server-2025-and-cohere-rerank-models
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class AzureFoundry(AzureOpenAI):
     )
     dialects: ClassVar[Mapping[str, str]] = {
         **AzureOpenAI.dialects,
+        "rerank": "cohere.rerank",
         "messages": "anthropic.messages",
         "count_tokens": "",
     }
     paths: ClassVar[Mapping[str, str]] = {
         **OpenAI.paths,
+        "rerank": "/v2/rerank",
         "messages": "/messages",
         "count_tokens": "/messages/count_tokens",
     }
@@ -83,11 +86,14 @@ class AzureFoundry(AzureOpenAI):
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        """Claude stands beside OpenAI's API, and has no API version."""
-        if not self._is_anthropic(ex):
+        """Claude and Cohere stand beside OpenAI's API, and have no API version."""
+        is_ranking = operation_of(ex) == "rerank"
+        if not is_ranking and not self._is_anthropic(ex):
             return super().url_for(ex)
         root = self._base_of(ex).removesuffix("/v1").removesuffix("/openai").removesuffix("/anthropic")
         path = self.paths.get(operation_of(ex)) or passed_path(ex)
+        if is_ranking:
+            return f"{root}/providers/cohere{path}"
         is_beta = not self.is_passed(ex) and not _is_translated(ex) and b"beta=true" in ex.query.split(b"&")
         return f"{root}/anthropic/v1{path}{'?beta=true' if is_beta else ''}"
 

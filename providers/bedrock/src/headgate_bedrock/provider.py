@@ -1,4 +1,8 @@
-"""Amazon Bedrock as a provider: where a model is called, and what goes with every call."""
+"""Amazon Bedrock as a provider: where a model is called, and what goes with every call.
+
+Fine-tuning in OpenAI's shape, and the files it reads, are at an endpoint of their own, whose page shows an API key:
+https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,10 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.roots import with_plain_roots
+from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange
 from headgate.provider import DeploymentConfig, operation_of
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.counting import BedrockCount
@@ -36,6 +41,8 @@ from headgate_bedrock.policy import (
 from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank
 
 BEARER_ENV = "AWS_BEARER_TOKEN_BEDROCK"
+_TUNING = frozenset({"files", "fine_tuning.jobs"})
+"""Operations at the endpoint for fine-tuning."""
 
 
 class Guardrail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +69,7 @@ class BedrockConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Bedrock(Aws):
-    """Models on Amazon Bedrock's runtime, through Converse; embeddings and reranking through InvokeModel.
+    """Models on Amazon Bedrock's runtime, through Converse; embeddings and reranking through InvokeModel; fine-tuning with a key.
 
     An id of a model, of an inference profile or an ARN passes as `model`.
     """
@@ -80,6 +87,8 @@ class Bedrock(Aws):
         "embeddings": "bedrock.embeddings",
         "rerank": "bedrock.rerank",
         "count_tokens": BedrockCount.name,
+        "files": "",
+        "fine_tuning.jobs": "",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
@@ -152,7 +161,9 @@ class Bedrock(Aws):
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        """The model is part of the path: one segment, whatever characters are in it."""
+        """The model is part of the path: one segment, whatever characters are in it. Fine-tuning has another endpoint."""
+        if operation_of(ex) in _TUNING:
+            return self._tuning(ex) + passed_path(ex)
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         operation = operation_of(ex)
         path = self.paths.get(operation)
@@ -163,6 +174,23 @@ class Bedrock(Aws):
         if operation == "count_tokens":
             model = bare_id(self.settings.base_models.get(model, model))
         return base + path.replace("{model}", quote(model, safe="")) + stream
+
+    def _tuning(self, ex: Exchange) -> str:
+        """Where fine-tuning is; at a base URL of the deployment's or the caller's own, below it."""
+        own = checked_base_url(ex.base_url) if ex.base_url else self.settings.base_url
+        return f"{own or f'https://bedrock-mantle.{self.region}.api.aws'}/v1"
+
+    @override
+    def credential(self, ex: Exchange) -> Credential | None:
+        held = super().credential(ex)
+        if operation_of(ex) not in _TUNING or ex.base_url:
+            return held
+        if held is None:
+            raise InvalidRequest(
+                f"`{operation_of(ex)}` at Bedrock needs an API key: set `api_key`, or `{BEARER_ENV}`",
+                code="unsupported_operation",
+            )
+        return replace(held, origins=frozenset({origin_of(self._tuning(ex))}))
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:

@@ -7,11 +7,14 @@ one that outgrows this gets a distribution of its own and nobody notices.
 from collections.abc import Mapping
 
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.cloudflare import Cloudflare
 from headgate_compatible.vendors.counting import Moonshot, Zai, Zhipu
 from headgate_compatible.vendors.databricks import Databricks
 from headgate_compatible.vendors.deepseek import DeepSeek
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
+from headgate_compatible.vendors.huggingface import HuggingFace
+from headgate_compatible.vendors.inference_net import InferenceNet
 from headgate_compatible.vendors.jina import Jina, JinaShaped
 from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
@@ -23,11 +26,15 @@ from headgate_compatible.vendors.voyage import Voyage
 from headgate_compatible.vendors.xai import XAI
 
 CODE: Mapping[str, type[Compatible]] = {
+    "302ai": JinaShaped,
+    "cloudflare": Cloudflare,
     "dashscope": JinaShaped,
     "databricks": Databricks,
     "deepseek": DeepSeek,
     "fireworks": Fireworks,
     "groq": Groq,
+    "huggingface": HuggingFace,
+    "inference-net": InferenceNet,
     "jina": Jina,
     "minimax": MiniMax,
     "mistral": Mistral,

@@ -1,7 +1,8 @@
 """Embeddings in OpenAI's shape with words of a vendor's own: what vectors are for, how long they are, what is cut off.
 
 Sources: https://docs.voyageai.com/reference/embeddings-api, https://api.jina.ai/redoc,
-https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html
+https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html,
+https://huggingface.co/docs/inference-providers/tasks/feature-extraction
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.body import decode_object
@@ -111,3 +113,31 @@ class NvidiaEmbeddings(WordedEmbeddings):
     kinds: ClassVar[Mapping[InputType, str]] = {"query": "query", "document": "passage"}
     default: ClassVar[InputType | None] = "document"
     known = frozenset({"truncate", "modality"})
+
+
+class HuggingFaceEmbeddings(WordedEmbeddings):
+    """The `huggingface.embeddings` dialect: lists of numbers alone, one for each text. The address says which model.
+
+    It knows neither lengths nor purposes: a model's own prompts go by `prompt_name`. Usage is not told.
+    """
+
+    name = "huggingface.embeddings"
+    known = frozenset({"normalize", "prompt_name", "truncate", "truncation_direction"})
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        if request.dimensions is not None:
+            gaps.refuse("dimensions")
+        if request.input_type is not None:
+            gaps.skip("input_type")
+        body: Json = msgspec.json.decode(super().encode_request(replace(request, input_type=None), gaps))
+        own = {name: value for name, value in body.items() if name in self.known}
+        return msgspec.json.encode({"inputs": body["input"], **own})
+
+    @override
+    def decode_reply(self, body: bytes, request: EmbedRequest) -> EmbedReply:
+        try:
+            vectors = msgspec.json.decode(body, type=list[tuple[float, ...]])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
+        return EmbedReply(request.model, vectors_for(request, vectors), dialect=self.name)

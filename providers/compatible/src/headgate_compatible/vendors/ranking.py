@@ -1,7 +1,8 @@
-"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have taken over, and NVIDIA's.
+"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have, NVIDIA's and Cloudflare's.
 
 Sources: https://api.jina.ai/redoc, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, the types of
-`together` 3.1, https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html
+`together` 3.1, https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html,
+https://developers.cloudflare.com/workers-ai/models/bge-reranker-base
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ class _Logit(msgspec.Struct):
 class _Rankings(msgspec.Struct):
     rankings: list[_Logit]
     usage: Json | None = None
+
+
+class _Context(msgspec.Struct):
+    id: int
+    score: float
+
+
+class _Contexts(msgspec.Struct):
+    response: list[_Context]
+
+
+class _Run(msgspec.Struct):
+    result: _Contexts
 
 
 class JinaRerank(ListedRerank):
@@ -102,3 +116,28 @@ class NvidiaRerank(ListedRerank):
         except (InvalidRequest, msgspec.ValidationError) as error:
             raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
         return RerankReply(ranked, model=request.model, usage=usage_of(held.usage, None), dialect=self.name)
+
+
+class CloudflareRerank(ListedRerank):
+    """The `cloudflare.rerank` dialect: contexts instead of documents, in its API's envelope. The address says which model."""
+
+    name = "cloudflare.rerank"
+
+    @override
+    def encode_request(self, request: RerankRequest, gaps: Gaps) -> bytes:
+        if request.max_tokens_per_document is not None:
+            gaps.skip("max_tokens_per_doc")
+        gaps.extra(request.extra)
+        limit = {} if request.top_n is None else {"top_k": request.top_n}
+        contexts = [{"text": text} for text in request.texts()]
+        return msgspec.json.encode({"query": request.query, "contexts": contexts, **limit})
+
+    @override
+    def decode_reply(self, body: bytes, request: RerankRequest) -> RerankReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Run)
+            ranked = best_of((Ranked(one.id, one.score) for one in held.result.response), request)
+        except (InvalidRequest, msgspec.ValidationError) as error:
+            raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
+        return RerankReply(ranked, model=request.model, dialect=self.name)
