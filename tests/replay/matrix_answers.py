@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.replay.reading import Json
+from tests.replay.reading import Json, objects
 
 from headgate.testing import Recorded
 
 VECTORS = [[0.25, -1.5, 3.0], [1e-05, 0.125, -2.0]]
+BYTES = [[1.0, -128.0, 127.0], [0.0, 5.0, -7.0]]
+"""Vectors that signed bytes can say."""
 SCORES = [(1, 0.875), (0, 0.125)]
 TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
@@ -218,6 +220,21 @@ def _vectors() -> Json:
     }
 
 
+def _packed() -> Json:
+    """Perplexity's vectors, in base64: https://docs.perplexity.ai/api-reference/embeddings-post."""
+    said = _vectors()
+    texts = [base64.b64encode(bytes(int(value) % 256 for value in vector)).decode() for vector in BYTES]
+    data = [{**each, "embedding": text} for each, text in zip(objects(said["data"]), texts, strict=True)]
+    return {**said, "data": data}
+
+
+def _rows() -> Json:
+    """Snowflake's vectors, each a table of one row: https://github.com/snowflakedb/snowflake-rest-api-specs."""
+    said = _vectors()
+    data = [{**each, "embedding": [vector]} for each, vector in zip(objects(said["data"]), VECTORS, strict=True)]
+    return {**said, "data": data, "usage": {"total_tokens": TOKENS}}
+
+
 def _ranked() -> Json:
     results = [{"index": index, "relevance_score": score} for index, score in SCORES]
     return {
@@ -246,6 +263,8 @@ _BY_DIALECT: Mapping[str, Any] = {
     "jina.embeddings": _vectors(),
     "nvidia.embeddings": _vectors(),
     "huggingface.embeddings": VECTORS,
+    "snowflake.embeddings": _rows(),
+    "perplexity.embeddings": _packed(),
     "cohere.embed": {
         "id": "e1",
         "embeddings": {"float": VECTORS},

@@ -10,6 +10,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from core.tests.realtime import KEY as CALLERS_KEY
@@ -28,11 +29,18 @@ from headgate.upstream.interface import Connecting
 
 _LIMIT_S = 20
 _USED = {"total_tokens": 16, "input_tokens": 9, "output_tokens": 7}
-_SCRIPT: Mapping[str, Json] = {
+_TALK: Mapping[str, Json] = {
     "session.update": {"type": "session.updated", "event_id": "e2", "session": {"instructions": "Grüße"}},
     "response.create": {"type": "response.done", "event_id": "e3", "response": {"id": "r", "usage": _USED}},
 }
 """What the vendor answers to an event of the client's."""
+_HEARD = "conversation.item.input_audio_transcription"
+_DICTATION: Mapping[str, Json] = {
+    "input_audio_buffer.append": {"type": f"{_HEARD}.delta", "item_id": "i1", "delta": "Grü"},
+    "input_audio_buffer.commit": {"type": f"{_HEARD}.completed", "item_id": "i1", "transcript": "Grüße"},
+}
+"""The same where sessions transcribe and nothing else, and no usage is stated."""
+_SCRIPTS: Mapping[str, Mapping[str, Json]] = {"together": _DICTATION}
 _CREATED: Json = {"type": "session.created", "event_id": "e1", "session": {"id": "sess_1"}}
 
 
@@ -66,12 +74,13 @@ class _Elsewhere:
 
 async def session_row(kind: type[Provider], operation: str, faults: list[str]) -> Json:
     """Open a session, talk, and close it; what is wrong is told in `faults`."""
+    script = _SCRIPTS.get(kind.name, _TALK)
     with tempfile.TemporaryDirectory() as folder:
-        async with provided(_play) as vendor:
+        async with provided(partial(_play, script)) as vendor:
             elsewhere = _Elsewhere(vendor.port)
             others = {DEPLOYMENT: deployment_of(kind)}
             async with served(vendor.port, Path(folder), kind, others=others, upstream=elsewhere) as gateway:
-                wrong = await _talk(gateway, f"{DEPLOYMENT}/{model_of(kind, operation)}")
+                wrong = await _talk(gateway, f"{DEPLOYMENT}/{model_of(kind, operation)}", script)
             wrong += _heard(vendor, model_of(kind, operation))
     if not elsewhere.asked:
         faults.append(f"{operation}: no WebSocket was asked for")
@@ -81,24 +90,25 @@ async def session_row(kind: type[Provider], operation: str, faults: list[str]) -
     return {"call": call, "cell": "no" if wrong or more else "yes"}
 
 
-async def _play(connection: ServerConnection) -> None:
+async def _play(script: Mapping[str, Json], connection: ServerConnection) -> None:
     await connection.send(json.dumps(_CREATED))
     async for message in connection:
-        await connection.send(json.dumps(_SCRIPT[json.loads(message)["type"]]))
+        await connection.send(json.dumps(script[json.loads(message)["type"]]))
 
 
-async def _talk(gateway: Served, model: str) -> list[str]:
+async def _talk(gateway: Served, model: str, script: Mapping[str, Json]) -> list[str]:
     """What a client does not get of the vendor's session, and what is not counted of it."""
     got: list[Json] = []
     async with asyncio.timeout(_LIMIT_S), gateway.connect(model) as client:
         got.append(json.loads(await client.recv()))
-        for kind in _SCRIPT:
+        for kind in script:
             await client.send(json.dumps({"type": kind}))
             got.append(json.loads(await client.recv()))
     reply = (await gateway.record()).reply
     usage = reply.usage if reply is not None else None
-    wrong = [] if got == [_CREATED, *_SCRIPT.values()] else [f"other events: {got}"]
-    if usage is None or (usage.prompt, usage.completion) != (9, 7):
+    wrong = [] if got == [_CREATED, *script.values()] else [f"other events: {got}"]
+    stated = (9, 7) if script is _TALK else None
+    if (usage and (usage.prompt, usage.completion)) != stated:
         wrong.append(f"usage {usage}")
     return wrong
 

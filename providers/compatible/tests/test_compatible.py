@@ -197,6 +197,8 @@ def test_row_calls_the_right_place(name: str) -> None:
         ("dashscope", "messages", "m", "https://dashscope-intl.aliyuncs.com/apps/anthropic/v1/messages"),
         ("databricks", "messages", "claude-x", "https://dbc-1.cloud.example/serving-endpoints/anthropic/v1/messages"),
         ("openrouter", "images.generate", "m", "https://openrouter.ai/api/v1/images"),
+        ("openrouter", "images.edit", "m", "https://openrouter.ai/api/v1/images"),
+        ("recraft", "images.variations", "m", "https://external.api.recraft.ai/v1/images/variateImage"),
         ("perplexity", "responses", "openai/gpt-5", "https://api.perplexity.ai/v1/responses"),
         ("perplexity", "files", "m", "https://api.perplexity.ai/v1/files"),
         ("writer", "chat", "m", "https://api.writer.com/v1/chat"),

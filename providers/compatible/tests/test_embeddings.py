@@ -23,6 +23,7 @@ from headgate_compatible.vendors.embeddings import (
     HuggingFaceEmbeddings,
     JinaEmbeddings,
     NvidiaEmbeddings,
+    SnowflakeEmbeddings,
     VoyageEmbeddings,
     WordedEmbeddings,
 )
@@ -247,6 +248,8 @@ def test_rankings_in_cloudflares_envelope() -> None:
         ("huggingface", "huggingface.embeddings", None),
         ("cloudflare", "openai.embeddings", "cloudflare.rerank"),
         ("302ai", "openai.embeddings", "jina.rerank"),
+        ("perplexity", "perplexity.embeddings", None),
+        ("snowflake", "snowflake.embeddings", None),
         ("siliconflow", "openai.embeddings", "cohere.rerank"),
     ],
 )
@@ -257,6 +260,53 @@ def test_who_speaks_what(name: str, embeds: str, ranks: str | None) -> None:
         spoken = provider.spoken(exchange(provider, {"model": "m"}, operation.name), "m")
         assert spoken == ((operation.name, dialect) if dialect else None)
         assert dialect in {*provider.codecs, operation.dialect, None}
+
+
+async def test_snowflake() -> None:
+    """Texts go under another name to another address, and a vector is the one row of a table."""
+    rows = [{"object": "embedding", "index": at, "embedding": [[0.25, at]]} for at in (1, 0)]
+    upstream = ReplayUpstream(
+        {"*": Recorded.from_json({"object": "list", "data": rows, "model": "e5", "usage": {"total_tokens": 5}})}
+    )
+    settings = {"provider": "snowflake", "api_key": "k", "vars": {"account": "a"}}
+    async with gateway(catalogue()["snowflake"], providers={"v": settings}, upstream=upstream) as client:
+        asked = {"model": "v/e5", "input": ["a", "b"], "input_type": "query"}
+        reply = await client.post("/v1/embeddings", json=asked)
+        refused = await client.post("/v1/embeddings", json={**asked, "dimensions": 5})
+    assert [each["embedding"] for each in reply.json()["data"]] == [[0.25, 0.0], [0.25, 1.0]]
+    assert (reply.json()["usage"]["prompt_tokens"], reply.headers["x-headgate-dropped"]) == (5, "input_type")
+    (request,) = upstream.requests
+    assert request.url == "https://a.snowflakecomputing.com/api/v2/cortex/inference:embed"
+    assert json.loads(request.body) == {"model": "e5", "text": ["a", "b"]}
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "dimensions")
+
+
+@pytest.mark.parametrize("said", [[], [[1.0], [2.0]], [1.0], "AAAA"])
+def test_tables_that_are_no_vector(said: Any) -> None:
+    """What is not one row is no vector of Snowflake's."""
+    body = msgspec.json.encode({"data": [{"index": 0, "embedding": said}]})
+    with pytest.raises(ProviderFailed):
+        SnowflakeEmbeddings().decode_reply(body, EmbedRequest("m", ("a",)))
+
+
+async def test_perplexity() -> None:
+    """Signed bytes come as numbers in the encoding of OpenAI's clients; whoever asks for the bytes gets them as they are."""
+    data = [{"object": "embedding", "index": 0, "embedding": "AYB/"}]
+    answer = Recorded.from_json({"object": "list", "data": data, "model": "p", "usage": {"prompt_tokens": 2}})
+    upstream = ReplayUpstream({"*": answer})
+    settings = {"provider": "perplexity", "api_key": "k"}
+    async with gateway(catalogue()["perplexity"], providers={"v": settings}, upstream=upstream) as client:
+        asked = {"model": "v/p", "input": ["a"], "dimensions": 128}
+        floats = await client.post("/v1/embeddings", json={**asked, "input_type": "query"})
+        packed = await client.post("/v1/embeddings", json={**asked, "encoding_format": "base64"})
+        own = await client.post("/v1/embeddings", json={**asked, "encoding_format": "base64_int8"})
+        same = await client.post("/v1/embeddings", json={**asked, "input": "base64_int8"})
+    vector = (1.0, -128.0, 127.0)
+    assert [tuple(each.json()["data"][0]["embedding"]) for each in (floats, same)] == [vector, vector]
+    assert (vector_of(packed.json()["data"][0]["embedding"]), own.content) == (vector, answer.body)
+    assert floats.headers["x-headgate-dropped"] == "input_type"
+    said = {"model": "p", "input": ["a"], "dimensions": 128, "encoding_format": "base64_int8"}
+    assert [json.loads(each.body) for each in upstream.requests] == [*[said] * 3, {**said, "input": ["base64_int8"]}]
 
 
 async def test_purposes_are_no_business_of_mistrals() -> None:

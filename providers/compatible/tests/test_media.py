@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mistralai.client.models import SpeechRequest
+from openrouter.components import ImageGenerationRequest, STTRequest
 from providers.compatible.tests.calls import BY_NAME, Json, deploy_row, exchange
 
 from headgate.chat import ChatRequest, Image, Message, Text
@@ -16,7 +17,7 @@ from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.forms import Part
 from headgate.testing import Recorded, ReplayUpstream, gateway
 from headgate_compatible import catalogue
-from headgate_compatible.vendors import edits
+from headgate_compatible.vendors import as_json, edits
 
 DROP = {"x-headgate-unsupported": "drop"}
 SOUND = bytes(range(256)) * 3
@@ -224,7 +225,7 @@ async def test_large_forms_for_xai(monkeypatch: pytest.MonkeyPatch) -> None:
         reply = await client.post("/v1/images/edits", data={"model": "v/grok", "prompt": "p"}, files=files)
         assert (reply.status_code, sent(upstream)["image"]) == (200, shown(picture, "image/png"))
         upstream.requests.clear()
-        monkeypatch.setattr(edits, "MAX_BYTES", 100_000)
+        monkeypatch.setattr(as_json, "MAX_BYTES", 100_000)
         reply = await client.post("/v1/images/edits", data={"model": "v/grok", "prompt": "p"}, files=files)
     assert (reply.status_code, reply.json()["error"]["code"], upstream.requests) == (413, "body_too_large", [])
 
@@ -236,10 +237,111 @@ async def test_overrides_of_edits() -> None:
     request = provider.prepare(exchange(provider, body, "images.edit", {"n": 3}))
     assert json.loads(request.body)["n"] == 3
     parts = [Part("n", "", b"1"), Part("prompt", "", b"p")]
-    made = edits.from_form(parts, {"n": 3, "model": "m"}, Gaps("xai"))
+    made = edits.from_form(parts, {"n": 3, "model": "m"}, Gaps("xai"), edits.XAI)
     assert json.loads(made) == {"n": 3, "prompt": "p", "model": "m"}
     with pytest.raises(InvalidRequest, match="`prompt` is not valid UTF-8"):
-        edits.from_form([Part("prompt", "", b"\xff")], {}, Gaps("xai"))
+        edits.from_form([Part("prompt", "", b"\xff")], {}, Gaps("xai"), edits.XAI)
+
+
+# OpenRouter's forms
+
+
+async def test_forms_of_pictures_are_references_for_openrouter() -> None:
+    """The form of OpenAI's clients is a request for pictures after others, whose format is base64 whether asked for or not."""
+    upstream = ReplayUpstream({"*": MADE})
+    fields = {"model": "v/openai/gpt-image-1", "prompt": "Grüße", "n": "2", "size": "1024x1024"}
+    usual = {"response_format": "b64_json", "stream": "false", "moderation": "auto"}
+    files = [("image[]", ("a.png", PNG, "image/png")), ("image[]", ("b", JPEG, "application/octet-stream"))]
+    async with client_of("openrouter", upstream) as client:
+        reply = await client.post("/v1/images/edits", data=fields | usual, files=files)
+    assert (reply.status_code, reply.content) == (200, MADE.body)
+    assert upstream.requests[-1].url == "https://openrouter.ai/api/v1/images"
+    said = {"model": "openai/gpt-image-1", "prompt": "Grüße", "n": 2, "size": "1024x1024"}
+    uris = (shown(PNG, "image/png")["url"], shown(JPEG, "image/jpeg")["url"])
+    assert sent(upstream) == {**said, "input_references": [referred(uri) for uri in uris]}
+    ImageGenerationRequest.model_validate(sent(upstream))
+
+
+def referred(url: str) -> Json:
+    """A picture as OpenRouter takes it."""
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+async def test_pictures_in_json_for_openrouter() -> None:
+    """Pictures in OpenAI's words are told in OpenRouter's, and those in its own go as they are."""
+    upstream = ReplayUpstream({"*": MADE})
+    own = {"input_references": [referred("data:,1")]}
+    async with client_of("openrouter", upstream) as client:
+        for body in ({"images": [{"image_url": "data:,1"}]}, own):
+            reply = await client.post("/v1/images/edits", json={"model": "v/m", "prompt": "p", **body})
+            assert (reply.status_code, sent(upstream)) == (200, {"model": "m", "prompt": "p", **own})
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "field", "value"),
+    [
+        ("/v1/images/edits", "image", "response_format", "url"),
+        ("/v1/images/edits", "image", "input_fidelity", "high"),
+        ("/v1/audio/transcriptions", "file", "prompt", "Names: Grüße"),
+        ("/v1/audio/transcriptions", "file", "response_format", "srt"),
+        ("/v1/audio/transcriptions", "file", "stream", "true"),
+    ],
+)
+async def test_what_openrouter_cannot_be_told(path: str, file: str, field: str, value: str) -> None:
+    """A field that OpenRouter has not is refused by name, or left out and named."""
+    upstream = ReplayUpstream({"*": MADE})
+    content = (file, SOUND, "audio/wav") if file == "file" else (file, PNG, "image/png")
+    asked: Json = {"data": {"model": "v/m", field: value}, "files": {file: content}}
+    async with client_of("openrouter", upstream) as client:
+        refused = await client.post(path, **asked)
+        assert (refused.status_code, refused.json()["error"]["param"], upstream.requests) == (400, field, [])
+        reply = await client.post(path, headers=DROP, **asked)
+    assert (reply.status_code, reply.headers["x-headgate-dropped"]) == (200, field)
+    assert field not in sent(upstream)
+
+
+@pytest.mark.parametrize(
+    ("label", "content", "kind"),
+    [
+        ("audio/wav", b"", "wav"),
+        ("audio/mpeg; rate=1", b"", "mp3"),
+        ("audio/x-m4a", b"", "m4a"),
+        ("application/octet-stream", b"OggS..", "ogg"),
+        ("video/mp4", b"\0\0\0\x18ftypM4A ", "m4a"),
+    ],
+)
+async def test_sound_is_json_for_openrouter(label: str, content: bytes, kind: str) -> None:
+    """A form is sent as JSON, the sound byte for byte with the name of its format, and the transcript comes back as it is."""
+    answer = Recorded.from_json({"text": "Grüße", "usage": {"type": "duration", "seconds": 3}})
+    upstream = ReplayUpstream({"*": answer})
+    fields = {"model": "v/openai/whisper-1", "language": "de", "temperature": "0.5", "response_format": "verbose_json"}
+    grains = {"timestamp_granularities[]": ["word", "segment"]}
+    async with client_of("openrouter", upstream) as client:
+        files = {"file": ("talk", content + SOUND, label)}
+        reply = await client.post("/v1/audio/transcriptions", data=fields | grains, files=files)
+    assert (reply.status_code, reply.content) == (200, answer.body)
+    assert sent(upstream) == {
+        "model": "openai/whisper-1",
+        "language": "de",
+        "temperature": 0.5,
+        "response_format": "verbose_json",
+        "timestamp_granularities": ["word", "segment"],
+        "input_audio": {"data": base64.b64encode(content + SOUND).decode(), "format": kind},
+    }
+    STTRequest.model_validate(sent(upstream))
+
+
+@pytest.mark.parametrize(
+    ("fields", "label", "param"),
+    [({}, "application/octet-stream", "file"), ({"temperature": "warm"}, "audio/wav", "temperature")],
+)
+async def test_sound_that_openrouter_cannot_be_sent(fields: Json, label: str, param: str) -> None:
+    """A file that nothing tells the format of is refused, and so is a number that is none; nothing is sent."""
+    upstream = ReplayUpstream({"*": MADE})
+    async with client_of("openrouter", upstream) as client:
+        files = {"file": ("talk", b"\1\2\3\4", label)}
+        reply = await client.post("/v1/audio/transcriptions", data={"model": "v/m", **fields}, files=files)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, param, [])
 
 
 # Groq's embeddings

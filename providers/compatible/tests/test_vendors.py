@@ -155,6 +155,16 @@ async def test_together_is_told_what_its_types_have() -> None:
     assert dropped == ["tools[0].function.strict"]
 
 
+def test_togethers_sessions_are_of_the_beta() -> None:
+    """A WebSocket is asked for with the header that Together wants; no other call has it."""
+    provider = deploy_row("together")
+    heads = [
+        dict(provider.prepare(exchange(provider, {"model": "m"}, operation)).headers).get(b"openai-beta")
+        for operation in ("realtime", "chat")
+    ]
+    assert heads == [b"realtime=v1", None]
+
+
 async def test_togethers_instructions_hold_no_pictures() -> None:
     """A picture among the instructions is refused by its place; dropped, the words stay."""
     picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}

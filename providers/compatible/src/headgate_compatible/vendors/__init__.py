@@ -21,6 +21,7 @@ from headgate_compatible.vendors.mistral import Mistral
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.openrouter import OpenRouter
 from headgate_compatible.vendors.perplexity import Perplexity
+from headgate_compatible.vendors.snowflake import Snowflake
 from headgate_compatible.vendors.together import Together
 from headgate_compatible.vendors.voyage import Voyage
 from headgate_compatible.vendors.xai import XAI
@@ -45,6 +46,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "openrouter": OpenRouter,
     "perplexity": Perplexity,
     "scaleway": JinaShaped,
+    "snowflake": Snowflake,
     "together": Together,
     "vllm": JinaShaped,
     "voyage": Voyage,

@@ -1,14 +1,16 @@
 """Embeddings in OpenAI's shape with words of a vendor's own: what vectors are for, how long they are, what is cut off.
 
 Sources: https://docs.voyageai.com/reference/embeddings-api, https://api.jina.ai/redoc,
-https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html,
-https://huggingface.co/docs/inference-providers/tasks/feature-extraction
+https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html, for Snowflake see `snowflake`,
+https://docs.perplexity.ai/api-reference/embeddings-post, https://huggingface.co/docs/inference-providers/tasks/feature-extraction
 """
 
 from __future__ import annotations
 
+import struct
+from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -47,6 +49,7 @@ class WordedEmbeddings(OpenAIEmbeddings):
     kind_field: ClassVar[str] = "input_type"
     default: ClassVar[InputType | None] = None
     """The purpose where the caller says none and the vendor wants one."""
+    input_field: ClassVar[str] = "input"
     length_field: ClassVar[str] = "dimensions"
     known: ClassVar[frozenset[str]] = frozenset()
     """Further fields of the vendor's, which pass as they are."""
@@ -57,7 +60,7 @@ class WordedEmbeddings(OpenAIEmbeddings):
             raise UnsupportedField(f"`input` must be text: `{gaps.target}` does not take tokens", param="input")
         if request.user is not None:
             gaps.skip("user")
-        body: Json = {"model": request.model, "input": list(request.inputs)}
+        body: Json = {"model": request.model, self.input_field: list(request.inputs)}
         if request.dimensions is not None:
             body[self.length_field] = request.dimensions
         kind = request.input_type or self.default
@@ -74,12 +77,16 @@ class WordedEmbeddings(OpenAIEmbeddings):
         try:
             decode_object(body)
             held = msgspec.json.decode(body, type=_Reply)
-            vectors = [vector_of(one.embedding) for one in held.data]
+            vectors = [self.vector_of(one.embedding) for one in held.data]
             usage = decode_read(held.usage) if held.usage else None
         except (InvalidRequest, ValueError) as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
         ordered = vectors_for(request, vectors, [one.index for one in held.data])
         return EmbedReply(held.model or request.model, ordered, usage, held.id or "", self.name)
+
+    def vector_of(self, said: Any) -> tuple[float, ...]:
+        """One vector as the vendor writes it; ValueError for what is none."""
+        return vector_of(said)
 
 
 class VoyageEmbeddings(WordedEmbeddings):
@@ -113,6 +120,49 @@ class NvidiaEmbeddings(WordedEmbeddings):
     kinds: ClassVar[Mapping[InputType, str]] = {"query": "query", "document": "passage"}
     default: ClassVar[InputType | None] = "document"
     known = frozenset({"truncate", "modality"})
+
+
+class SnowflakeEmbeddings(WordedEmbeddings):
+    """The `snowflake.embeddings` dialect: a vector is the one row of a table. It knows no purposes and no lengths."""
+
+    name = "snowflake.embeddings"
+    input_field = "text"
+    known = frozenset({"provisioned_throughput_id"})
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        if request.dimensions is not None:
+            gaps.refuse("dimensions")
+        if request.input_type is not None:
+            gaps.skip("input_type")
+        return super().encode_request(replace(request, dimensions=None, input_type=None), gaps)
+
+    @override
+    def vector_of(self, said: Any) -> tuple[float, ...]:
+        if not isinstance(said, list) or len(rows := cast("list[Any]", said)) != 1:
+            raise ValueError("a vector is one row there")
+        return super().vector_of(rows[0])
+
+
+class PerplexityEmbeddings(WordedEmbeddings):
+    """The `perplexity.embeddings` dialect: a vector comes as base64 of signed bytes and goes on as those numbers.
+
+    It knows no purposes.
+    """
+
+    name = "perplexity.embeddings"
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        if request.input_type is not None:
+            gaps.skip("input_type")
+        body: Json = msgspec.json.decode(super().encode_request(replace(request, input_type=None), gaps))
+        return msgspec.json.encode({**body, "encoding_format": "base64_int8"})
+
+    @override
+    def vector_of(self, said: Any) -> tuple[float, ...]:
+        data = b64decode(msgspec.convert(said, str), validate=True)
+        return tuple(float(value) for value in struct.unpack(f"{len(data)}b", data))
 
 
 class HuggingFaceEmbeddings(WordedEmbeddings):

@@ -1,4 +1,4 @@
-"""OpenRouter: one object for all wishes about thinking, and thinking that goes back with its signatures.
+"""OpenRouter: one object for all wishes about thinking, thinking that goes back with its signatures, and no forms.
 
 Sources: https://openrouter.ai/docs/use-cases/reasoning-tokens, https://openrouter.ai/docs/features/multimodal and the types of
 `openrouter` 1.3. An error of the vendor behind it stands in `error.metadata.raw`, which the dialect reads.
@@ -6,6 +6,8 @@ Sources: https://openrouter.ai/docs/use-cases/reasoning-tokens, https://openrout
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -13,14 +15,22 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest, Thinking
 from headgate.dialects import Gaps
+from headgate.exchange import Exchange
+from headgate.operations import IMAGES_EDIT, TRANSCRIPTIONS
 from headgate_compatible import policy
-from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import edits, transcripts
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 
 Json = dict[str, Any]
 
 
-class OpenRouter(Compatible):
+class OpenRouter(JsonForms):
     """OpenRouter."""
+
+    forms: ClassVar[Mapping[str, Encode]] = {
+        IMAGES_EDIT.name: partial(edits.from_form, words=edits.OPENROUTER),
+        TRANSCRIPTIONS.name: transcripts.from_form,
+    }
 
     origins_of_thought: ClassVar[frozenset[str]] = frozenset(
         {
@@ -36,6 +46,11 @@ class OpenRouter(Compatible):
         }
     )
     """The formats of `reasoning_details`, which say who signed them."""
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        return edits.from_json(body, edits.OPENROUTER) if ex.operation is IMAGES_EDIT else body
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -1,4 +1,4 @@
-"""Perplexity: no tools, and turns of user and assistant that alternate strictly, behind instructions at the top.
+"""Perplexity: no tools, turns that alternate strictly behind instructions at the top, and vectors in bytes.
 
 Sources: https://docs.perplexity.ai/api-reference/sonar-post, https://docs.perplexity.ai/docs/sonar/features (a schema is the
 only format of JSON) and the types of `perplexityai` 0.46.
@@ -12,9 +12,13 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 from typing_extensions import override
 
+from headgate.body import decode_object
 from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
 from headgate.dialects import Dialect, Gaps
+from headgate.exchange import Exchange
+from headgate.operations import EMBEDDINGS
 from headgate_compatible.provider import AS_IT_IS, Compatible
+from headgate_compatible.vendors.embeddings import PerplexityEmbeddings
 from headgate_compatible.vendors.sonar import SonarChat
 
 Json = dict[str, Any]
@@ -23,7 +27,13 @@ Json = dict[str, Any]
 class Perplexity(Compatible):
     """Perplexity's Sonar. Its agent API, whose models have names with a slash, is what `responses` calls."""
 
-    codecs: ClassVar[Mapping[str, Dialect]] = {SonarChat.name: SonarChat()}
+    own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": PerplexityEmbeddings.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (SonarChat(), PerplexityEmbeddings())}
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        is_own = ex.operation is EMBEDDINGS and _asks_for_bytes(ex.source)
+        return (EMBEDDINGS.name, EMBEDDINGS.dialect) if is_own else super().spoken(ex, model)
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -36,6 +46,11 @@ class Perplexity(Compatible):
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
         body.pop("stream_options", None)  # not documented; every chunk tells the usage so far
+
+
+def _asks_for_bytes(body: bytes) -> bool:
+    """Whether a client wants vectors as Perplexity writes them, and says so in its words."""
+    return b'"base64_' in body and str(decode_object(body).get("encoding_format")).startswith("base64_")
 
 
 def alternating(messages: Iterable[Message], gaps: Gaps) -> list[Message]:

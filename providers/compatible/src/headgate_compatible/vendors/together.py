@@ -2,7 +2,7 @@
 have shapes of their own.
 
 Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options`,
-the `strict` of a function or the `detail` of a picture.
+the `strict` of a function or the `detail` of a picture. `realtime`: https://docs.together.ai/docs/inference/transcription/streaming
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest, Image, Message, Part, Text, ToolResult
 from headgate.dialects import Dialect, Gaps
+from headgate.exchange import Exchange
+from headgate.operations import REALTIME
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.batches import TogetherBatches
 from headgate_compatible.vendors.ranking import TogetherRerank
 from headgate_compatible.vendors.tuning import TogetherTuning
 
 Json = dict[str, Any]
+
+_BETA = {b"openai-beta": b"realtime=v1"}
+"""What its sessions want of every client."""
 
 
 class Together(Compatible):
@@ -34,6 +39,11 @@ class Together(Compatible):
     codecs: ClassVar[Mapping[str, Dialect]] = {
         each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning())
     }
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        held = super().vendor_headers(ex)
+        return {**_BETA, **held} if ex.operation is REALTIME else held
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

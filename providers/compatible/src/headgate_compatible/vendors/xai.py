@@ -7,9 +7,9 @@ Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/m
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
-from msgspec import structs
 from msgspec.structs import replace
 from typing_extensions import override
 
@@ -17,13 +17,10 @@ from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.errors import decode_error
 from headgate.exchange import Exchange, Reply
-from headgate.forms import parts_of
 from headgate.operations import IMAGES_EDIT
-from headgate.relay import relay
-from headgate.upload import Upload
 from headgate_compatible import policy
-from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors import edits
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 
 _EFFORTS = (
     ("grok-3-mini", ("low", "high")),
@@ -42,8 +39,10 @@ _PLAIN = ("grok-3", "grok-2")
 """Models that do not think, beside those whose name says so."""
 
 
-class XAI(Compatible):
+class XAI(JsonForms):
     """xAI's Grok."""
+
+    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI)}
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -59,35 +58,15 @@ class XAI(Compatible):
         return replace(request, sampling=sampling)
 
     @override
-    def fields_for(self, ex: Exchange) -> Mapping[str, str]:
-        return {} if ex.operation is IMAGES_EDIT else super().fields_for(ex)
-
-    @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        return edits.from_json(body) if ex.operation is IMAGES_EDIT else body
+        return edits.from_json(body, edits.XAI) if ex.operation is IMAGES_EDIT else body
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
-        form = ex.upload if ex.operation is IMAGES_EDIT else None
-        called = super().call(ex) if form is None else self._edit(ex, form)
+        called = super().call(ex)
         is_translated = ex.attempt is not None and ex.attempt.dialect is not None
         return called if is_translated or ex.dialect is None else _corrected(called, ex.dialect)
-
-    async def _edit(self, ex: Exchange, upload: Upload) -> Reply:
-        """Edit the pictures of a form, which is sent as JSON."""
-        request = self.prepare(ex)
-        gaps = Gaps(self.name, self.policy(ex))
-        parts = parts_of(await upload.read(edits.MAX_BYTES), upload.boundary or b"")
-        attempt = ex.attempt
-        named = {"model": attempt.model} if attempt is not None and attempt.model else {}
-        values = {**named, **(attempt.target.override_params if attempt is not None else {})}
-        body = edits.from_form(parts, values, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-        headers = tuple(pair for pair in request.headers if pair[0] != b"content-type")
-        headers = (*headers, (b"content-type", b"application/json"))
-        request = structs.replace(request, headers=headers, body=body, pieces=None)
-        return await relay(ex, self.upstream, request, self._origin)
 
 
 def thinks(model: str) -> bool:

@@ -1,0 +1,83 @@
+"""Transcripts by OpenRouter, which takes sound as base64 in JSON, for the forms of OpenAI's clients.
+
+Sources: https://openrouter.ai/docs/guides/overview/multimodal/stt and `STTRequest` of the SDK `openrouter` 1.3. There are no
+prompts, streams or texts without JSON; the answer is OpenAI's.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from headgate.dialects import Gaps
+from headgate.errors import InvalidRequest
+from headgate.forms import Part
+from headgate_compatible.vendors.as_json import kind_of, text_of
+
+Json = dict[str, Any]
+
+_KNOWN = frozenset({"language", "model", "response_format", "temperature", "user"})
+_GRAINS = ("timestamp_granularities", "timestamp_granularities[]")
+_FORMATS = frozenset({"json", "verbose_json"})
+_IDLE = frozenset({("stream", b"false"), ("chunking_strategy", b"auto")})
+"""What asks for nothing."""
+_SIGNATURES = (
+    (b"RIFF", "audio/wav"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"\x1aE\xdf\xa3", "audio/webm"),
+)
+_NAMES: Mapping[str, str] = {
+    "mpeg": "mp3",
+    "mp4": "m4a",
+    "mp4a-latm": "m4a",
+    "vnd.wave": "wav",
+    "wave": "wav",
+    "x-flac": "flac",
+    "x-m4a": "m4a",
+    "x-wav": "wav",
+}
+"""OpenRouter's names of formats where they are not those of the media types."""
+
+
+def from_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes:
+    """A form as OpenRouter's JSON, `values` in the place of its own. `gaps` is told of what it has not."""
+    members: Json = {}
+    for part in parts:
+        if part.name == "file":
+            members["input_audio"] = {"data": b64encode(part.content).decode(), "format": _format_of(part)}
+        elif part.name in _GRAINS:
+            members.setdefault("timestamp_granularities", []).append(text_of(part))
+        elif part.name in _KNOWN:
+            members[part.name] = _value_of(part)
+        elif part.content and (part.name, part.content) not in _IDLE:
+            gaps.refuse(part.name)
+    if members.get("response_format", "json") not in _FORMATS:
+        gaps.refuse("response_format", f"transcripts come as one of {', '.join(sorted(_FORMATS))} there")
+        del members["response_format"]
+    return msgspec.json.encode({**members, **values})
+
+
+def _format_of(part: Part) -> str:
+    """The format of a file of sound, told by its label or how it begins; InvalidRequest where neither says it."""
+    kind = kind_of(part, "audio/", _SIGNATURES).removeprefix("audio/")
+    if not kind and part.content[4:8] == b"ftyp":
+        kind = "mp4"
+    if not kind:
+        raise InvalidRequest(
+            "`file` does not say what sound it is: give its part a `content-type` such as `audio/wav`", param="file"
+        )
+    return _NAMES.get(kind, kind)
+
+
+def _value_of(part: Part) -> str | float:
+    value = text_of(part)
+    try:
+        return float(value) if part.name == "temperature" else value
+    except ValueError:
+        raise InvalidRequest("`temperature` must be a number", param="temperature") from None
