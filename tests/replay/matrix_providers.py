@@ -31,6 +31,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "row": {"efforts": ["low", "medium", "high"]},
     },
     "fireworks": {"account_id": "matrix"},
+    "llamacpp": {"responses": "native", "messages": "native"},
     "mistral": {"responses": "native"},
     "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "global"},

@@ -164,7 +164,7 @@ def test_row_holds_nothing_idle(name: str) -> None:
 @pytest.mark.parametrize("name", VENDORS)
 def test_row_calls_the_right_place(name: str) -> None:
     """Each operation of a row goes to its path below the filled-in base URL, with the key bound to that origin."""
-    provider, row = deploy_row(name, responses="native"), row_of(name)
+    provider, row = deploy_row(name, responses="native", messages="native"), row_of(name)
     base = row.base_url.format(**FILLED)
     for operation in row.operations:
         word = row.only.get(operation, ["m"])[0]

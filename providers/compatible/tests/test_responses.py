@@ -90,6 +90,18 @@ def test_a_server_of_ones_own() -> None:
         assert provider.spoken(exchange(provider, asking(PATCH), "responses"), "m") == spoken
 
 
+@pytest.mark.parametrize(
+    ("way", "spoken"), [("", CHAT), ("native", ("messages", "anthropic.messages")), ("chat", CHAT)]
+)
+def test_the_way_of_messages(way: Any, spoken: tuple[str, str]) -> None:
+    """llama.cpp's own Messages loses schemas, so its chat is asked unless a deployment says otherwise; most vendors' own is."""
+    body = b'{"model":"m","max_tokens":9,"messages":[]}'
+    provider = deploy_row("llamacpp", messages=way)
+    assert provider.spoken(exchange(provider, body, "messages"), "m") == spoken
+    other = deploy_row("deepseek")
+    assert other.spoken(exchange(other, body, "messages"), "m") == ("messages", "anthropic.messages")
+
+
 async def test_an_agent_at_a_vendor_of_functions() -> None:
     """The vendor is asked in its chat, and the client's free-text tool is called as such."""
     call = {"id": "c1", "type": "function", "function": {"name": "apply_patch", "arguments": '{"input":"*** Begin"}'}}

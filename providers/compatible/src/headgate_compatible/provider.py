@@ -16,7 +16,7 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange
-from headgate.operations import CHAT, CHAT_OPERATIONS, RESPONSES
+from headgate.operations import CHAT, CHAT_OPERATIONS, MESSAGES, RESPONSES
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.suggest import did_you_mean
 from headgate.upstream import Upstream
@@ -32,6 +32,8 @@ _SCHEME = re.compile(r"https?://")
 _SHAPED = frozenset({"chat", "completions", "embeddings"})
 """Operations whose bodies are OpenAI's but for the quirks; those of others are the dialect's, or opaque."""
 _ANTHROPIC = frozenset({"messages", "count_tokens"})
+_CHOSEN = frozenset({MESSAGES, RESPONSES})
+"""Operations that a deployment may have translated although the vendor has them."""
 AS_IT_IS = frozenset({"anthropic.messages", "openai.responses"})
 """Dialects in which a vendor's differences from OpenAI's chat mean nothing: such a request is encoded as the client said it."""
 _VERSION = b"2023-06-01"
@@ -52,12 +54,13 @@ class VendorConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
     """A deployment of a row. `vars` fills the placeholders of its base URL.
 
     `responses` says how clients of Responses are served where the vendor has that API too: by it (`native`), by translation
-    into its chat (`chat`), or by it unless a request has tools that it is not known to take (`auto`). Empty is as the row says,
-    which is `auto` for most.
+    into its chat (`chat`), or by it unless a request has tools that it is not known to take (`auto`); `messages` likewise. Empty
+    is as the row says: `auto` and `native` for most.
     """
 
     vars: dict[str, str] = field(default_factory=dict[str, str])
     responses: Literal["auto", "native", "chat", ""] = ""
+    messages: Literal["native", "chat", ""] = ""
 
 
 class CompatibleConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,7 +118,11 @@ class Compatible(OpenAI):
         if not self.quirks.keeps_responses:
             self.keeps_responses = False  # pyright: ignore[reportAttributeAccessIssue] - as above
             self.left_out = {**self.left_out, "responses": ("store",)}
-        self._way = config.responses if isinstance(config, VendorConfig) else ""
+        said = config if isinstance(config, VendorConfig) else VendorConfig(provider=self.name)
+        self._ways: Mapping[str, str] = {
+            RESPONSES.name: said.responses or self.quirks.responses,
+            MESSAGES.name: said.messages or self.quirks.messages,
+        }
         self._vendor_headers = {name.lower().encode(): value.encode() for name, value in self.quirks.headers.items()}
 
     @override
@@ -127,19 +134,18 @@ class Compatible(OpenAI):
 
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        if self._has(ex.operation.name, model) and not (ex.operation is RESPONSES and self._is_by_chat(ex)):
+        if self._has(ex.operation.name, model) and not (ex.operation in _CHOSEN and self._is_by_chat(ex)):
             return super().spoken(ex, model)
         others = (name for name in self.dialects if name in CHAT_OPERATIONS and name != ex.operation.name)
         chats = (name for name in others if self._has(name, model))
         return next(((name, self.dialects[name]) for name in chats), None)
 
     def _is_by_chat(self, ex: Exchange) -> bool:
-        """Whether a request for Responses is better translated, though the vendor may have that API."""
-        if CHAT.name not in self.dialects or RESPONSES.name not in self.dialects:
+        """Whether a request for Responses or Messages is better translated, though the vendor may have that API."""
+        if CHAT.name not in self.dialects or ex.operation.name not in self.dialects:
             return False
-        quirks = self.quirks
-        way = self._way or quirks.responses
-        return way == "chat" or (way == "auto" and has_strange_tools(ex.source, quirks.responses_tools))
+        way = self._ways[ex.operation.name]
+        return way == "chat" or (way == "auto" and has_strange_tools(ex.source, self.quirks.responses_tools))
 
     def _has(self, operation: str, model: str) -> bool:
         """Whether this model is there for an operation that not every model has."""

@@ -87,7 +87,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
     - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent. `responses_tools` names
       the kinds of tools beside functions that its Responses take; requests with others are translated into its chat, with
-      `responses: chat` all of them.
+      `responses: chat` all of them, and those of Messages with `messages: chat`.
     """
 
     rename: dict[str, str] = {}
@@ -112,6 +112,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keeps_responses: bool = True
     responses_tools: list[ToolKind] = []
     responses: Way = "auto"
+    messages: Literal["native", "chat"] = "native"
 
     def concerns(self, body: bytes) -> bool:
         """Whether a body has to be looked into at all."""
