@@ -170,12 +170,12 @@ class Provider:
         dialect = self.dialects.get(wanted.name)
         if dialect is not None and (bool(dialect) == bool(wanted.dialect) or wanted.is_tree):
             return wanted.name, dialect
-        if wanted in COUNTS:
-            return self.counted_in()
         if wanted.is_chat:
             for name, spoken in self.dialects.items():
                 if name in CHAT_OPERATIONS and spoken:
                     return name, spoken
+        if wanted in COUNTS:
+            return self.counted_in()
         if wanted in EMBEDS and EMBEDDINGS.name in self.dialects:
             return EMBEDDINGS.name, self.dialects[EMBEDDINGS.name]
         return None
@@ -337,7 +337,7 @@ class Provider:
         """
         attempt = ex.attempt
         if attempt is not None and attempt.dialect is not None:
-            return tally(ex, self) if ex.operation in COUNTS else translate(ex, self)
+            return translate(ex, self) if ex.dialect is not None or ex.operation not in COUNTS else tally(ex, self)
         if attempt is not None and attempt.operation == ESTIMATE:
             return estimate(ex)
         if ex.operation.is_socket:

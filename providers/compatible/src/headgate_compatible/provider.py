@@ -32,7 +32,7 @@ _SCHEME = re.compile(r"https?://")
 _SHAPED = frozenset({"chat", "completions", "embeddings"})
 """Operations whose bodies are OpenAI's but for the quirks; those of others are the dialect's, or opaque."""
 _ANTHROPIC = frozenset({"messages", "count_tokens"})
-_CHOSEN = frozenset({MESSAGES, RESPONSES})
+_CHOSEN = frozenset({MESSAGES.name, RESPONSES.name})
 """Operations that a deployment may have translated although the vendor has them."""
 AS_IT_IS = frozenset({"anthropic.messages", "openai.responses"})
 """Dialects in which a vendor's differences from OpenAI's chat mean nothing: such a request is encoded as the client said it."""
@@ -134,7 +134,7 @@ class Compatible(OpenAI):
 
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        if self._has(ex.operation.name, model) and not (ex.operation in _CHOSEN and self._is_by_chat(ex)):
+        if self._has(ex.operation.name, model) and not (ex.operation.name in _CHOSEN and self._is_by_chat(ex)):
             return super().spoken(ex, model)
         others = (name for name in self.dialects if name in CHAT_OPERATIONS and name != ex.operation.name)
         chats = (name for name in others if self._has(name, model))
