@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import random
 import time
@@ -149,6 +150,73 @@ async def test_a_large_file_costs_no_memory(start_gateway: StartGateway, vendor:
             group.create_task(ask(gateway, request, 20))
     assert gateway.peak_bytes() - before < 6 * MIB
     assert {taken.digest.digest() for taken in vendor.requests} == {hashlib.sha256(form(FILE)).digest()}
+
+
+def answer_of(told: object) -> bytes:
+    """A whole answer in JSON."""
+    body = json.dumps(told).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@pytest.mark.parametrize("engine", ["h1", "aiohttp"])
+@pytest.mark.parametrize("parts", [(part(b"purpose", b"batch"), FILE), (FILE, part(b"purpose", b"batch"))])
+async def test_a_file_that_becomes_a_dataset_costs_no_memory(
+    start_gateway: StartGateway, vendor: Vendor, upstream_port: int, engine: str, parts: tuple[bytes, bytes]
+) -> None:
+    """Where a vendor keeps datasets, one is made first, and then the file alone passes into it as it comes."""
+    dataset = {"name": "accounts/acme/datasets/batch-1", "state": "UPLOADING"}
+
+    async def script(taken: Taken) -> None:
+        await taken.take()
+        is_filling = b":upload " in taken.head.partition(b"\r\n")[0]
+        taken.writer.write(answer_of({"id": dataset["name"], "bytes": len(SOUND)} if is_filling else dataset))
+
+    vendor.script = script
+    base = f"http://127.0.0.1:{upstream_port}/v1"
+    deployed = {"provider": "fireworks", "api_key": "sk-other", "account_id": "acme", "base_url": base}
+    gateway = start_gateway({"server": {"engine": engine}, "providers": {"fire": deployed}})
+    request = upload(form(*parts), b"x-headgate-provider: fire\r\n", b"/v1/files")
+    assert (await ask(gateway, request, 20)).status == 200
+    before = gateway.resident_bytes()
+    gateway.forget_peak()
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ask(gateway, request, 20)) for _ in range(4)]
+    assert {(task.result().json["id"], task.result().json["bytes"]) for task in tasks} == {("batch-1", len(SOUND))}
+    assert gateway.peak_bytes() - before < 6 * MIB
+    filled = [taken for taken in vendor.requests if taken.size > MIB]
+    assert len(filled) == 5
+    assert {taken.digest.digest() for taken in filled} == {hashlib.sha256(form(FILE)).digest()}
+
+
+async def test_the_content_of_a_dataset_costs_no_memory(
+    start_gateway: StartGateway, vendor: Vendor, upstream_port: int
+) -> None:
+    """Content passes as the vendor's storage sends it, and its length is not known before."""
+
+    async def script(taken: Taken) -> None:
+        if b":getDownloadEndpoint " in taken.head.partition(b"\r\n")[0]:
+            url = f"http://127.0.0.1:{upstream_port}/stored/results.jsonl?sig=1"
+            taken.writer.write(answer_of({"filenameToSignedUrls": {"results.jsonl": url}}))
+            return
+        taken.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(SOUND))
+        for at in range(0, len(SOUND), MIB):
+            taken.writer.write(SOUND[at : at + MIB])
+            await taken.writer.drain()
+
+    vendor.script = script
+    base = f"http://127.0.0.1:{upstream_port}/v1"
+    deployed = {"provider": "fireworks", "api_key": "sk-other", "account_id": "acme", "base_url": base}
+    gateway = start_gateway({"providers": {"fire": deployed}})
+    request = head(b"x-headgate-provider: fire\r\n", b"/v1/files/out-1/content", b"GET")
+    assert (await ask(gateway, request, 20)).status == 200
+    before = gateway.resident_bytes()
+    gateway.forget_peak()
+    answer = await ask(gateway, request, 20)
+    assert (answer.status, answer.body == SOUND) == (200, True)
+    assert gateway.peak_bytes() - before < 6 * MIB
+    stored = [taken.head.lower() for taken in vendor.requests if taken.head.startswith(b"GET /stored")]
+    assert len(stored) == 2
+    assert b"authorization" not in b"".join(stored)
 
 
 async def test_a_file_before_its_model_is_held(start_gateway: StartGateway, vendor: Vendor) -> None:

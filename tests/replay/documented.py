@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import PASSED
 from tests.replay.matrix_providers import deployment_of, model_of
 
@@ -49,5 +50,7 @@ def _filled(call: str, kind: type[Provider], operation: str) -> str:
         **settings.get("vars", {}),
         "model": quote(model_of(kind, operation), safe="@/"),
         "path": PASSED,
+        "file": UPLOADED[0],
+        "dataset_id": "file-1",
     }
     return _PLACEHOLDER.sub(lambda found: str(known[found[1]]), call)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from tests.replay.vendors import DEPLOYMENT
 from headgate.operations import COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT
 from headgate.provider import Provider
 from headgate.testing import Client, ReplayUpstream, gateway
+from headgate.upstream import UpstreamRequest
 
 FILE = Path(__file__).parent / "matrix.json"
 _RANKS = ("yes", "left out", "refused", "no")
@@ -138,10 +140,15 @@ async def _other(
     if reply.status_code != 200 or not upstream.requests:
         faults.append(f"{operation}: {reply.status_code} {reply.text[:200]}")
         return {}
-    call, wrong = call_of(upstream.requests[-1], kind, operation)
+    call, wrong = call_of(_asking(upstream.requests), kind, operation)
     wrong += _unread(operation, dialect, reply.content, answer.body)
     faults += [f"{operation}: {each}" for each in wrong]
     return {"call": call, "cell": "no" if wrong else "yes"}
+
+
+def _asking(requests: Sequence[UpstreamRequest]) -> UpstreamRequest:
+    """The call that carries the client's file where one does, else the last one."""
+    return next((each for each in requests if UPLOADED[1] in each.body), requests[-1])
 
 
 def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[str]:
@@ -162,16 +169,18 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
 
 
 def _untold(operation: str, said: Json) -> list[str]:
-    """Where a new job is not the one that the vendor made, or no job as OpenAI's clients know them."""
-    is_batch = operation == "batches"
-    file, status = ("input_file_id", "validating") if is_batch else ("training_file", "queued")
-    kind = openai.types.Batch if is_batch else openai.types.fine_tuning.FineTuningJob
+    """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them."""
+    kind, file, status, known = {
+        "files": (openai.types.FileObject, "id", "uploaded", "file-1"),
+        "batches": (openai.types.Batch, "input_file_id", "validating", "job-1"),
+        "fine_tuning.jobs": (openai.types.fine_tuning.FineTuningJob, "training_file", "queued", "job-1"),
+    }[operation]
     try:
         kind.model_validate(said)
     except ValidationError as error:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
     told = (said["id"], said["status"], said["created_at"], said[file])
-    return [] if told == ("job-1", status, 1, "file-1") else [f"another job {said}"]
+    return [] if told == (known, status, 1, "file-1") else [f"another job or file {said}"]
 
 
 def text_of(rows: Json) -> str:

@@ -304,6 +304,18 @@ _BY_DIALECT: Mapping[str, Any] = {
 _FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-01T00:00:01Z", "model": "m"}
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
 JOBS: Mapping[str, Any] = {
+    "fireworks.files": {
+        "name": "accounts/matrix/datasets/file-1",
+        "state": "UPLOADING",
+        "createTime": "1970-01-01T00:00:01Z",
+    },
+    "cohere.files": {
+        "id": "file-1",
+        "name": "talk.wav",
+        "created_at": "1970-01-01T00:00:01Z",
+        "dataset_type": "batch-openai-chat-input",
+        "validation_status": "queued",
+    },
     "mistral.batches": {
         "id": "job-1",
         "object": "batch",
@@ -341,7 +353,7 @@ JOBS: Mapping[str, Any] = {
         "dataset": "accounts/matrix/datasets/file-1",
     },
 }
-"""New jobs as vendors tell them that have a shape of their own, by dialect."""
+"""New jobs and files as vendors tell them that have a shape of their own, by dialect."""
 _BY_OPERATION: Mapping[str, Any] = {
     "count_tokens": {"input_tokens": 7},
     "generate.count_tokens": {"totalTokens": 7},

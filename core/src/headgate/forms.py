@@ -21,6 +21,7 @@ MAX_VALUE_BYTES = 64 * 1024
 """How long the value of a field may be that is read here."""
 
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_DISPOSITION_NAME = b"content-disposition:"
 _TOKEN = re.compile(rb"[0-9A-Za-z'+_.-]+")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _PARAM = rb';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[^\s";,]+)[ \t]*'
@@ -38,6 +39,13 @@ class Field(Struct, frozen=True):
 
     name: str
     value: str
+    raw: bytes
+
+
+class Head(Struct, frozen=True):
+    """The head of a part that passes, as it came, for those who want to know of it."""
+
+    name: str
     raw: bytes
 
 
@@ -70,6 +78,20 @@ def field_of(name: str, value: str) -> bytes:
     return b'Content-Disposition: form-data; name="%b"\r\n\r\n%b' % (name.encode(), value.encode())
 
 
+def filename_of(head: bytes) -> str:
+    """The plain `filename` that the head of a part says; empty where it says none."""
+    said = [line for line in head.split(_END) if line.lower().startswith(_DISPOSITION_NAME)]
+    names = [value for name, value in _PARAMS.findall(said[0]) if name.lower() == b"filename"] if said else []
+    return names[0].strip(b'"').decode("utf-8", "replace") if names else ""
+
+
+def with_names(head: bytes, name: str, filename: str) -> bytes:
+    """The head of a part, blank line included, with another name and file name; what else it says stays."""
+    kept = [line for line in head.split(_END) if line and not line.lower().startswith(_DISPOSITION_NAME)]
+    said = b'Content-Disposition: form-data; name="%b"; filename="%b"' % (name.encode(), filename.encode())
+    return _END.join([said, *kept]) + _BLANK
+
+
 class Part(Struct, frozen=True):
     """One part of a whole form: a field, or a file with its `content_type`, which is empty where none is said."""
 
@@ -78,13 +100,23 @@ class Part(Struct, frozen=True):
     content: bytes
 
 
+Piece = bytes | Field | Head | Close
+
+
 class FormReader:
-    """Takes a form apart as it comes: bytes that pass, whole `Field`s of the wanted names, and `Close`."""
+    """Takes a form apart as it comes: bytes that pass, whole `Field`s of the wanted names, and `Close`.
 
-    __slots__ = ("_dash", "_field", "_name", "_parts", "_rest", "_seen", "_size", "_step", "_wanted", "is_closed")
+    With `tells_heads` the heads of parts that pass come as `Head`, and what separates two parts in a piece of its own.
+    """
 
-    def __init__(self, boundary: bytes, wanted: Collection[str]) -> None:
+    __slots__ = (
+        *("_dash", "_field", "_name", "_parts", "_rest", "_seen", "_size", "_step", "_tells_heads", "_wanted"),
+        "is_closed",
+    )
+
+    def __init__(self, boundary: bytes, wanted: Collection[str], *, tells_heads: bool = False) -> None:
         self.is_closed = False
+        self._tells_heads = tells_heads
         self._dash = _LAST + boundary
         self._wanted = {name: _plain(name.encode()) for name in wanted}
         self._rest = b""
@@ -95,10 +127,10 @@ class FormReader:
         self._size = 0
         self._step = self._open
 
-    def feed(self, data: bytes) -> list[bytes | Field | Close]:
+    def feed(self, data: bytes) -> list[Piece]:
         """What `data` completes. Raises InvalidRequest for what is no form, or could be read in two ways."""
         self._rest += data
-        out: list[bytes | Field | Close] = []
+        out: list[Piece] = []
         while self._step(out):
             pass
         return out
@@ -110,7 +142,7 @@ class FormReader:
 
     # one step each: True when there may be another
 
-    def _open(self, out: list[bytes | Field | Close]) -> bool:
+    def _open(self, out: list[Piece]) -> bool:
         first = self._dash + _END
         if len(self._rest) < len(first):
             if not first.startswith(self._rest):
@@ -122,7 +154,7 @@ class FormReader:
         self._step = self._head
         return True
 
-    def _head(self, out: list[bytes | Field | Close]) -> bool:
+    def _head(self, out: list[Piece]) -> bool:
         at = self._rest.find(_BLANK)
         if at > MAX_HEAD_BYTES or (at < 0 and len(self._rest) > MAX_HEAD_BYTES):
             raise _invalid(f"the head of a part is larger than {MAX_HEAD_BYTES} bytes")
@@ -131,16 +163,20 @@ class FormReader:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise _invalid(f"it has more than {MAX_PARTS} parts")
-        self._name = self._wanted_in(_name_in(self._rest[:at]))
+        name = _name_in(self._rest[:at])
+        self._name = self._wanted_in(name)
         if self._name:
             self._field, self._size = [self._rest[: at + 4]], 0
+            self._rest = self._rest[at + 4 :]
+        elif self._tells_heads:
+            out.append(Head(name.decode("utf-8", "replace"), self._rest[: at + 4]))
             self._rest = self._rest[at + 4 :]
         else:
             self._take(at + 4, out)
         self._step = self._content
         return True
 
-    def _content(self, out: list[bytes | Field | Close]) -> bool:
+    def _content(self, out: list[Piece]) -> bool:
         rest, dash = self._rest, self._dash
         at = rest.find(dash)
         if at < 0:
@@ -166,7 +202,7 @@ class FormReader:
             self.is_closed = True
         return True
 
-    def _after(self, out: list[bytes | Field | Close]) -> bool:
+    def _after(self, out: list[Piece]) -> bool:
         if self._rest.strip(_END):
             raise _invalid("something stands behind its last boundary")
         self._take(len(self._rest), out)
@@ -174,12 +210,12 @@ class FormReader:
 
     # what is taken
 
-    def _take(self, size: int, out: list[bytes | Field | Close]) -> None:
+    def _take(self, size: int, out: list[Piece]) -> None:
         if size:
             out.append(self._rest[:size])
             self._rest = self._rest[size:]
 
-    def _pass(self, size: int, out: list[bytes | Field | Close]) -> None:
+    def _pass(self, size: int, out: list[Piece]) -> None:
         """Content: it passes, or is kept for the field that it belongs to."""
         if not self._name:
             self._take(size, out)
@@ -227,10 +263,12 @@ class FormEdit:
         """The body has ended; InvalidRequest when the form has not."""
         self._reader.end()
 
-    def _changed(self, part: bytes | Field | Close) -> bytes:
+    def _changed(self, part: Piece) -> bytes:
         match part:
             case Field():
                 return field_of(part.name, self._values.pop(part.name))
+            case Head():
+                return part.raw
             case Close():
                 start = b"\r\n--" + self._boundary + _END
                 return b"".join([start + field_of(*pair) for pair in self._values.items()]) + part.raw

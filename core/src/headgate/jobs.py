@@ -1,7 +1,10 @@
-"""Carrying out what a client asks of jobs, batches or fine-tuning, at a vendor whose API for them is its own."""
+"""Carrying out what a client asks of jobs, batches or fine-tuning, and of files, at a vendor whose API for them is its own."""
 
 from __future__ import annotations
 
+import contextlib
+import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -10,9 +13,11 @@ from msgspec.structs import replace
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
-from headgate.dialects.jobs import Asked, JobDialect, VendorCall, asked_for
-from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.dialects.files import FileDialect
+from headgate.dialects.jobs import Asked, KeptDialect, VendorCall, as_object, asked_for
+from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, RequestError
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
+from headgate.files import FileForm, download
 from headgate.relay import Secrets, passed_headers, relayed_error, scrub
 
 if TYPE_CHECKING:
@@ -29,35 +34,116 @@ async def carry_out(ex: Exchange, provider: Provider) -> Reply:
     An error status ends it and is relayed as any other. Raises a RequestError for what the vendor cannot be asked, ProviderError.
     """
     attempt = ex.attempt
-    if attempt is None or not isinstance(attempt.dialect, JobDialect):
+    if attempt is None or not isinstance(attempt.dialect, KeptDialect):
         raise ProviderFailed("an attempt without a dialect cannot be translated")
-    dialect, asked = attempt.dialect, _asked_of(ex, attempt)
-    gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
-    call: VendorCall | None = dialect.encode_call(asked, gaps)
-    ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-    said: list[Any] = []
-    headers: RawHeaders = ()
-    secrets: Secrets = ()
-    while call is not None:
-        if len(said) == MAX_CALLS:
-            raise InvalidRequest(f"`after` stands more than {MAX_CALLS} pages down the provider's list", param="after")
-        status, told, body = await _send(ex, attempt, provider, call)
-        secrets = provider.secrets_of(ex)
-        headers = passed_headers(told, secrets)
-        if not 200 <= status < 300:
-            return relayed_error(ex, status, headers, body, secrets)
-        said.append(_decoded(body))
-        call = dialect.following(asked, said)
-    answer = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
-    return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), answer)
+    return await _Carrying(ex, attempt, provider, attempt.dialect).run()
 
 
-def _asked_of(ex: Exchange, attempt: Attempt) -> Asked:
-    """What the client asks, with the model and the overrides of the target. A model may be named with its deployment."""
+class _Carrying:
+    """One thing that is asked, and the calls that it takes."""
+
+    def __init__(self, ex: Exchange, attempt: Attempt, provider: Provider, dialect: KeptDialect) -> None:
+        self._ex = ex
+        self._attempt = attempt
+        self._provider = provider
+        self._dialect = dialect
+        self._gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
+        self._form: FileForm | None = None
+
+    async def run(self) -> Reply:
+        """Make the calls. See `carry_out`."""
+        ex, dialect = self._ex, self._dialect
+        asked = await self._asked()
+        first = call = dialect.encode_call(asked, self._gaps)
+        self._name_dropped()
+        said: list[Any] = []
+        headers: RawHeaders = ()
+        secrets: Secrets = ()
+        while call is not None:
+            if len(said) == MAX_CALLS:
+                raise InvalidRequest(
+                    f"what is asked for ends more than {MAX_CALLS} pages down the provider's list", param="after"
+                )
+            try:
+                status, told, body = await self._send(call, asked, first)
+            except RequestError:
+                await self._undo(asked, said)
+                raise
+            secrets = self._provider.secrets_of(ex)
+            headers = passed_headers(told, secrets)
+            if not 200 <= status < 300:
+                await self._undo(asked, said)
+                return relayed_error(ex, status, headers, body, secrets)
+            said.append(_decoded(body))
+            if call.file and self._form is not None:
+                asked = replace(asked, body={**asked.body, "bytes": self._form.size})
+            call = dialect.following(asked, said)
+        if asked.action == "content" and isinstance(dialect, FileDialect):
+            return await self._content(dialect, asked, said)
+        answer = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
+        return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), answer)
+
+    async def _asked(self) -> Asked:
+        """What the client asks; of a file that is uploaded what its form says so far."""
+        ex, dialect = self._ex, self._dialect
+        if not isinstance(dialect, FileDialect):
+            return _asked_of(ex, self._attempt, _body_of(ex, self._attempt))
+        asked = _asked_of(ex, self._attempt, {})
+        if asked.action != "create":
+            return asked
+        self._form = FileForm(ex, dialect)
+        return replace(asked, id=uuid.uuid4().hex, body=await self._form.read(dialect.most_bytes))
+
+    async def _send(self, call: VendorCall, asked: Asked, first: VendorCall) -> tuple[int, RawHeaders, bytes]:
+        ex, provider, form = self._ex, self._provider, self._form
+        self._attempt.body = b"" if call.body is None else msgspec.json.encode(call.body)
+        request = provider.prepare(ex)
+        headers = (
+            *(pair for pair in request.headers if pair[0] != _JSON[0]),
+            *((_JSON,) if self._attempt.body else ()),
+        )
+        request = replace(request, method=call.method, url=provider.url_at(ex, call.target), headers=headers)
+        if call.file and form is not None:
+            request = form.put_into(request, call.file, lambda said: self._check(asked, said, first))
+        response = await provider.upstream.send(await provider.authorize(request))
+        try:
+            return response.status, response.headers, await response.read()
+        finally:
+            response.close()
+
+    def _check(self, asked: Asked, said: dict[str, Any], first: VendorCall) -> None:
+        """InvalidRequest when a whole form says something else than it did as far as its file, for the calls are made."""
+        call = self._dialect.encode_call(replace(asked, body=said), self._gaps)
+        self._name_dropped()
+        if call != first:
+            raise InvalidRequest("put all fields of the form before `file`: what stands behind it came too late")
+
+    def _name_dropped(self) -> None:
+        dropped = self._ex.dropped
+        dropped += [name for name in self._gaps.dropped if name not in dropped]
+
+    async def _undo(self, asked: Asked, said: Sequence[Any]) -> None:
+        call = self._dialect.undoing(asked, said)
+        if call is not None:
+            with contextlib.suppress(ProviderError):
+                await self._send(call, asked, call)
+
+    async def _content(self, dialect: FileDialect, asked: Asked, said: Sequence[Any]) -> Reply:
+        urls = dialect.urls_in(as_object(said[-1]), asked)
+        return await download(self._provider.upstream, self._provider.prepare(self._ex), urls)
+
+
+def _body_of(ex: Exchange, attempt: Attempt) -> dict[str, Any]:
+    """The JSON body, with the model and the overrides of the target. A model may be named with its deployment."""
     body = decode_object(ex.body_for(attempt.model, attempt.target.override_params)) if ex.body else {}
     model, prefix = body.get("model"), f"{attempt.target.deployment}/"
     if isinstance(model, str) and model.startswith(prefix):
         body["model"] = model.removeprefix(prefix)
+    return body
+
+
+def _asked_of(ex: Exchange, attempt: Attempt, body: dict[str, Any]) -> Asked:
+    """What method and path ask. Raises InvalidRequest where they mean nothing."""
     below = ex.path.removeprefix(ex.operation.path).strip("/")
     query = {name: value for name, value in parse_qsl(ex.query.decode("latin-1")) if name != "key"}
     asked = asked_for(ex.scope_method, [unquote(part) for part in below.split("/")] if below else [], query, body)
@@ -66,18 +152,6 @@ def _asked_of(ex: Exchange, attempt: Attempt) -> Asked:
             f"`{ex.scope_method} {ex.path}` means nothing to `{attempt.provider.name}`", code="unsupported_operation"
         )
     return asked
-
-
-async def _send(ex: Exchange, attempt: Attempt, provider: Provider, call: VendorCall) -> tuple[int, RawHeaders, bytes]:
-    attempt.body = b"" if call.body is None else msgspec.json.encode(call.body)
-    request = provider.prepare(ex)
-    headers = (*(pair for pair in request.headers if pair[0] != _JSON[0]), *((_JSON,) if attempt.body else ()))
-    request = replace(request, method=call.method, url=provider.url_at(ex, call.target), headers=headers)
-    response = await provider.upstream.send(await provider.authorize(request))
-    try:
-        return response.status, response.headers, await response.read()
-    finally:
-        response.close()
 
 
 def _decoded(body: bytes) -> Any:

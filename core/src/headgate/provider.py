@@ -222,7 +222,7 @@ class Provider:
             raise InvalidRequest(
                 f"provider `{self.name}` has no operation `{ex.operation.name}`", code="unsupported_operation"
             )
-        upload = ex.upload
+        upload = ex.upload if attempt is None or attempt.body is None else None  # else the body is a vendor's own
         return UpstreamRequest(
             method=ex.scope_method,
             url=self.url_for(ex),

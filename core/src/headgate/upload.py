@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol
 
 from headgate.errors import BodyTooLarge, HookFailed
 from headgate.forms import Field, FormEdit, FormReader, content_type_of, field_of
@@ -17,6 +18,18 @@ MODEL = "model"
 SMALL_BYTES = 64 * 1024
 """A body up to this size is read whole."""
 _SPENT = "the body of this request is gone: it cannot be sent a second time"
+
+
+class Edit(Protocol):
+    """What changes a form on its way."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What goes on of `data`. Raises InvalidRequest."""
+        ...
+
+    def end(self) -> None:
+        """The body has ended; InvalidRequest when the form has not."""
+        ...
 
 
 class Upload:
@@ -86,6 +99,23 @@ class Upload:
         edit = FormEdit(self.boundary, values) if self.boundary is not None and values else None
         return Pieces(_Outgoing(self, edit), self._length_with(values))
 
+    def edited(self, edit: Edit) -> Pieces:
+        """What goes to a provider as `edit` changes it. HookFailed when it has gone before."""
+        if self.is_spent:
+            raise HookFailed(_SPENT, code="body_spent")
+        return Pieces(_Outgoing(self, edit))
+
+    async def keep(self) -> bytes:
+        """The next piece from the client, which is kept; no bytes at the end. HookFailed when it has gone, and as `Pull`."""
+        if self.is_spent:
+            raise HookFailed(_SPENT, code="body_spent")
+        piece = b"" if self.is_whole else await self._pull()
+        self.is_whole = not piece
+        if piece:
+            self._hold(len(piece))
+            self._kept.append(piece)
+        return piece
+
     def _length_with(self, values: Mapping[str, str]) -> int | None:
         """How long the body will be with these values, where that can be known before it is all here."""
         if self.boundary is None or not values:
@@ -127,7 +157,7 @@ def _nothing(_: int) -> None:
 class _Outgoing:
     """One way of an upload to a provider: first what is kept of it, then the rest as it comes."""
 
-    def __init__(self, upload: Upload, edit: FormEdit | None) -> None:
+    def __init__(self, upload: Upload, edit: Edit | None) -> None:
         self._upload = upload
         self._edit = edit
         self._at = 0

@@ -1,4 +1,4 @@
-"""Jobs that run for hours, batches and fine-tuning, at vendors whose API for them is not OpenAI's.
+"""What a vendor keeps for its client, batches and fine-tuning jobs above all, where its API for that is not OpenAI's.
 
 The client speaks OpenAI's shape. A vendor's codec says which calls carry out what is asked, and tells the answers in that shape.
 Sources: https://platform.openai.com/docs/api-reference/batch, https://platform.openai.com/docs/api-reference/fine-tuning
@@ -20,7 +20,9 @@ from headgate.dialects.interface import TextPlace, WordlessDialect
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
 
-Action = Literal["create", "list", "retrieve", "cancel", "events", "checkpoints", "pause", "resume"]
+Action = Literal[
+    "create", "list", "retrieve", "cancel", "events", "checkpoints", "pause", "resume", "delete", "content"
+]
 _ON_ALL: Mapping[str, Action] = {"POST": "create", "GET": "list"}
 _ON_ONE: Mapping[tuple[str, str], Action] = {
     ("GET", ""): "retrieve",
@@ -29,6 +31,8 @@ _ON_ONE: Mapping[tuple[str, str], Action] = {
     ("GET", "checkpoints"): "checkpoints",
     ("POST", "pause"): "pause",
     ("POST", "resume"): "resume",
+    ("DELETE", ""): "delete",
+    ("GET", "content"): "content",
 }
 USUAL_ACTIONS: Mapping[Action, tuple[str, str]] = {
     "create": ("POST", ""),
@@ -38,9 +42,8 @@ USUAL_ACTIONS: Mapping[Action, tuple[str, str]] = {
 }
 """What nearly every vendor has, and where, behind its path for jobs."""
 _LISTS = frozenset({"list", "events", "checkpoints"})
+_TOLD = _LISTS | {"content"}
 _CHANGES = frozenset({"cancel", "pause", "resume"})
-_PAGE, _LARGEST = 20, 100
-"""How much of a list OpenAI tells at once when nobody says how much, and at most."""
 _ENDS = {
     "completed": "completed_at",
     "failed": "failed_at",
@@ -51,7 +54,9 @@ _ENDS = {
 
 
 class Asked(Struct, frozen=True):
-    """What a client asks of the jobs of an operation, in OpenAI's words; `id` is empty where it is of all of them."""
+    """What a client asks of an operation, in OpenAI's words. `id` is empty where it is of all that is kept; of what is new it
+    is random, for vendors whose clients name it.
+    """
 
     action: Action
     id: str = ""
@@ -60,12 +65,16 @@ class Asked(Struct, frozen=True):
 
 
 class VendorCall(Struct, frozen=True):
-    """One call to the vendor; `path` stands below its base URL, `body` is None where it has none."""
+    """One call to the vendor; `path` stands below its base URL, `body` is None where it has none.
+
+    `file` is the part of a form in which the client's file goes in the place of a body.
+    """
 
     method: str
     path: str
     query: Mapping[str, str] = {}
     body: Json | None = None
+    file: str = ""
 
     @property
     def target(self) -> str:
@@ -82,8 +91,8 @@ def asked_for(method: str, parts: Sequence[str], query: Mapping[str, str], body:
     return None if action is None or not parts[0] else Asked(action, parts[0], query, body)
 
 
-class JobDialect(WordlessDialect):
-    """A vendor's API for jobs of one operation. A codec sets `path` and `actions` and says how a job is written and told.
+class KeptDialect(WordlessDialect):
+    """A vendor's API for what it keeps. A codec sets `path` and `actions` and says how it is written and told.
 
     `actions` has the method and what stands behind `path` for everything the vendor can do; anything else is refused with 400.
     Encoding raises UnsupportedField and InvalidRequest, decoding ProviderFailed.
@@ -93,18 +102,24 @@ class JobDialect(WordlessDialect):
     actions: ClassVar[Mapping[Action, tuple[str, str]]]
     posts_bodies: ClassVar[bool] = False
     """Whether the vendor wants an object in the body of a POST that has nothing to say."""
+    thing: ClassVar[str] = "job"
+    """What one of them is called in messages."""
+    page: ClassVar[tuple[int, int]] = (20, 100)
+    """How much of a list is told at once when nobody says how much, and at most."""
 
     @abstractmethod
-    def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        """The body that creates a job. `asked` is the client's, without what asks for nothing; what is left there is refused."""
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        """The first call that makes a new one. `asked` is the client's, without what asks for nothing; what is left there is
+        refused. `fresh` is random.
+        """
 
     @abstractmethod
     def decode_job(self, said: Json, asked: Asked) -> Json:
-        """One job, as the vendor tells it, in OpenAI's shape."""
+        """One of them, as the vendor tells it, in OpenAI's shape."""
 
     @abstractmethod
     def jobs_in(self, said: Any) -> Sequence[Json]:
-        """The jobs on one page of the vendor's list."""
+        """Those on one page of the vendor's list."""
 
     def first_page(self) -> Mapping[str, str]:
         """The query for the first page of the vendor's list, as large as pages can be and the newest first where it has that."""
@@ -122,20 +137,20 @@ class JobDialect(WordlessDialect):
         """The first call that `asked` takes. Raises InvalidRequest for what the vendor cannot do."""
         if asked.action not in self.actions:
             raise InvalidRequest(
-                f"`{gaps.target}` cannot {asked.action} a job of `{self.operation}`"
-                if asked.action not in _LISTS
+                f"`{gaps.target}` cannot {asked.action} a {self.thing} of `{self.operation}`"
+                if asked.action not in _TOLD
                 else f"`{gaps.target}` has no {asked.action} of `{self.operation}`",
                 code="unsupported_operation",
             )
         method, behind = self.actions[asked.action]
         path = self.path + behind.replace("{id}", quote(asked.id, safe=""))
         gaps.extra({name: value for name, value in asked.query.items() if not _is_page(asked, name)})
-        _limit_of(asked)
+        self._limit_of(asked)
         if asked.action == "create":
             held = Members({name: value for name, value in asked.body.items() if value not in (None, {}, [])})
-            body = self.encode_job(held, gaps)
+            call = self.encode_new(held, asked.id, gaps)
             gaps.extra(held.rest())
-            return VendorCall(method, path, body=body)
+            return call
         gaps.extra(asked.body)
         query: Mapping[str, str] = self.first_page() if asked.action == "list" else {}
         return VendorCall(method, path, query, {} if method == "POST" and self.posts_bodies else None)
@@ -143,36 +158,68 @@ class JobDialect(WordlessDialect):
     def following(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:
         """The call that follows: for the next page of a list, or for the job itself where a change was answered with nothing."""
         if asked.action == "list":
-            query = None if _is_enough(self._found(said), asked) else self.next_page(said)
+            query = None if _is_enough(self._found(said), asked, self._limit_of(asked)) else self.next_page(said)
             return None if query is None else VendorCall("GET", self.path, query)
         if asked.action not in _CHANGES or said[-1] or len(said) > 1:
             return None
+        return self._retrieval(asked.id)
+
+    def _retrieval(self, known: str) -> VendorCall:
+        """The call for the one of this id."""
         method, behind = self.actions["retrieve"]
-        return VendorCall(method, self.path + behind.replace("{id}", quote(asked.id, safe="")))
+        return VendorCall(method, self.path + behind.replace("{id}", quote(known, safe="")))
 
     def decode_answer(self, asked: Asked, said: Sequence[Any]) -> Json:
         """The answer to the client. Raises InvalidRequest for an `after` that is not in the list."""
         if asked.action == "list":
-            return _page_of(self._found(said), asked, is_whole=self.next_page(said) is None)
+            limit = self._limit_of(asked)
+            return _page_of(self._found(said), asked, limit, is_whole=self.next_page(said) is None)
         if asked.action in _LISTS:
-            return _page_of(self.decode_part(said[-1], asked), asked, is_whole=True)
+            return _page_of(self.decode_part(said[-1], asked), asked, self._limit_of(asked), is_whole=True)
         told = self.decode_job(as_object(said[-1]), asked)
         if not told["id"]:
-            raise ProviderFailed("the provider answered with no job", code="upstream_bad_reply")
+            raise ProviderFailed(f"the provider answered with no {self.thing}", code="upstream_bad_reply")
         return told
+
+    def undoing(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:  # noqa: ARG002 - for vendors that take two calls
+        """The call that takes back what the first ones made, where a later one failed."""
+        return None
 
     def _found(self, said: Sequence[Any]) -> list[Json]:
         return [self.decode_job(job, Asked("retrieve")) for page in said for job in self.jobs_in(page)]
+
+    def _limit_of(self, asked: Asked) -> int:
+        usual, largest = self.page
+        told = asked.query.get("limit")
+        if told is None or asked.action not in _LISTS:
+            return usual
+        limit = _digits(told)
+        if limit is None or not 0 < limit <= largest:
+            raise InvalidRequest(f"`limit` must be a number from 1 to {largest}", param="limit")
+        return limit
 
     @override
     def request_texts(self, body: Json) -> Sequence[TextPlace]:
         return ()
 
 
+class JobDialect(KeptDialect):
+    """A vendor's API for jobs of one operation, which one call with a JSON body creates."""
+
+    @abstractmethod
+    def encode_job(self, asked: Members, gaps: Gaps) -> Json:
+        """The body that creates a job, as `encode_new` has it."""
+
+    @override
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        method, behind = self.actions["create"]
+        return VendorCall(method, self.path + behind, body=self.encode_job(asked, gaps))
+
+
 def as_object(said: Any) -> Json:
     """A vendor's answer that must be an object. Raises ProviderFailed."""
     if not isinstance(said, dict):
-        raise ProviderFailed("the provider answered with no job", code="upstream_bad_reply")
+        raise ProviderFailed("the provider answered with no JSON object", code="upstream_bad_reply")
     return cast("Json", said)
 
 
@@ -180,7 +227,7 @@ def objects_in(said: Any, name: str = "") -> list[Json]:
     """The objects of a list that a vendor tells, or of its member `name`; none where that is absent. Raises ProviderFailed."""
     held: Any = (as_object(said).get(name) or []) if name else said
     if not isinstance(held, list):
-        raise ProviderFailed("the provider answered with no list of jobs", code="upstream_bad_reply")
+        raise ProviderFailed("the provider answered with no list", code="upstream_bad_reply")
     return [as_object(each) for each in cast("list[Any]", held)]
 
 
@@ -247,16 +294,6 @@ def _is_page(asked: Asked, name: str) -> bool:
     return asked.action in _LISTS and name in {"after", "limit"}
 
 
-def _limit_of(asked: Asked) -> int:
-    told = asked.query.get("limit")
-    if told is None or asked.action not in _LISTS:
-        return _PAGE
-    limit = _digits(told)
-    if limit is None or not 0 < limit <= _LARGEST:
-        raise InvalidRequest(f"`limit` must be a number from 1 to {_LARGEST}", param="limit")
-    return limit
-
-
 def _digits(told: Any) -> int | None:
     """A number that is not negative, or its digits."""
     text = str(told)
@@ -269,17 +306,17 @@ def _start_of(found: Sequence[Json], asked: Asked) -> int | None:
     return 0 if not after else next((at + 1 for at, each in enumerate(found) if each.get("id") == after), None)
 
 
-def _is_enough(found: Sequence[Json], asked: Asked) -> bool:
+def _is_enough(found: Sequence[Json], asked: Asked, limit: int) -> bool:
     """Whether the page that is asked for is here, and whether more stands behind it is known."""
     start = _start_of(found, asked)
-    return start is not None and len(found) > start + _limit_of(asked)
+    return start is not None and len(found) > start + limit
 
 
-def _page_of(found: Sequence[Json], asked: Asked, *, is_whole: bool) -> Json:
+def _page_of(found: Sequence[Json], asked: Asked, limit: int, *, is_whole: bool) -> Json:
     start = _start_of(found, asked)
     if start is None:
         raise InvalidRequest("`after` names nothing of this list", param="after")
-    page = list(found[start : start + _limit_of(asked)])
+    page = list(found[start : start + limit])
     ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
     has_more = len(found) > start + len(page) or not is_whole
     return {"object": "list", "data": page, **ends, "has_more": has_more}

@@ -1,7 +1,7 @@
-"""The Cohere provider: chat, embeddings and batches translated, reranking and transcriptions as they come.
+"""The Cohere provider: chat, embeddings, files and batches translated, reranking and transcriptions as they come.
 
 Transcriptions are in OpenAI's shape: https://docs.cohere.com/reference/create-audio-transcription. Fine-tuning is deprecated
-(https://docs.cohere.com/docs/fine-tuning) and passed through, as datasets are.
+(https://docs.cohere.com/docs/fine-tuning) and passed through.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from headgate.provider import Provider
 from headgate_cohere.batches import CohereBatches
 from headgate_cohere.chat import CohereChat
 from headgate_cohere.embed import CohereEmbed
+from headgate_cohere.files import CohereFiles
 
 _OTHER_KEY_ENV = "CO_API_KEY"
 """What Cohere's own SDK reads: https://docs.cohere.com/reference/about"""
@@ -36,11 +37,12 @@ class Cohere(Provider):
         "embeddings": CohereEmbed.name,
         "rerank": "cohere.rerank",
         "audio.transcriptions": "openai.transcription",
+        "files": CohereFiles.name,
         "batches": CohereBatches.name,
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (CohereChat(), CohereEmbed(), CohereBatches())
+        each.name: each for each in (CohereChat(), CohereEmbed(), CohereFiles(), CohereBatches())
     }
     paths: ClassVar[Mapping[str, str]] = {
         "chat": "/v2/chat",

@@ -23,6 +23,7 @@ from headgate.dialects.jobs import (
     Action,
     Asked,
     JobDialect,
+    KeptDialect,
     VendorCall,
     as_object,
     batch,
@@ -179,15 +180,14 @@ class TogetherBatches(JobDialect):
         return sorted(objects_in(said), key=lambda job: seconds_of(job.get("created_at")) or 0, reverse=True)
 
 
-class FireworksJobs(JobDialect):
-    """What both kinds of Fireworks' jobs share: they stand below an account, and their lists have a token for the next page.
+class FireworksKept(KeptDialect):
+    """What Fireworks' jobs and datasets share: they stand below an account, and their lists have a token for the next page.
 
     Names of resources are told as ids, without the account; full names are taken too.
     """
 
     kind: ClassVar[str]
     posts_bodies: ClassVar[bool] = True
-    STATES: ClassVar[Mapping[str, str]]
 
     def __init__(self, account: str = "") -> None:
         self.account = account
@@ -197,7 +197,7 @@ class FireworksJobs(JobDialect):
     def encode_call(self, asked: Asked, gaps: Gaps) -> VendorCall:
         if not self.account:
             raise InvalidRequest(
-                f"the deployment does not say whose jobs these are: set its `account_id`, or `{ACCOUNT_ENV}`",
+                f"the deployment does not say whose {self.thing}s these are: set its `account_id`, or `{ACCOUNT_ENV}`",
                 code="missing_account_id",
             )
         return super().encode_call(asked, gaps)
@@ -223,6 +223,12 @@ class FireworksJobs(JobDialect):
         """A resource of this account by its id, another by its full name; None where there is none."""
         own = f"accounts/{self.account}/"
         return str(name).rpartition("/")[2] if str(name).startswith(own) else str(name) if name else None
+
+
+class FireworksJobs(FireworksKept, JobDialect):
+    """Both kinds of Fireworks' jobs, whose states are alike."""
+
+    STATES: ClassVar[Mapping[str, str]]
 
     def status_of(self, said: Json) -> str:
         """The state of a job in OpenAI's words."""
@@ -287,7 +293,7 @@ class FireworksBatches(FireworksJobs):
             "output_file_id": self.short(said.get("outputDatasetId")),
             "created_at": seconds_of(said.get("createTime")) or 0,
             "request_counts": {
-                "total": progress.get("totalInputRequests") or 0,
+                "total": max(_count(progress, "totalInputRequests"), _count(progress, "totalProcessedRequests")),
                 "completed": progress.get("successfullyProcessedRequests") or 0,
                 "failed": progress.get("failedRequests") or 0,
             },
@@ -297,6 +303,11 @@ class FireworksBatches(FireworksJobs):
         }
         errors = [self.trouble_of(said)] if status == "failed" else []
         return batch(told, status, said.get("state"), seconds_of(said.get("updateTime")), errors)
+
+
+def _count(progress: Json, name: str) -> int:
+    """A number of requests. What was put in is what its dataset was said to hold, so more may have been done."""
+    return int(progress.get(name) or 0)
 
 
 def _text(value: object) -> str:

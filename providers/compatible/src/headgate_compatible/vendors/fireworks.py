@@ -1,4 +1,4 @@
-"""Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, and jobs below an account.
+"""Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, and jobs and datasets below an account.
 
 Sources: https://docs.fireworks.ai/api-reference/rerank-documents, https://docs.fireworks.ai/guides/querying-asr-models
 """
@@ -21,6 +21,7 @@ from headgate.provider import DeploymentConfig, operation_of
 from headgate.upstream import Credential, Upstream, origin_of
 from headgate_compatible.provider import Compatible, VendorConfig
 from headgate_compatible.vendors.batches import ACCOUNT_ENV, FireworksBatches
+from headgate_compatible.vendors.datasets import FireworksFiles
 from headgate_compatible.vendors.rerank import ListedRerank
 from headgate_compatible.vendors.tuning import FireworksTuning
 
@@ -33,7 +34,7 @@ _DATASETS = re.compile(r"/v1/accounts/[^/]+/datasets(?=[/:]|$)")
 
 
 class FireworksConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment of Fireworks. `account_id` says whose batches and fine-tuning jobs it has; else the environment does."""
+    """A deployment of Fireworks. `account_id` says whose files, batches and tuning jobs it has; else the environment does."""
 
     account_id: str = ""
 
@@ -43,11 +44,12 @@ class Fireworks(Compatible):
 
     own_dialects: ClassVar[Mapping[str, str]] = {
         "rerank": ListedRerank.name,
+        "files": FireworksFiles.name,
         "batches": FireworksBatches.name,
         "fine_tuning.jobs": FireworksTuning.name,
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (ListedRerank(), FireworksBatches(), FireworksTuning())
+        each.name: each for each in (ListedRerank(), FireworksFiles(), FireworksBatches(), FireworksTuning())
     }
     own_config: ClassVar[type[VendorConfig]] = FireworksConfig
 
@@ -55,8 +57,8 @@ class Fireworks(Compatible):
         super().__init__(deployment, config, upstream)
         told = config.account_id if isinstance(config, FireworksConfig) else ""
         account = (told or os.environ.get(ACCOUNT_ENV, "")).removeprefix("accounts/").strip("/")
-        jobs = (FireworksBatches(account), FireworksTuning(account))
-        self.codecs = {**type(self).codecs, **{each.name: each for each in jobs}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+        kept = (FireworksFiles(account), FireworksBatches(account), FireworksTuning(account))
+        self.codecs = {**type(self).codecs, **{each.name: each for each in kept}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
 
     @override
     def url_at(self, ex: Exchange, target: str) -> str:

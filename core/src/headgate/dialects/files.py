@@ -1,0 +1,69 @@
+"""OpenAI's Files API at vendors that keep datasets in the place of files.
+
+A file goes in the form that one of the vendor's calls takes, and its content comes from addresses that the vendor tells.
+Source: https://platform.openai.com/docs/api-reference/files
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from headgate.dialects.jobs import Action, Asked, KeptDialect
+from headgate.dialects.openai.members import Json, Members
+from headgate.errors import UnsupportedField
+
+FILE = "file"
+"""The part of a client's form that holds the file; in what is asked the name of that file."""
+ASSUMED: Mapping[str, str] = {"purpose": "batch"}
+"""What a form that begins with its file is taken to say; one that says something else behind it is refused."""
+FILE_ACTIONS: Mapping[Action, tuple[str, str]] = {
+    "create": ("POST", ""),
+    "list": ("GET", ""),
+    "retrieve": ("GET", "/{id}"),
+    "delete": ("DELETE", "/{id}"),
+}
+"""What nearly every vendor has, and where, behind its path for datasets."""
+
+
+class FileDialect(KeptDialect):
+    """A vendor's API for files of OpenAI's clients. What is asked of a new one are the fields of its form and `file`, its name.
+
+    Once it has gone to the vendor `bytes` says how many it had.
+    """
+
+    operation = "files"
+    thing = "file"
+    page = (100, 10_000)
+    fields: ClassVar[tuple[str, ...]] = ()
+    """Fields of the vendor's own that a client may write into the form."""
+    most_bytes: ClassVar[int | None] = None
+    """How large a form may be."""
+
+    @abstractmethod
+    def urls_in(self, said: Json, asked: Asked) -> Sequence[str]:
+        """Where the content is, piece after piece, by the answer to `content`. InvalidRequest where nobody could read it."""
+
+    @override
+    def decode_answer(self, asked: Asked, said: Sequence[Any]) -> Json:
+        if asked.action == "delete":
+            return {"id": asked.id, "object": "file", "deleted": True}
+        return super().decode_answer(asked, said)
+
+
+def purpose_of(asked: Members, known: Sequence[str], target: str) -> str:
+    """What a new file is for. Raises UnsupportedField for what the vendor has no use for."""
+    purpose = asked.need("purpose", str)
+    if purpose not in known:
+        raise UnsupportedField(
+            f"`purpose` cannot be `{purpose}`: `{target}` keeps files for {', '.join(known)}", param="purpose"
+        )
+    return purpose
+
+
+def file_object(said: Mapping[str, Any], status: str, native: object, details: object = None) -> Json:
+    """A file in OpenAI's shape: what is `said` of it, its status, and the vendor's own word for that."""
+    return {"object": "file", **said, "status": status, "status_details": details or None, "native_status": native}
