@@ -20,6 +20,7 @@ from headgate.forms import (
     Field,
     FormEdit,
     FormReader,
+    Head,
     Part,
     boundary_of,
     content_type_of,
@@ -52,7 +53,7 @@ def read(body: bytes, size: int = 1 << 20, wanted: Sequence[str] = ("model",)) -
                 case Field():
                     found[part.name] = part.value
                     passed += part.raw
-                case Close():
+                case Head() | Close():
                     passed += part.raw
                 case _:
                     passed += part

@@ -304,6 +304,14 @@ _BY_DIALECT: Mapping[str, Any] = {
 _FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-01T00:00:01Z", "model": "m"}
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
 JOBS: Mapping[str, Any] = {
+    "anthropic.files": {
+        "id": "file-1",
+        "type": "file",
+        "filename": "talk.wav",
+        "mime_type": "audio/wav",
+        "size_bytes": 2,
+        "created_at": "1970-01-01T00:00:01Z",
+    },
     "fireworks.files": {
         "name": "accounts/matrix/datasets/file-1",
         "state": "UPLOADING",

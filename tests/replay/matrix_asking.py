@@ -144,7 +144,9 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
         "audio.transcriptions": Request("/v1/audio/transcriptions", form={"model": named, "language": "en"}),
         "audio.translations": Request("/v1/audio/translations", form={"model": named}),
         "moderations": Request("/v1/moderations", {"model": named, "input": "Hello"}),
-        "files": Request("/v1/files", form={"purpose": "batch"}, headers=goes),
+        "files": Request(
+            "/v1/files", form={"purpose": "user_data" if dialect == "anthropic.files" else "batch"}, headers=goes
+        ),
         "uploads": Request(
             "/v1/uploads", {"purpose": "batch", "filename": "a", "bytes": 2, "mime_type": "text/plain"}, headers=goes
         ),

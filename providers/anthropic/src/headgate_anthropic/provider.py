@@ -8,15 +8,20 @@ from typing import ClassVar
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, File, Image
-from headgate.dialects import Gaps
+from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import with_betas
 from headgate.exchange import Exchange
+from headgate.operations import FILES
 from headgate.provider import Provider
+from headgate_anthropic.files import AnthropicFiles
 
 VERSION = b"2023-06-01"
 """The API version of calls that name none, and of translated ones: the later 2026-10-21 takes no sampling parameters.
 https://platform.claude.com/docs/en/api/versioning"""
+_FILES = (FILES.name, AnthropicFiles.name)
+_FILES_BETA = b"files-api-2025-04-14"
+"""https://platform.claude.com/docs/en/build-with-claude/files"""
 
 
 class Anthropic(Provider):
@@ -30,8 +35,10 @@ class Anthropic(Provider):
     dialects: ClassVar[Mapping[str, str]] = {
         "messages": "anthropic.messages",
         "count_tokens": "",
+        "files": AnthropicFiles.name,
         "passthrough": "",
     }
+    codecs: ClassVar[Mapping[str, Dialect]] = {AnthropicFiles.name: AnthropicFiles()}
     paths: ClassVar[Mapping[str, str]] = {
         "messages": "/messages",
         "count_tokens": "/messages/count_tokens",
@@ -40,6 +47,13 @@ class Anthropic(Provider):
     key_header = "x-api-key"
     key_prefix = ""
     origins_of_thought = frozenset({"anthropic"})
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """Files are told in OpenAI's shape, but to clients of Anthropic's; their content is the same for both."""
+        found = super().spoken(ex, model)
+        is_own = found == _FILES and (b"anthropic-version" in ex.headers or ex.path.endswith("/content"))
+        return (FILES.name, "") if is_own else found
 
     @override
     def url_for(self, ex: Exchange) -> str:
@@ -55,7 +69,8 @@ class Anthropic(Provider):
         A body that is translated names the betas that blocks of its history need.
         """
         if not _is_translated(ex):
-            return {b"anthropic-version": ex.headers.get(b"anthropic-version") or VERSION}
+            version = {b"anthropic-version": ex.headers.get(b"anthropic-version") or VERSION}
+            return {**version, b"anthropic-beta": _with_files(ex)} if ex.operation is FILES else version
         body = ex.attempt.body if ex.attempt is not None else None
         betas = with_betas(ex.headers.get(b"anthropic-beta", b""), body or b"")
         return {b"anthropic-version": VERSION, **({b"anthropic-beta": betas} if betas else {})}
@@ -71,6 +86,12 @@ class Anthropic(Provider):
     @override
     def fetches(self, part: Image | File) -> bool:
         return anthropic_policy.fetches(part)
+
+
+def _with_files(ex: Exchange) -> bytes:
+    """The client's betas, and that of files where it names none."""
+    named = ex.headers.get(b"anthropic-beta", b"")
+    return named if b"files-api-" in named else b",".join(beta for beta in (named, _FILES_BETA) if beta)
 
 
 def _is_translated(ex: Exchange) -> bool:
