@@ -227,7 +227,8 @@ def test_the_core_registers_its_dialects_and_store() -> None:
     embeds = {"openai.embeddings", "google.embed", "google.embed_one"}
     texts = embeds | {"openai.completions", "openai.moderations", "cohere.rerank"}
     others = texts | {"openai.images", "openai.speech", "openai.transcription", "openai.realtime"}
-    assert {dialect.name for dialect in Core().dialects()} == chat | others
+    counts = {"anthropic.count", "google.count", "openai.count"}
+    assert {dialect.name for dialect in Core().dialects()} == chat | others | counts
     context: Any = type("Sample", (), {"state_bytes": 1000})()
     store: Any = Core().stores()["memory"](cast("Context", context))
     assert isinstance(store, MemoryStateStore)
