@@ -23,7 +23,7 @@ import openai.types
 import openai.types.fine_tuning
 from pydantic import ValidationError
 from tests.replay.clients import DIALECTS
-from tests.replay.matrix_answers import BYTES, JOBS, SCORES, SOUND, VECTORS, other_answer
+from tests.replay.matrix_answers import BYTES, HEARD, JOBS, PICTURE, SCORES, SOUND, VECTORS, other_answer
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import other_request, texts_of
 from tests.replay.matrix_calls import call_of
@@ -163,6 +163,10 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
         return [] if got == there and isinstance(said["usage"]["prompt_tokens"], int) else [f"vectors {said}"]
     if operation == "rerank":
         return [] if texts_of(said["results"]) == SCORES else [f"ranking {said}"]
+    if dialect == "openai.images":
+        return [] if said["data"] == [{"b64_json": PICTURE}] else [f"pictures {said}"]
+    if dialect == "openai.transcription":
+        return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:
         return _untold(operation, said)
     return [] if said == json.loads(answer) else [f"{dialect or operation} {said}"]

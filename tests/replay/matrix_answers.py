@@ -22,6 +22,8 @@ BYTES = [[1.0, -128.0, 127.0], [0.0, 5.0, -7.0]]
 SCORES = [(1, 0.875), (0, 0.125)]
 TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
+PICTURE = "aGVsbG8="
+HEARD = {"text": "heard"}
 TOKENS = 5
 REPLICATE = "replicate.prediction"
 
@@ -293,8 +295,8 @@ _BY_DIALECT: Mapping[str, Any] = {
         "result": {"response": [{"id": at, "score": score} for at, score in SCORES]},
     },
     "nvidia.rerank": {"rankings": [{"index": index, "logit": score} for index, score in SCORES]},
-    "openai.images": {"created": 1, "data": [{"b64_json": "aGVsbG8="}]},
-    "openai.transcription": {"text": "heard"},
+    "openai.images": {"created": 1, "data": [{"b64_json": PICTURE}]},
+    "openai.transcription": HEARD,
     "openai.moderations": {
         "id": "modr-1",
         "model": "m",
@@ -374,7 +376,16 @@ _BY_OPERATION: Mapping[str, Any] = {
 }
 
 
-_OWN: Mapping[tuple[str, str], Json] = {("mistral", "audio.speech"): {"audio_data": base64.b64encode(SOUND).decode()}}
+_OWN: Mapping[tuple[str, str], Json] = {
+    ("mistral", "audio.speech"): {"audio_data": base64.b64encode(SOUND).decode()},
+    ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
+    ("minimax", "images.generate"): {"data": {"image_base64": [PICTURE]}, "base_resp": {"status_code": 0}},
+    ("reka", "audio.transcriptions"): {"transcript": "heard", "transcript_translation_with_timestamp": []},
+    ("siliconflow", "images.generate"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
+    ("vertex", "images.generate"): {
+        "candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}}]
+    },
+}
 """Answers in a vendor's own shape, by vendor and operation."""
 
 
@@ -382,6 +393,8 @@ def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
     """What a vendor answers to an operation that is no chat. KeyError for a dialect of which nobody has said it."""
     if (vendor, operation) in _OWN:
         return Recorded.from_json(_OWN[vendor, operation])
+    if (vendor, operation) == ("fireworks", "images.generate"):
+        return Recorded(headers=(("content-type", "image/png"),), body=base64.b64decode(PICTURE))
     if operation == "audio.speech":
         return Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND)
     if dialect in JOBS:

@@ -118,7 +118,11 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-FILE = ("talk.wav", b"RIFF\x00\xff\r\n--b", "audio/wav")
+FILE = (
+    "talk.wav",
+    b"RIFF\x18\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x80>\x00\x00\xff\r\n--b",
+    "audio/wav",
+)
 PASSED = "things/1?a=b"
 """What is asked to be passed through, below the API's root."""
 _HEADER = "x-headgate-provider"

@@ -19,6 +19,9 @@ from headgate.upstream import UpstreamRequest, origin_of
 
 _NO_MODEL = frozenset({"files", "uploads", "batches", "passthrough"})
 """Operations that a model is no part of."""
+_ONE_MODEL = frozenset({("reka", "audio.transcriptions"), ("xai", "audio.speech"), ("xai", "audio.transcriptions")})
+"""Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice
+and https://docs.reka.ai/speech/api-reference/transcribe-or-translate"""
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html: a secret key signs and is not sent."""
 
@@ -32,7 +35,8 @@ def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: st
     content_type = dict(request.headers).get(b"content-type", b"").decode().partition(";")[0]
     if content_type != ("multipart/form-data" if is_form else "application/json"):
         wrong.append(f"content type {content_type}")
-    if operation not in _NO_MODEL and not _names(request, model_of(kind, operation), is_form=is_form):
+    has_model = operation not in _NO_MODEL and (kind.name, operation) not in _ONE_MODEL
+    if has_model and not _names(request, model_of(kind, operation), is_form=is_form):
         wrong.append(f"the model `{model_of(kind, operation)}` stands neither in the body nor in the address")
     return _said(request), wrong
 

@@ -64,6 +64,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "count_tokens": "claude-sonnet-4-5@20250929",
         "chat": "meta/llama-4-scout-maas",
         "embeddings": "text-embedding-005",
+        "images.generate": "gemini-2.5-flash-image",
     },
     "xai": {"": "grok-4.3"},
 }

@@ -23,6 +23,11 @@ def sdk_config(base_config: Mapping[str, Any], upstream_port: int) -> Mapping[st
     vendors = {
         "claude": {"provider": "anthropic", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": CANARY},
         "cohere": {"provider": "cohere", "base_url": f"http://127.0.0.1:{upstream_port}", "api_key": CANARY},
+        "deepinfra": {
+            "provider": "deepinfra",
+            "base_url": f"http://127.0.0.1:{upstream_port}/v1",
+            "api_key": CANARY,
+        },
         "jina": {"provider": "jina", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "api_key": CANARY},
         "gemini": {"provider": "google", "base_url": f"http://127.0.0.1:{upstream_port}/v1beta", "api_key": CANARY},
     }

@@ -87,15 +87,19 @@ async def test_images_edit(async_client: AsyncOpenAI, upstream: Upstream) -> Non
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 async def test_images_variations(async_client: AsyncOpenAI, upstream: Upstream) -> None:
-    """A form that names no model goes where the header says."""
+    """A form that names no model goes where the header says, and is refused where it says OpenAI, which has retired it."""
     upstream.script = reply_with(json_response({"created": 1, "data": [{"url": "https://a.example/1.png"}]}))
     images: Any = async_client.images
-    made = await images.create_variation(image=("a.png", b"\x89PNG"), extra_headers=PROVIDER)
+    there = {"x-headgate-provider": "deepinfra"}
+    made = await images.create_variation(image=("a.png", b"\x89PNG"), extra_headers=there)
     assert made.data[0].url == "https://a.example/1.png"
     assert fields_of(await upstream.call()) == {"image": b"\x89PNG"}
     with pytest.raises(openai.BadRequestError) as caught:
         await images.create_variation(image=("a.png", b"\x89PNG"))
     assert caught.value.code == "missing_model"
+    with pytest.raises(openai.BadRequestError) as caught:
+        await images.create_variation(image=("a.png", b"\x89PNG"), extra_headers=PROVIDER)
+    assert caught.value.code == "unsupported_operation"
 
 
 async def test_a_large_transcription(gateway: Gateway, async_client: AsyncOpenAI, upstream: Upstream) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientS
 """The google-genai package's own: it inherits from a class of aiohttp."""
 LIMITED_KEY = "hg-limited-77c0d1f2"
 ALIASES = ["m", "fast", "down", "claude", "gemini", "local/llama3.2:8b"]
-EVERYTHING = [*ALIASES, "mock/*", "demo/echo", "dead/*", "claude/*", "cohere/*", "jina/*", "gemini/*"]
+EVERYTHING = [*ALIASES, "mock/*", "demo/echo", "dead/*", "claude/*", "cohere/*", "deepinfra/*", "jina/*", "gemini/*"]
 MINE = ["fast", "local/llama3.2:8b", "demo/echo"]
 
 

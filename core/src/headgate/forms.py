@@ -8,7 +8,7 @@ name. Everything else passes byte for byte. Sources: RFC 7578, RFC 2046 section 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -98,6 +98,19 @@ class Part(Struct, frozen=True):
     name: str
     content_type: str
     content: bytes
+
+
+def form_of(parts: Iterable[Part], boundary: bytes) -> bytes:
+    """A whole form. A part with a `content_type` is a file, which is named as its field. `boundary` must stand in no part."""
+    pieces = [b"--%b\r\n%b\r\n" % (boundary, _written(part)) for part in parts]
+    return b"".join((*pieces, b"--%b--\r\n" % boundary))
+
+
+def _written(part: Part) -> bytes:
+    if not part.content_type:
+        return b'Content-Disposition: form-data; name="%b"\r\n\r\n%b' % (part.name.encode(), part.content)
+    head = b'Content-Disposition: form-data; name="%b"; filename="%b"\r\nContent-Type: %b\r\n\r\n'
+    return head % (part.name.encode(), part.name.encode(), part.content_type.encode()) + part.content
 
 
 Piece = bytes | Field | Head | Close

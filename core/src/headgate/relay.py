@@ -62,6 +62,8 @@ _EVENTS = b"text/event-stream"
 Secrets = tuple[bytes, ...]
 Sink = Callable[[bytes], bool]
 Pour = Callable[[Sink], Awaitable[None]]
+Decode = Callable[[RawHeaders, bytes], Reply]
+"""A vendor's good answer, its headers and body, as the client is told it."""
 
 
 class OwnedStream:
@@ -122,6 +124,32 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, orig
         error.provider, error.deployment = origin.provider, origin.deployment
         error.extra = {"provider": origin.provider}
         raise
+
+
+async def retell(ex: Exchange, upstream: Upstream, request: UpstreamRequest, origin: Origin, decode: Decode) -> Reply:
+    """Send `request`, read the whole answer and make of a good one what `decode` makes of its headers and body.
+
+    Raises ProviderError; an error status with a body is a Reply, as with `relay`.
+    """
+    try:
+        response = await upstream.send(request)
+        try:
+            body = await response.read()
+        finally:
+            response.close()
+        own = (request.credential.secret.reveal_bytes(),) if request.credential else ()
+        secrets = (*own, *origin.secrets)
+        headers = passed_headers(response.headers, secrets)
+        if not 200 <= response.status < 300:
+            return relayed_error(ex, response.status, headers, body, secrets)
+        reply = decode(headers, scrub(body, secrets))
+    except ProviderError as error:
+        error.provider, error.deployment = origin.provider, origin.deployment
+        error.extra = {"provider": origin.provider}
+        raise
+    if reply.chunks is None and ex.dialect is not None:
+        reply.usage = ex.dialect.reply_usage(reply.body)
+    return reply
 
 
 async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> Reply:

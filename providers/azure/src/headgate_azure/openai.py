@@ -63,11 +63,8 @@ class AzureOpenAI(OpenAI):
     auth: ClassVar[tuple[str, ...]] = ("key", "Entra ID", "managed identity", "workload identity")
     evidence: ClassVar[Literal["recorded", "types", "documents"]] = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
-        name: dialect
-        for name, dialect in OpenAI.dialects.items()
-        if name not in {"images.variations", "responses.input_tokens"}
+        name: dialect for name, dialect in OpenAI.dialects.items() if name != "responses.input_tokens"
     }
-    """What OpenAI has but variations of pictures: https://learn.microsoft.com/en-us/answers/questions/1838714"""
     forwarded: ClassVar[tuple[str, ...]] = ("idempotency-key", "x-client-request-id", "x-ms-client-request-id")
     key_header = "api-key"
     key_prefix = ""

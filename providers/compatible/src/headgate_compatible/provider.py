@@ -42,6 +42,7 @@ _VERSION = b"2023-06-01"
 
 DIALECTS: Mapping[str, str] = {
     **OpenAI.dialects,
+    "images.variations": "openai.images",
     "messages": "anthropic.messages",
     "rerank": "cohere.rerank",
     "count_tokens": "",
@@ -89,6 +90,7 @@ class Compatible(OpenAI):
     dialects: ClassVar[Mapping[str, str]] = {name: DIALECTS[name] for name in _USUAL}
     paths: ClassVar[Mapping[str, str]] = {
         **OpenAI.paths,
+        "images.variations": "/images/variations",
         "messages": "/messages",
         "rerank": "/rerank",
         "count_tokens": "/messages/count_tokens",

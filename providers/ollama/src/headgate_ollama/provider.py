@@ -1,4 +1,8 @@
-"""The Ollama provider: a server of one's own, or ollama.com with a key."""
+"""The Ollama provider: a server of one's own, or ollama.com with a key.
+
+Completions and pictures, an experiment there, are asked for where it speaks as OpenAI does, unchanged:
+https://docs.ollama.com/api/openai-compatibility
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,17 @@ class Ollama(Provider):
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": OllamaChat.name,
         "embeddings": OllamaEmbed.name,
+        "completions": "openai.completions",
+        "images.generate": "openai.images",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {OllamaChat.name: OllamaChat(), OllamaEmbed.name: OllamaEmbed()}
-    paths: ClassVar[Mapping[str, str]] = {"chat": "/api/chat", "embeddings": "/api/embed"}
+    paths: ClassVar[Mapping[str, str]] = {
+        "chat": "/api/chat",
+        "embeddings": "/api/embed",
+        "completions": "/v1/completions",
+        "images.generate": "/v1/images/generations",
+    }
 
     @override
     def fetches(self, part: Image | File) -> bool:

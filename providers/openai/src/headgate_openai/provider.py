@@ -34,6 +34,7 @@ class OpenAI(Provider):
 
     The body is never changed beyond `model` and the target's `override_params`: what OpenAI refuses, it says itself. Only
     `input_type` is left out of embeddings at OpenAI's own hosts: it is for vendors whose models know purposes, and only hints.
+    Variations of pictures are retired there: https://developers.openai.com/api/docs/deprecations
     """
 
     name = "openai"
@@ -49,7 +50,6 @@ class OpenAI(Provider):
         "embeddings": "openai.embeddings",
         "images.generate": "openai.images",
         "images.edit": "openai.images",
-        "images.variations": "openai.images",
         "audio.speech": "openai.speech",
         "audio.transcriptions": "openai.transcription",
         "audio.translations": "openai.transcription",
@@ -69,7 +69,6 @@ class OpenAI(Provider):
         "embeddings": "/embeddings",
         "images.generate": "/images/generations",
         "images.edit": "/images/edits",
-        "images.variations": "/images/variations",
         "audio.speech": "/audio/speech",
         "audio.transcriptions": "/audio/transcriptions",
         "audio.translations": "/audio/translations",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
@@ -22,14 +22,15 @@ from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
-from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
-from headgate.exchange import Exchange
-from headgate.operations import COUNTS, EMBEDS
+from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError
+from headgate.exchange import Exchange, Reply
+from headgate.operations import COUNTS, EMBEDS, IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, Provider, operation_of
-from headgate.relay import Origin, Secrets
+from headgate.relay import Origin, Secrets, retell
 from headgate.secret import Secret
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
+from headgate_vertex import pictures
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
 from headgate_vertex.embeddings import VertexEmbed, method_of
@@ -90,6 +91,7 @@ class Vertex(Provider):
         "count_tokens": "",
         "chat": "openai.chat",
         "embeddings": VertexEmbed.name,
+        "images.generate": "openai.images",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {VertexEmbed.name: VertexEmbed(), VertexCount.name: VertexCount()}
@@ -100,6 +102,7 @@ class Vertex(Provider):
         "count_tokens": ":rawPredict",
         "chat": "/chat/completions",
         "embeddings": ":predict",
+        "images.generate": ":generateContent",
     }
     key_header = "x-goog-api-key"
     key_prefix = ""
@@ -142,6 +145,8 @@ class Vertex(Provider):
             return counted, "" if counted == name else dialect
         if name == "embeddings" or ex.operation in EMBEDS:
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
+        if ex.operation is IMAGES_GENERATE:
+            return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
         return (name, "") if name == "passthrough" else None
 
     @override
@@ -230,8 +235,32 @@ class Vertex(Provider):
                 return _as_claude(_with_members(ex.source, overrides))
             case "count_tokens":
                 return _with_members(ex.source, {"model": find_model(attempt.model).id})
+            case "images.generate":
+                return self._told(ex)
             case _:
                 return super().body_for(ex)
+
+    def _told(self, ex: Exchange) -> bytes:
+        """A request for pictures as Gemini takes it."""
+        gaps = Gaps(self.name, self.policy(ex))
+        body = pictures.encode(super().body_for(ex), gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return self._draw(ex) if operation_of(ex) == IMAGES_GENERATE.name else super().call(ex)
+
+    async def _draw(self, ex: Exchange) -> Reply:
+        try:
+            request = await self.authorize(self.prepare(ex))
+        except ProviderError as error:
+            error.provider, error.deployment = self.name, self.deployment
+            error.extra = {"provider": self.name}
+            raise
+        return await retell(
+            ex, self.upstream, request, replace(self._origin, secrets=self.secrets_of(ex)), pictures.decode
+        )
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:

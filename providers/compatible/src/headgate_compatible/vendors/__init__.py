@@ -21,6 +21,8 @@ from headgate_compatible.vendors.mistral import Mistral
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.openrouter import OpenRouter
 from headgate_compatible.vendors.perplexity import Perplexity
+from headgate_compatible.vendors.reka import Reka
+from headgate_compatible.vendors.siliconflow import SiliconFlow
 from headgate_compatible.vendors.snowflake import Snowflake
 from headgate_compatible.vendors.together import Together
 from headgate_compatible.vendors.voyage import Voyage
@@ -45,7 +47,9 @@ CODE: Mapping[str, type[Compatible]] = {
     "nvidia": Nvidia,
     "openrouter": OpenRouter,
     "perplexity": Perplexity,
+    "reka": Reka,
     "scaleway": JinaShaped,
+    "siliconflow": SiliconFlow,
     "snowflake": Snowflake,
     "together": Together,
     "vllm": JinaShaped,

@@ -1,4 +1,4 @@
-"""Forms of OpenAI's clients for vendors that take the same operation as JSON alone: the form is read whole and told as JSON."""
+"""Forms of OpenAI's clients for vendors that take JSON, or forms with other fields: they are read whole, and told anew."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from typing_extensions import override
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange, Reply
-from headgate.forms import Part, parts_of
-from headgate.relay import relay
+from headgate.forms import Part, content_type_of, form_of, parts_of
+from headgate.relay import Decode, relay, retell
 from headgate.upload import Upload
 from headgate_compatible.provider import Compatible
 
 MAX_BYTES = 32 * 1024 * 1024
 """How large a form may be that is read whole to be sent as JSON."""
-Encode = Callable[[Iterable[Part], Mapping[str, Any], Gaps], bytes]
-"""A form as a vendor's JSON, the mapping's values in the place of its own. Gaps are told of what the vendor has not."""
+Encode = Callable[[Iterable[Part], Mapping[str, Any], Gaps], "bytes | list[Part]"]
+"""A form as a vendor's JSON or the parts of its form, the mapping's values in the place of its own. Gaps are told of what the
+vendor has not."""
 
 
 class JsonForms(Compatible):
-    """A vendor that takes no forms for some operations; `forms` says by operation how one is told as JSON."""
+    """A vendor that takes other forms than OpenAI's, or none, for some operations; `forms` says by operation how one is told."""
 
     forms: ClassVar[Mapping[str, Encode]] = {}
+    answers: ClassVar[Mapping[str, Decode]] = {}
+    """How a good answer to one of them is told, by operation; others pass as they come."""
 
     @override
     def fields_for(self, ex: Exchange) -> Mapping[str, str]:
@@ -37,18 +40,27 @@ class JsonForms(Compatible):
         return super().call(ex) if encode is None or ex.upload is None else self._told(ex, ex.upload, encode)
 
     async def _told(self, ex: Exchange, upload: Upload, encode: Encode) -> Reply:
-        """Send a form as JSON."""
+        """Send a form as the vendor takes it."""
         request = self.prepare(ex)
         gaps = Gaps(self.name, self.policy(ex))
         parts = parts_of(await upload.read(MAX_BYTES), upload.boundary or b"")
         attempt = ex.attempt
         named = {"model": attempt.model} if attempt is not None and attempt.model else {}
         values = {**named, **(attempt.target.override_params if attempt is not None else {})}
-        body = encode(parts, values, gaps)
+        told = encode(parts, values, gaps)
+        boundary = upload.boundary or b""
+        kind, body = (
+            (b"application/json", told)
+            if isinstance(told, bytes)
+            else (content_type_of(boundary), form_of(told, boundary))
+        )
         ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
         headers = tuple(pair for pair in request.headers if pair[0] != b"content-type")
-        headers = (*headers, (b"content-type", b"application/json"))
+        headers = (*headers, (b"content-type", kind))
         request = structs.replace(request, headers=headers, body=body, pieces=None)
+        decode = self.answers.get(ex.operation.name)
+        if decode is not None:
+            return await retell(ex, self.upstream, request, self._origin, decode)
         return await relay(ex, self.upstream, request, self._origin)
 
 

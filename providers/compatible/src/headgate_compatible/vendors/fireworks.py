@@ -1,6 +1,7 @@
-"""Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, and jobs and datasets below an account.
+"""Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, pictures, jobs and datasets below an account.
 
-Sources: https://docs.fireworks.ai/api-reference/rerank-documents, https://docs.fireworks.ai/guides/querying-asr-models
+Sources: https://docs.fireworks.ai/api-reference/rerank-documents, https://docs.fireworks.ai/guides/querying-asr-models and, for
+pictures, those of `pictures`
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import ClassVar
+from urllib.parse import quote
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -16,13 +18,15 @@ from typing_extensions import override
 from headgate.caller import passed_path
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
-from headgate.operations import PASSTHROUGH
+from headgate.operations import IMAGES_GENERATE, PASSTHROUGH
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.upstream import Credential, Upstream, origin_of
-from headgate_compatible.provider import Compatible, VendorConfig
+from headgate_compatible.provider import VendorConfig
+from headgate_compatible.vendors import pictures
 from headgate_compatible.vendors.batches import ACCOUNT_ENV, FireworksBatches
 from headgate_compatible.vendors.datasets import FireworksFiles
 from headgate_compatible.vendors.rerank import ListedRerank
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.tuning import FireworksTuning
 
 SOUND, FAST_SOUND = "https://audio-prod.api.fireworks.ai/v1", "https://audio-turbo.api.fireworks.ai/v1"
@@ -39,7 +43,7 @@ class FireworksConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_
     account_id: str = ""
 
 
-class Fireworks(Compatible):
+class Fireworks(Reshaped):
     """Fireworks AI. A deployment with a `base_url` of its own has everything there."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {
@@ -50,6 +54,9 @@ class Fireworks(Compatible):
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
         each.name: each for each in (ListedRerank(), FireworksFiles(), FireworksBatches(), FireworksTuning())
+    }
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_GENERATE.name: Shape(pictures.encode_fireworks, pictures.decode_fireworks)
     }
     own_config: ClassVar[type[VendorConfig]] = FireworksConfig
 
@@ -69,8 +76,15 @@ class Fireworks(Compatible):
     def url_for(self, ex: Exchange) -> str:
         if ex.operation is PASSTHROUGH and _DATASETS.match(ex.path):
             return self.url_at(ex, passed_path(ex))
+        if operation_of(ex) == IMAGES_GENERATE.name and ex.attempt is not None:
+            return f"{super().url_for(ex)}/{quote(ex.attempt.model)}/text_to_image"
         host = self._host_of(ex)
         return host + self.paths[operation_of(ex)] if host else super().url_for(ex)
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        headers = super().vendor_headers(ex)
+        return {**headers, b"accept": b"image/png"} if operation_of(ex) == IMAGES_GENERATE.name else headers
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:

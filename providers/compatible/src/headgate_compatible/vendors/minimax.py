@@ -2,24 +2,32 @@
 
 Sources: https://platform.minimax.io/docs/api-reference/text-chat-openai (`thinking`) and
 https://platform.minimax.io/docs/api-reference/text-openai-api (`reasoning_split`, `reasoning_details`). Without
-`reasoning_split` they stand in the content, between `<think>` and `</think>`.
+`reasoning_split` they stand in the content, between `<think>` and `</think>`. Pictures and speech: `minimax_media`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
 from headgate.dialects import Gaps
-from headgate_compatible.provider import Compatible
+from headgate.operations import IMAGES_GENERATE, SPEECH
+from headgate_compatible.vendors import minimax_media as media
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 Json = dict[str, Any]
 
 
-class MiniMax(Compatible):
+class MiniMax(Reshaped):
     """MiniMax."""
+
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
+        SPEECH.name: Shape(media.encode_speech, media.decode_speech),
+    }
 
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -20,14 +20,12 @@ from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall,
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.members import Members, objects
 from headgate.dialects.openai.reasoning import take_reasoning
-from headgate.errors import ProviderError
-from headgate.exchange import Exchange, Reply
-from headgate.operations import CHAT, SPEECH
+from headgate.exchange import Exchange
+from headgate.operations import CHAT, MODERATIONS, SPEECH
 from headgate.provider import operation_of
-from headgate.relay import passed_headers, relayed_error
-from headgate_compatible.provider import Compatible
-from headgate_compatible.vendors import speech
+from headgate_compatible.vendors import moderation, speech
 from headgate_compatible.vendors.batches import MistralBatches
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 Json = dict[str, Any]
 
@@ -40,46 +38,22 @@ _BRIDGE: Json = {"role": "assistant", "content": "OK."}
 """What stands between the result of a tool and another turn than the assistant's, which Mistral does not take."""
 
 
-class Mistral(Compatible):
+class Mistral(Reshaped):
     """Mistral's La Plateforme."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"batches": MistralBatches.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {MistralBatches.name: MistralBatches()}
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"mistral"})
 
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        SPEECH.name: Shape(speech.encode, speech.decode),
+        MODERATIONS.name: Shape(moderation.encode, moderation.decode),
+    }
+
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        if operation_of(ex) == CHAT.name:
-            return short_ids(body) if b'"tool_call_id"' in body else body
-        if operation_of(ex) != SPEECH.name:
-            return body
-        gaps = Gaps(self.name, self.policy(ex))
-        body = speech.encode(body, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-        return body
-
-    @override
-    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
-        return self._speak(ex) if operation_of(ex) == SPEECH.name else super().call(ex)
-
-    async def _speak(self, ex: Exchange) -> Reply:
-        request = self.prepare(ex)
-        try:
-            response = await self.upstream.send(request)
-            try:
-                body = await response.read()
-            finally:
-                response.close()
-            secrets = self.secrets_of(ex)
-            headers = passed_headers(response.headers, secrets)
-            if not 200 <= response.status < 300:
-                return relayed_error(ex, response.status, headers, body, secrets)
-            return speech.decode(headers, body, request.body)
-        except ProviderError as error:
-            error.provider, error.deployment = self.name, self.deployment
-            error.extra = {"provider": self.name}
-            raise
+        return short_ids(body) if operation_of(ex) == CHAT.name and b'"tool_call_id"' in body else body
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

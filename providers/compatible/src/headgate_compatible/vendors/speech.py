@@ -1,7 +1,9 @@
-"""Mistral's speech for clients of OpenAI's: a voice is an id there, and the sound comes as base64 in a JSON object.
+"""Speech by vendors with words of their own, for clients of OpenAI's: Mistral and xAI.
 
-Sources: https://docs.mistral.ai/studio/audio/text-to-speech/quickstarts/generate-speech, the types of `mistralai` 3.7.
-It has no instructions, speed or AAC; its own members (`ref_audio`, `expressiveness` ...) pass.
+Sources: https://docs.mistral.ai/studio/audio/text-to-speech/quickstarts/generate-speech and the types of `mistralai` 3.7 (a voice
+is an id, the sound comes as base64 in JSON; no instructions, speed or AAC);
+https://docs.x.ai/developers/rest-api-reference/inference/voice (one model, which is not named; the language must be, `auto` being
+one; the answer is the sound). What else they know (`ref_audio`, `output_format.bit_rate` ...) passes.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ _KINDS: Mapping[str, bytes] = {
 }
 _USUAL = "mp3"
 """What OpenAI's clients get when they name no format."""
+_XAI_KINDS = frozenset({"alaw", "mp3", "mulaw", "pcm", "wav"})
 _REFUSED: Mapping[str, object] = {"instructions": "", "speed": 1, "stream": False, "stream_format": "audio"}
 """Members that Mistral has no words for, or that ask for another answer than one sound, and what asks for nothing."""
 
@@ -41,13 +44,10 @@ class _Answer(Struct, frozen=True):
 def encode(body: bytes, gaps: Gaps) -> bytes:
     """OpenAI's request as Mistral takes it. `gaps` is told of what it cannot honour."""
     members = decode_object(body)
-    voice = members.pop("voice", None)
+    voice = voice_of(members)
     if voice is not None:
-        members.setdefault("voice_id", cast("Json", voice).get("id") if isinstance(voice, dict) else voice)
-    for name, nothing in _REFUSED.items():
-        value = members.pop(name, None)
-        if value is not None and value != nothing:
-            gaps.refuse(name)
+        members.setdefault("voice_id", voice)
+    refuse_idle(members, gaps, _REFUSED)
     kind = members.get("response_format") or _USUAL
     if not isinstance(kind, str) or kind not in _KINDS:
         gaps.refuse("response_format", f"sound comes as one of {', '.join(_KINDS)} there")
@@ -64,7 +64,38 @@ def decode(headers: RawHeaders, body: bytes, sent: bytes) -> Reply:
         sound = b64decode(msgspec.json.decode(body, type=_Answer).audio_data, validate=True)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         raise ProviderFailed("the provider answered with no sound", code="upstream_bad_reply") from None
-    kind = _KINDS[decode_object(sent)["response_format"]]
+    return sound_of(headers, sound, _KINDS[decode_object(sent)["response_format"]])
+
+
+def encode_xai(body: bytes, gaps: Gaps) -> bytes:
+    """OpenAI's request as xAI takes it. `gaps` is told of what it cannot honour."""
+    members = decode_object(body)
+    members.pop("model", None)
+    voice, kind = voice_of(members), members.pop("response_format", None) or _USUAL
+    refuse_idle(members, gaps, {name: _REFUSED[name] for name in ("instructions", "stream", "stream_format")})
+    if not isinstance(kind, str) or kind not in _XAI_KINDS:
+        gaps.refuse("response_format", f"sound comes as one of {', '.join(sorted(_XAI_KINDS))} there")
+        kind = _USUAL
+    said: Json = {"text": members.pop("input", None), "language": "auto", "output_format": {"codec": kind}}
+    return msgspec.json.encode({**said, **({} if voice is None else {"voice_id": voice}), **members})
+
+
+def voice_of(members: Json) -> object:
+    """Take the voice out of a request of OpenAI's: its name, or the id of one that somebody made."""
+    voice = members.pop("voice", None)
+    return cast("Json", voice).get("id") if isinstance(voice, dict) else voice
+
+
+def refuse_idle(members: Json, gaps: Gaps, idle: Mapping[str, object]) -> None:
+    """Take the members that `idle` names out of a request. `gaps` is told of those that ask for something else."""
+    for name, nothing in idle.items():
+        value = members.pop(name, None)
+        if value is not None and value != nothing:
+            gaps.refuse(name)
+
+
+def sound_of(headers: RawHeaders, sound: bytes, kind: bytes) -> Reply:
+    """A reply that is this sound."""
     labelled = (*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", kind))
     return Reply(200, labelled, chunks=OwnedStream(_once(sound), _nothing), form="bytes")
 

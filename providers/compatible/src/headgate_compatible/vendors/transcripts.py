@@ -1,7 +1,8 @@
-"""Transcripts by OpenRouter, which takes sound as base64 in JSON, for the forms of OpenAI's clients.
+"""Transcripts by OpenRouter, which takes sound as base64 in JSON, and by xAI, for the forms of OpenAI's clients.
 
-Sources: https://openrouter.ai/docs/guides/overview/multimodal/stt and `STTRequest` of the SDK `openrouter` 1.3. There are no
-prompts, streams or texts without JSON; the answer is OpenAI's.
+Sources: https://openrouter.ai/docs/guides/overview/multimodal/stt and `STTRequest` of the SDK `openrouter` 1.3;
+https://docs.x.ai/developers/model-capabilities/audio/speech-to-text (one model, which is not named; the file stands last). There
+are no prompts, streams or texts without JSON; the answers are OpenAI's, but for the words that xAI tells beside a text.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
@@ -24,6 +26,13 @@ _GRAINS = ("timestamp_granularities", "timestamp_granularities[]")
 _FORMATS = frozenset({"json", "verbose_json"})
 _IDLE = frozenset({("stream", b"false"), ("chunking_strategy", b"auto")})
 """What asks for nothing."""
+_XAI = frozenset(
+    {
+        *("audio_format", "channels", "diarize", "filler_words", "format", "keyterm", "language", "multichannel"),
+        *("sample_rate", "url"),
+    }
+)
+_XAI_IDLE = frozenset({"model", "response_format"})
 _SIGNATURES = (
     (b"RIFF", "audio/wav"),
     (b"ID3", "audio/mpeg"),
@@ -61,6 +70,27 @@ def from_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> b
         gaps.refuse("response_format", f"transcripts come as one of {', '.join(sorted(_FORMATS))} there")
         del members["response_format"]
     return msgspec.json.encode({**members, **values})
+
+
+def to_xai(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> list[Part]:
+    """A form as xAI takes it, with what `values` overrides. `gaps` is told of what it has not."""
+    fields: list[Part] = []
+    files: list[Part] = []
+    for part in parts:
+        if part.name == "file":
+            files.append(structs.replace(part, content_type=part.content_type or "application/octet-stream"))
+        elif part.name in _XAI and part.name not in values:
+            fields.append(structs.replace(part, content_type=""))
+        elif part.name == "response_format" and part.content != b"json":
+            gaps.refuse(part.name, "transcripts come as `json` there")
+        elif part.content and part.name not in _XAI_IDLE and (part.name, part.content) not in _IDLE:
+            gaps.refuse(part.name)
+    said = {name: value for name, value in values.items() if name != "model"}
+    return [*fields, *(Part(name, "", _text_of(value)) for name, value in said.items()), *files]
+
+
+def _text_of(value: object) -> bytes:
+    return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
 
 
 def _format_of(part: Part) -> str:

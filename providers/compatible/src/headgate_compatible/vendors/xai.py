@@ -1,7 +1,7 @@
 """xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
 
 Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning, for
-`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures see `edits`
+`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures and sound see `edits`, `speech` and `transcripts`
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.errors import decode_error
 from headgate.exchange import Exchange, Reply
-from headgate.operations import IMAGES_EDIT
+from headgate.operations import IMAGES_EDIT, SPEECH, TRANSCRIPTIONS
 from headgate_compatible import policy
-from headgate_compatible.vendors import edits
+from headgate_compatible.vendors import edits, speech, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 _EFFORTS = (
     ("grok-3-mini", ("low", "high")),
@@ -39,10 +40,14 @@ _PLAIN = ("grok-3", "grok-2")
 """Models that do not think, beside those whose name says so."""
 
 
-class XAI(JsonForms):
+class XAI(JsonForms, Reshaped):
     """xAI's Grok."""
 
-    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI)}
+    forms: ClassVar[Mapping[str, Encode]] = {
+        IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI),
+        TRANSCRIPTIONS.name: transcripts.to_xai,
+    }
+    shapes: ClassVar[Mapping[str, Shape]] = {SPEECH.name: Shape(speech.encode_xai)}
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

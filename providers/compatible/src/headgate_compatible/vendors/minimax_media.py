@@ -1,0 +1,121 @@
+"""MiniMax's pictures and speech for clients of OpenAI's: members of its own, sound in hexadecimal, errors with status 200.
+
+Sources: https://platform.minimax.io/docs/api-reference/image-generation-t2i,
+https://platform.minimax.io/docs/api-reference/speech-t2a-http and https://platform.minimax.io/docs/api-reference/errorcode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from headgate.body import decode_object
+from headgate.dialects import Gaps
+from headgate.dialects.openai.members import as_object
+from headgate.dialects.words import openai_envelope
+from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed
+from headgate.exchange import RawHeaders, Reply
+from headgate_compatible.vendors.pictures import refuse_unknown, size_of
+from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
+
+Json = dict[str, Any]
+
+_FORMS = {"b64_json": "base64", "url": "url"}
+_KINDS: Mapping[str, bytes] = {"flac": b"audio/flac", "mp3": b"audio/mpeg", "pcm": b"audio/pcm", "wav": b"audio/wav"}
+_PCM_HZ = 24_000
+"""The rate of OpenAI's `pcm`: https://platform.openai.com/docs/guides/text-to-speech"""
+_STATUSES: Mapping[int, int] = {
+    1001: 504,
+    1002: 429,
+    1004: 401,
+    1008: 402,
+    1026: 400,
+    1027: 400,
+    1039: 429,
+    1042: 400,
+    2013: 400,
+    2042: 403,
+    2049: 401,
+    2056: 429,
+    20132: 400,
+}
+"""What MiniMax's codes of errors are in HTTP; others are failures of its own."""
+
+
+def encode_picture(body: bytes, gaps: Gaps) -> bytes:
+    """OpenAI's request for pictures as MiniMax takes it. `gaps` is told of what it cannot honour."""
+    members = decode_object(body)
+    refuse_unknown(members, gaps)
+    size = size_of(members, gaps)
+    form = members.pop("response_format", None)
+    if form is not None:
+        members["response_format"] = _FORMS.get(str(form), form)
+    return msgspec.json.encode({**members, **({"width": size[0], "height": size[1]} if size else {})})
+
+
+def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+    """A good answer in OpenAI's shape, an error as one. MiniMax does not say when it was made. ProviderFailed for neither."""
+    held = _answer(body, "pictures")
+    failed = _failed(headers, held)
+    if failed is not None:
+        return failed
+    found = as_object(held.get("data")) or {}
+    pictures = [
+        {name: each}
+        for member, name in (("image_urls", "url"), ("image_base64", "b64_json"))
+        for each in cast("list[Any]", found.get(member) or ())
+    ]
+    if not pictures:
+        raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
+    return Reply(200, headers, msgspec.json.encode({"created": 0, "data": pictures}))
+
+
+def encode_speech(body: bytes, gaps: Gaps) -> bytes:
+    """OpenAI's request for speech as MiniMax takes it. `gaps` is told of what it cannot honour."""
+    members = decode_object(body)
+    speed, kind = members.pop("speed", None), members.pop("response_format", None) or "mp3"
+    refuse_idle(members, gaps, {"instructions": "", "stream": False, "stream_format": "audio"})
+    if not isinstance(kind, str) or kind not in _KINDS:
+        gaps.refuse("response_format", f"sound comes as one of {', '.join(_KINDS)} there")
+        kind = "mp3"
+    voice = {"voice_id": voice_of(members), "speed": speed}
+    sound: Json = {"format": kind, **({"sample_rate": _PCM_HZ} if kind == "pcm" else {})}
+    said: Json = {
+        "text": members.pop("input", None),
+        "voice_setting": {name: value for name, value in voice.items() if value is not None},
+        "audio_setting": sound,
+    }
+    return msgspec.json.encode({**said, **members, "stream": False, "output_format": "hex"})
+
+
+def decode_speech(headers: RawHeaders, body: bytes, sent: bytes) -> Reply:
+    """A good answer as the sound itself, an error as one. Raises ProviderFailed for neither."""
+    held = _answer(body, "sound")
+    failed = _failed(headers, held)
+    if failed is not None:
+        return failed
+    try:
+        sound = bytes.fromhex(held["data"]["audio"])
+    except (KeyError, TypeError, ValueError):
+        raise ProviderFailed("the provider answered with no sound", code="upstream_bad_reply") from None
+    return sound_of(headers, sound, _KINDS.get(decode_object(sent)["audio_setting"].get("format"), b"audio/mpeg"))
+
+
+def _answer(body: bytes, what: str) -> Json:
+    try:
+        return decode_object(body)
+    except InvalidRequest:
+        raise ProviderFailed(f"the provider answered with no {what}", code="upstream_bad_reply") from None
+
+
+def _failed(headers: RawHeaders, held: Json) -> Reply | None:
+    """The error that an answer is; None where it is none."""
+    told = as_object(held.get("base_resp")) or {}
+    code = told.get("status_code")
+    if not isinstance(code, int) or code == 0:
+        return None
+    message = str(told.get("status_msg") or "MiniMax answered with an error")
+    status = _STATUSES.get(code, 502)
+    return Reply(status, headers, openai_envelope(ErrorWords(status, message, "upstream_error", str(code))))

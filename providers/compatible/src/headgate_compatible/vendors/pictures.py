@@ -1,0 +1,121 @@
+"""Pictures by vendors with members of their own, for clients of OpenAI's: what requests share, SiliconFlow's and Fireworks'.
+
+Sources: https://docs.siliconflow.com/en/api-reference/images/images-generations and
+https://docs.fireworks.ai/api-reference/generate-a-new-image-from-a-text-prompt, whose answer is the picture itself.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Collection, Mapping
+from math import gcd
+from typing import Any
+
+import msgspec
+
+from headgate.body import decode_object
+from headgate.dialects import Gaps
+from headgate.dialects.openai.members import objects
+from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.exchange import RawHeaders, Reply
+
+Json = dict[str, Any]
+
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+_UNKNOWN: Mapping[str, Collection[object]] = {
+    "background": ("auto",),
+    "moderation": ("auto",),
+    "output_compression": (),
+    "output_format": (),
+    "partial_images": (0,),
+    "quality": ("auto", "standard"),
+    "stream": (False,),
+    "style": (),
+}
+"""Members of OpenAI's that others have no words for, and what asks for nothing."""
+_PROPORTIONS = frozenset({"1:1", "21:9", "16:9", "3:2", "5:4", "4:5", "2:3", "9:16", "9:21", "4:3", "3:4"})
+
+
+def refuse_unknown(members: Json, gaps: Gaps, known: Collection[str] = ()) -> None:
+    """Take out of a request what only OpenAI knows, but for `known`. `gaps` is told of what asks for something."""
+    for name, idle in _UNKNOWN.items():
+        if name in known:
+            continue
+        value = members.pop(name, None)
+        if value is not None and value not in idle:
+            gaps.refuse(name)
+    if members.pop("user", None) is not None:
+        gaps.skip("user")
+
+
+def size_of(members: Json, gaps: Gaps) -> tuple[int, int] | None:
+    """Take width and height out of a request; None where it leaves them to the vendor."""
+    size = members.pop("size", None)
+    if size in {None, "auto"}:
+        return None
+    found = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if found is None:
+        gaps.refuse("size", "it must be WIDTHxHEIGHT there")
+        return None
+    return int(found[1]), int(found[2])
+
+
+def encode_siliconflow(body: bytes, gaps: Gaps) -> bytes:
+    """A request with SiliconFlow's names for size and number. Its pictures come as addresses alone."""
+    members = decode_object(body)
+    for name, theirs in (("size", "image_size"), ("n", "batch_size")):
+        value = members.pop(name, None)
+        if value not in {None, "auto"}:
+            members.setdefault(theirs, value)
+    if members.pop("response_format", "url") not in {None, "url"}:
+        gaps.refuse("response_format", "pictures come as `url` there")
+    return msgspec.json.encode(members)
+
+
+def decode_siliconflow(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+    """A good answer with its pictures where OpenAI's clients look for them. ProviderFailed for one without."""
+    try:
+        held = decode_object(body)
+    except InvalidRequest:
+        held = {}
+    data = objects(held.get("data")) or objects(held.get("images"))
+    if not data:
+        raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
+    return Reply(200, headers, msgspec.json.encode({"created": 0, **held, "data": data}))
+
+
+def encode_fireworks(body: bytes, gaps: Gaps) -> bytes:
+    """A request as a workflow of Fireworks takes it: one picture, of whose size it can be told the proportions."""
+    members = decode_object(body)
+    del members["model"]  # it stands in the address
+    refuse_unknown(members, gaps)
+    if members.pop("n", 1) not in {None, 1}:
+        gaps.refuse("n", "there is one picture for a request there")
+    if members.pop("response_format", "b64_json") not in {None, "b64_json"}:
+        gaps.refuse("response_format", "pictures come as `b64_json` from there")
+    size = size_of(members, gaps)
+    if size is not None:
+        proportions = proportions_of(*size)
+        if proportions in _PROPORTIONS:
+            members.setdefault("aspect_ratio", proportions)
+            gaps.skip("size")  # the number of pixels is the model's
+        else:
+            gaps.refuse("size", f"its proportions must be one of {', '.join(sorted(_PROPORTIONS))} there")
+    return msgspec.json.encode(members)
+
+
+def decode_fireworks(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+    """A good answer, which is the picture itself, in OpenAI's shape. Raises ProviderFailed for anything else."""
+    if not dict(headers).get(b"content-type", b"").startswith(b"image/"):
+        raise ProviderFailed("the provider answered with no picture", code="upstream_bad_reply")
+    labelled = (*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", b"application/json"))
+    data = [{"b64_json": b64encode(body).decode()}]
+    return Reply(200, labelled, msgspec.json.encode({"created": 0, "data": data}))
+
+
+def proportions_of(width: int, height: int) -> str:
+    """Width to height in the least numbers; `21:9`, which is 7:3, in those that vendors know it by."""
+    least = gcd(width, height)
+    told = f"{width // least}:{height // least}"
+    return {"7:3": "21:9", "3:7": "9:21"}.get(told, told)

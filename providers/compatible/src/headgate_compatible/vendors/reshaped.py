@@ -1,0 +1,55 @@
+"""Operations that vendors have in shapes of their own, so near to OpenAI's that a body and an answer are told in other words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from typing_extensions import override
+
+from headgate.dialects import Gaps
+from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.provider import operation_of
+from headgate.relay import retell
+from headgate_compatible.provider import Compatible
+
+
+class Shape(Struct, frozen=True):
+    """How a vendor has an operation: a client's body in its words, and its good answer as OpenAI's clients read it.
+
+    `decode` is given the headers, the body and what was sent; without it an answer passes as it comes.
+    """
+
+    encode: Callable[[bytes, Gaps], bytes]
+    decode: Callable[[RawHeaders, bytes, bytes], Reply] | None = None
+
+
+class Reshaped(Compatible):
+    """A vendor that has some operations in shapes of its own: `shapes`, by operation."""
+
+    shapes: ClassVar[Mapping[str, Shape]] = {}
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        shape = self.shapes.get(operation_of(ex))
+        if shape is None:
+            return body
+        gaps = Gaps(self.name, self.policy(ex))
+        body = shape.encode(body, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        shape = self.shapes.get(operation_of(ex))
+        if shape is None or shape.decode is None:
+            return super().call(ex)
+        request = self.prepare(ex)
+        return retell(ex, self.upstream, request, self._origin, partial(_told, shape.decode, request.body))
+
+
+def _told(decode: Callable[[RawHeaders, bytes, bytes], Reply], sent: bytes, headers: RawHeaders, body: bytes) -> Reply:
+    return decode(headers, body, sent)
