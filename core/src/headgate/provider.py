@@ -359,14 +359,18 @@ class Provider:
         own = (credential.secret.reveal_bytes(),) if credential else ()
         return (*own, *self._origin.secrets)
 
-    async def _call_authorized(self, ex: Exchange) -> Reply:
+    async def ready(self, ex: Exchange) -> tuple[UpstreamRequest, Origin]:
+        """What `prepare` says, authorized, and whose reply comes to it. Raises ProviderError. Added in 0.1."""
         try:
             request = await self.authorize(self.prepare(ex))
         except ProviderError as error:
             error.provider, error.deployment = self.name, self.deployment
             error.extra = {"provider": self.name}
             raise
-        return await relay(ex, self.upstream, request, replace(self._origin, secrets=self.secrets_of(ex)))
+        return request, replace(self._origin, secrets=self.secrets_of(ex))
+
+    async def _call_authorized(self, ex: Exchange) -> Reply:
+        return await relay(ex, self.upstream, *await self.ready(ex))
 
 
 def _check_tls(tls: Tls) -> None:

@@ -22,7 +22,7 @@ from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
-from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError
+from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.operations import COUNTS, EMBEDS, IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, Provider, operation_of
@@ -252,15 +252,7 @@ class Vertex(Provider):
         return self._draw(ex) if operation_of(ex) == IMAGES_GENERATE.name else super().call(ex)
 
     async def _draw(self, ex: Exchange) -> Reply:
-        try:
-            request = await self.authorize(self.prepare(ex))
-        except ProviderError as error:
-            error.provider, error.deployment = self.name, self.deployment
-            error.extra = {"provider": self.name}
-            raise
-        return await retell(
-            ex, self.upstream, request, replace(self._origin, secrets=self.secrets_of(ex)), pictures.decode
-        )
+        return await retell(ex, self.upstream, *await self.ready(ex), pictures.decode)
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:

@@ -122,20 +122,27 @@ class NvidiaEmbeddings(WordedEmbeddings):
     known = frozenset({"truncate", "modality"})
 
 
-class SnowflakeEmbeddings(WordedEmbeddings):
-    """The `snowflake.embeddings` dialect: a vector is the one row of a table. It knows no purposes and no lengths."""
+class PlainEmbeddings(WordedEmbeddings):
+    """Base of dialects that know no purposes, and no lengths unless `has_lengths`."""
+
+    has_lengths: ClassVar[bool] = False
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        if request.input_type is not None:
+            gaps.skip("input_type")
+        if request.dimensions is not None and not self.has_lengths:
+            gaps.refuse("dimensions")
+            request = replace(request, dimensions=None)
+        return super().encode_request(replace(request, input_type=None), gaps)
+
+
+class SnowflakeEmbeddings(PlainEmbeddings):
+    """The `snowflake.embeddings` dialect: a vector is the one row of a table."""
 
     name = "snowflake.embeddings"
     input_field = "text"
     known = frozenset({"provisioned_throughput_id"})
-
-    @override
-    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
-        if request.dimensions is not None:
-            gaps.refuse("dimensions")
-        if request.input_type is not None:
-            gaps.skip("input_type")
-        return super().encode_request(replace(request, dimensions=None, input_type=None), gaps)
 
     @override
     def vector_of(self, said: Any) -> tuple[float, ...]:
@@ -144,19 +151,15 @@ class SnowflakeEmbeddings(WordedEmbeddings):
         return super().vector_of(rows[0])
 
 
-class PerplexityEmbeddings(WordedEmbeddings):
-    """The `perplexity.embeddings` dialect: a vector comes as base64 of signed bytes and goes on as those numbers.
-
-    It knows no purposes.
-    """
+class PerplexityEmbeddings(PlainEmbeddings):
+    """The `perplexity.embeddings` dialect: a vector comes as base64 of signed bytes and goes on as those numbers."""
 
     name = "perplexity.embeddings"
+    has_lengths = True
 
     @override
     def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
-        if request.input_type is not None:
-            gaps.skip("input_type")
-        body: Json = msgspec.json.decode(super().encode_request(replace(request, input_type=None), gaps))
+        body: Json = msgspec.json.decode(super().encode_request(request, gaps))
         return msgspec.json.encode({**body, "encoding_format": "base64_int8"})
 
     @override
@@ -165,10 +168,10 @@ class PerplexityEmbeddings(WordedEmbeddings):
         return tuple(float(value) for value in struct.unpack(f"{len(data)}b", data))
 
 
-class HuggingFaceEmbeddings(WordedEmbeddings):
+class HuggingFaceEmbeddings(PlainEmbeddings):
     """The `huggingface.embeddings` dialect: lists of numbers alone, one for each text. The address says which model.
 
-    It knows neither lengths nor purposes: a model's own prompts go by `prompt_name`. Usage is not told.
+    A model's own prompts go by `prompt_name`. Usage is not told.
     """
 
     name = "huggingface.embeddings"
@@ -176,11 +179,7 @@ class HuggingFaceEmbeddings(WordedEmbeddings):
 
     @override
     def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
-        if request.dimensions is not None:
-            gaps.refuse("dimensions")
-        if request.input_type is not None:
-            gaps.skip("input_type")
-        body: Json = msgspec.json.decode(super().encode_request(replace(request, input_type=None), gaps))
+        body: Json = msgspec.json.decode(super().encode_request(request, gaps))
         own = {name: value for name, value in body.items() if name in self.known}
         return msgspec.json.encode({"inputs": body["input"], **own})
 
