@@ -85,7 +85,7 @@ async def test_a_sink_that_wants_no_more_loses_nothing(server: Server, upstream:
         await connection.send(b"0\r\n\r\n")
 
     server.answer = answer
-    response = await upstream.send(server.request(timeouts=Timeouts(gap_s=1.0)))
+    response = await upstream.send(server.request(timeouts=Timeouts(gap_s=20.0)))
     body, _ = await poured(response, lambda: rng.random() < 0.5)
     assert body == b"".join(pieces)
 
@@ -102,7 +102,7 @@ async def test_a_sink_that_stops_with_the_last_piece_leaves_the_socket_open(serv
         await connection.send(framed(b"last") + b"0\r\n\r\n")
 
     server.answer = answer
-    response = await upstream.send(server.request(timeouts=Timeouts(gap_s=1.0)))
+    response = await upstream.send(server.request(timeouts=Timeouts(gap_s=20.0)))
     taken = 0
 
     def sink(piece: bytes) -> bool:
