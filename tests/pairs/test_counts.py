@@ -198,3 +198,17 @@ async def test_what_a_vendor_cannot_be_sent_is_estimated() -> None:
     async with gateway(providers={"d": deployment("google")}, upstream=upstream) as client:
         reply = await client.post("/v1/messages/count_tokens", json=body)
     assert (reply.status_code, reply.headers.get("x-headgate-estimated"), upstream.requests) == (200, "true", [])
+
+
+async def test_what_a_target_overrides_is_counted() -> None:
+    """The request is counted as it would be sent, and the vendor's headers reach the client."""
+    counted = ANTHROPIC.varied(headers=(*ANTHROPIC.headers, ("request-id", "req_vendor")))
+    upstream = ReplayUpstream({"*": counted})
+    overrides = {"systemInstruction": {"parts": [{"text": "Other words."}]}}
+    models = {"m": {"provider": "d", "model": CLAUDE, "override_params": overrides}}
+    async with gateway(providers={"d": deployment("anthropic")}, models=models, upstream=upstream) as client:
+        reply = await client.post("/v1beta/models/m:countTokens", json=GENERATE)
+    assert (reply.json(), reply.headers["request-id"]) == ({"totalTokens": 42}, "req_vendor")
+    [request] = upstream.requests
+    assert b"Other words." in request.body
+    assert b"Be brief." not in request.body

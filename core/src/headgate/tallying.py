@@ -74,12 +74,12 @@ async def _asked(ex: Exchange, provider: Provider) -> Reply:
         body = await response.read()
     finally:
         response.close()
-    if 200 <= response.status < 300:
-        return Reply(200, _JSON, _told(ex, counter.decode_count(body)))
     if 400 <= response.status < 500 and response.status not in _TELLING:
         return await estimate(ex)
     secrets = provider.secrets_of(ex)
     headers = tuple(pair for pair in passed_headers(response.headers, secrets) if pair[0] != b"content-type")
+    if 200 <= response.status < 300:
+        return Reply(200, (*headers, *_JSON), _told(ex, counter.decode_count(body)))
     words = counter.chat.decode_error(response.status, body, response.headers)
     return error_reply(client, words, headers, secrets)
 
@@ -92,11 +92,14 @@ def _client_of(ex: Exchange) -> ChatDialect:
 
 
 def _request_of(ex: Exchange, client: ChatDialect) -> ChatRequest:
-    """What is to be counted. Google's clients may put it one level deeper."""
-    inner: Any = decode_object(ex.source).get("generateContentRequest")
-    if isinstance(inner, dict):
-        return client.decode_request(msgspec.json.encode(cast("dict[str, Any]", inner)))
-    return client.decode_request(ex.source)
+    """What is to be counted, with what the target overrides. Google's clients may put it one level deeper."""
+    body = decode_object(ex.source)
+    overrides: Mapping[str, Any] = ex.attempt.target.override_params if ex.attempt is not None else {}
+    inner: Any = body.get("generateContentRequest")
+    held = cast("dict[str, Any]", inner) if isinstance(inner, dict) else body
+    return client.decode_request(
+        msgspec.json.encode({**held, **overrides}) if overrides or held is inner else ex.source
+    )
 
 
 def _told(ex: Exchange, tokens: int) -> bytes:
