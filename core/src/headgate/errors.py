@@ -258,6 +258,11 @@ class ProviderError(RequestError):
         self.provider = provider
         self.deployment = deployment
 
+    def blame(self, provider: str, deployment: str) -> None:
+        """Say whose failure it is, which those who raise it deep within a call do not know."""
+        self.provider, self.deployment = provider, deployment
+        self.extra = {"provider": provider}
+
 
 class ProviderBusy(ProviderError):
     """The gateway did not call, since there is no room there, or the provider has asked for a pause. Another target may do."""

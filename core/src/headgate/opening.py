@@ -39,8 +39,7 @@ async def open_session(
         answer.socket.secrets = secrets
         return Reply(200, headers, socket=answer.socket)
     except ProviderError as error:
-        error.provider, error.deployment = origin.provider, origin.deployment
-        error.extra = {"provider": origin.provider}
+        error.blame(origin.provider, origin.deployment)
         raise
 
 

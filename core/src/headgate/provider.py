@@ -364,8 +364,7 @@ class Provider:
         try:
             request = await self.authorize(self.prepare(ex))
         except ProviderError as error:
-            error.provider, error.deployment = self.name, self.deployment
-            error.extra = {"provider": self.name}
+            error.blame(self.name, self.deployment)
             raise
         return request, replace(self._origin, secrets=self.secrets_of(ex))
 

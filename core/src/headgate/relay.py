@@ -121,8 +121,7 @@ async def relay(ex: Exchange, upstream: Upstream, request: UpstreamRequest, orig
             response.close()
             raise
     except ProviderError as error:
-        error.provider, error.deployment = origin.provider, origin.deployment
-        error.extra = {"provider": origin.provider}
+        error.blame(origin.provider, origin.deployment)
         raise
 
 
@@ -144,8 +143,7 @@ async def retell(ex: Exchange, upstream: Upstream, request: UpstreamRequest, ori
             return relayed_error(ex, response.status, headers, body, secrets)
         reply = decode(headers, scrub(body, secrets))
     except ProviderError as error:
-        error.provider, error.deployment = origin.provider, origin.deployment
-        error.extra = {"provider": origin.provider}
+        error.blame(origin.provider, origin.deployment)
         raise
     if reply.chunks is None and ex.dialect is not None:
         reply.usage = ex.dialect.reply_usage(reply.body)

@@ -45,8 +45,7 @@ async def tally(ex: Exchange, provider: Provider) -> Reply:
     try:
         return await _asked(ex, provider)
     except ProviderError as error:
-        error.provider, error.deployment = provider.name, provider.deployment
-        error.extra = {"provider": provider.name}
+        error.blame(provider.name, provider.deployment)
         raise
 
 

@@ -67,8 +67,7 @@ async def translate(ex: Exchange, provider: Provider) -> Reply:
             return await _translate_whole(ex, provider, cast("WholeDialect[Any, Any]", client))
         return await _translate_chat(ex, provider)
     except ProviderError as error:
-        error.provider, error.deployment = provider.name, provider.deployment
-        error.extra = {"provider": provider.name}
+        error.blame(provider.name, provider.deployment)
         raise
 
 

@@ -80,8 +80,7 @@ class Replicate(Provider):
         try:
             found = await self._inputs(ex, attempt.model)
         except ProviderError as error:
-            error.provider, error.deployment = self.name, self.deployment
-            error.extra = {"provider": self.name}
+            error.blame(self.name, self.deployment)
             raise
         if isinstance(found, Inputs):
             attempt.dialect = ReplicateChat(found)
