@@ -1,9 +1,12 @@
 """Marks, losses, plots, the page and the gate, from canned data: nothing here measures."""
 
+import asyncio
+import random
 import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gate
 import pytest
@@ -17,7 +20,7 @@ from phases import PHASES
 from processes import BenchError
 from publish import build_page, draw, publish
 from report import Machine, Measured, Report, Sample, cpu_medians, cpu_ratios
-from stages import PLUGINS, Cost, measure_stages, stage_config
+from stages import PLUGINS, Bench, Cost, Upstream, measure_stages, stage_config
 from svg import Bar, Line, LogScale, bar_chart, line_chart
 from tables import notes
 from targets import Start
@@ -268,6 +271,19 @@ def test_stages_switch_one_plugin_on_each(tmp_path: Path) -> None:
         (held,) = stage_config(stage, tmp_path)["plugins"]
         assert plugin in held
     assert len(stage_config("all", tmp_path)["plugins"]) == len(PLUGINS)
+
+
+@pytest.mark.parametrize("noisy", [range(0), range(55, 70), range(95, 96)])
+def test_calls_of_something_else_do_not_count(noisy: range) -> None:
+    """A timer that runs in one of the rounds changes nothing."""
+    numbers = iter(range(1000))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if next(numbers) in noisy:
+            _ = [random.random() + random.uniform(0, 1) for _ in range(100)]
+        await send({"type": "http.response.start", "status": 200})
+
+    assert asyncio.run(Bench(app, Upstream(), "call").count_calls()) == 4.0
 
 
 def test_calls_are_the_same_each_time() -> None:
