@@ -100,6 +100,11 @@ def test_a_replayed_reply_is_collected_as_it_was(reply: ChatReply) -> None:
     assert collect(replay(reply)) == replace(reply, choices=tuple(map(canonical, choices)))
 
 
+def is_one(last: Text, part: Text) -> bool:
+    """Whether a text only goes on with the one before it; one with sources of its own does not."""
+    return not last.opaque and not part.citations and not (last.citations and part.text)
+
+
 def canonical(choice: Choice) -> Choice:
     """A choice as it is collected."""
     held: list[Part] = []
@@ -111,10 +116,8 @@ def canonical(choice: Choice) -> Choice:
             calls += 1
         elif isinstance(last, Refusal) and isinstance(part, Refusal):
             held[-1] = Refusal(last.text + part.text)
-        elif (
-            isinstance(last, Text) and isinstance(part, Text) and not last.opaque and not (last.citations and part.text)
-        ):
-            held[-1] = replace(part, text=last.text + part.text, citations=(*last.citations, *part.citations))
+        elif isinstance(last, Text) and isinstance(part, Text) and is_one(last, part):
+            held[-1] = replace(part, text=last.text + part.text, citations=last.citations)
         else:
             held.append(part)
     return replace(choice, message=replace(choice.message, parts=tuple(held)))

@@ -140,11 +140,14 @@ async def test_checks_and_stores_reach_the_context(source: Source, start: Callab
         context.check("nevr", {})
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("open", "open"), ("passthrough", "passthrough"), ("keys", "lively")])
-async def test_the_mode_says_who_authenticates(start: Callable[[str], Any], mode: str, expected: str) -> None:
-    """In the modes without keys no plugin is asked."""
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("open", ["uploads", "open"]), ("passthrough", ["uploads", "passthrough"]), ("keys", ["lively", "uploads"])],
+)
+async def test_the_mode_says_who_authenticates(start: Callable[[str], Any], mode: str, expected: list[str]) -> None:
+    """In the modes without keys no plugin is asked, but for the address of an upload."""
     gateway = await start(f"auth: {{mode: {mode}}}\nplugins: [lively]")
-    assert [step.plugin for step in gateway.plan.authenticate] == [expected]
+    assert [step.plugin for step in gateway.plan.authenticate] == expected
 
 
 # callers' own keys
@@ -182,7 +185,7 @@ async def test_a_callers_key_goes_to_the_callers_host(start: Callable[[str], Any
     gateway = await start("auth: {mode: passthrough}")
     vendor = gateway.plan.deployments["vendor"]
     ex = Exchange(CHAT, {b"authorization": b"Bearer sk-own"}, request_id="r", trace_id="t")
-    ex.principal = await gateway.plan.authenticate[0].call(ex)
+    ex.principal = await gateway.plan.authenticate[-1].call(ex)
     held = vendor.credential(ex)
     assert held is not None
     assert (held.secret.reveal(), held.origins) == ("sk-own", frozenset({"https://api.example.com:443"}))

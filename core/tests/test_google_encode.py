@@ -208,7 +208,12 @@ def test_media() -> None:
         {"fileData": {"mimeType": "image/png", "fileUri": "https://x.example/a.PNG?q=1"}},
         {"fileData": {"mimeType": "application/pdf", "fileUri": "gs://bucket/doc.pdf"}},
         {"inlineData": {"mimeType": "text/plain", "data": "BBBB"}},
-        {"fileData": {"mimeType": "video/mp4", "fileUri": "files/abc"}},
+        {
+            "fileData": {
+                "mimeType": "video/mp4",
+                "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc",
+            }
+        },
         {"inlineData": {"mimeType": "audio/mp3", "data": "CCCC"}},
     ]
 

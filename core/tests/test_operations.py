@@ -62,10 +62,15 @@ def test_whose_client_asks(path: str, headers: dict[bytes, bytes], dialect: str)
 
 def test_what_there_is() -> None:
     """A prefix names all that stands at it and below, each with its methods."""
-    assert named_below("/v1/messages") == "`POST /v1/messages`, `POST /v1/messages/count_tokens`"
+    batches = "`GET, POST, DELETE /v1/messages/batches`"
+    assert named_below("/v1/messages") == f"`POST /v1/messages`, `POST /v1/messages/count_tokens`, {batches}"
     methods = ("generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents")
+    methods = (*methods, "batchGenerateContent", "asyncBatchEmbedContent")
     assert named_below("/v1beta").split(", `") == [
-        "`GET, HEAD /v1beta/models`",
+        "`GET, POST, DELETE /v1beta/files`",
+        "GET, POST, PATCH, DELETE /v1beta/batches`",
+        "GET, POST, PATCH, DELETE /v1beta/cachedContents`",
+        "GET, HEAD /v1beta/models`",
         "GET, HEAD /v1beta/models/{model}`",
         *(f"POST /v1beta/models/{{model}}:{method}`" for method in methods),
     ]

@@ -183,7 +183,7 @@ def _untold(operation: str, said: Json) -> list[str]:
         kind.model_validate(said)
     except ValidationError as error:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
-    told = (said["id"], said["created_at"], said[file])
+    told = (said["id"].removeprefix("files/"), said["created_at"], said[file].removeprefix("files/"))
     is_new = said["status"] == status or (operation == "files" and said["status"] == "processed")
     return [] if told == (known, 1, "file-1") and is_new else [f"another job or file {said}"]
 

@@ -314,6 +314,16 @@ JOBS: Mapping[str, Any] = {
         "size_bytes": 2,
         "created_at": "1970-01-01T00:00:01Z",
     },
+    "google.files": {
+        "file": {
+            "name": "files/file-1",
+            "displayName": "talk.wav",
+            "mimeType": "audio/wav",
+            "sizeBytes": "2",
+            "createTime": "1970-01-01T00:00:01Z",
+            "state": "PROCESSING",
+        }
+    },
     "fireworks.files": {
         "name": "accounts/matrix/datasets/file-1",
         "state": "UPLOADING",
@@ -372,6 +382,12 @@ _BY_OPERATION: Mapping[str, Any] = {
     "uploads": {"id": "upload_1", "object": "upload", "status": "pending"},
     "batches": {"id": "batch_1", "object": "batch", "status": "validating"},
     "fine_tuning.jobs": {"id": "ftjob-1", "object": "fine_tuning.job", "status": "queued"},
+    "messages.batches": {"id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress"},
+    "generate.files": {"file": {"name": "files/a"}},
+    "generate.uploads": {"file": {"name": "files/a"}},
+    "generate.batch": {"name": "batches/b"},
+    "generate.batches": {},
+    "generate.caches": {"name": "cachedContents/c"},
     "passthrough": {"anything": [1, 2.5, None]},
 }
 

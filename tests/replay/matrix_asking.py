@@ -168,6 +168,16 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
         "count_tokens": Request("/v1/messages/count_tokens", {"model": named, **said}),
         "generate.count_tokens": Request(f"/v1beta/models/{named}:countTokens", contents),
         "responses.input_tokens": Request("/v1/responses/input_tokens", {"model": named, "input": TEXT}),
+        "messages.batches": Request(
+            "/v1/messages/batches", {"requests": [{"custom_id": "1", "params": {"model": model, **said}}]}, headers=goes
+        ),
+        "generate.files": Request("/v1beta/files", {"file": {"displayName": "a"}}, headers=goes),
+        "generate.uploads": Request("/upload/v1beta/files", {"file": {"displayName": "a"}}, headers=goes),
+        "generate.batch": Request(
+            f"/v1beta/models/{named}:batchGenerateContent", {"batch": {"inputConfig": {"fileName": "files/a"}}}
+        ),
+        "generate.batches": Request("/v1beta/batches/b:cancel", {}, headers=goes),
+        "generate.caches": Request("/v1beta/cachedContents", {"model": f"models/{named}", **contents}),
         "generate.embed": Request(
             f"/v1beta/models/{named}:batchEmbedContents", {"requests": [_embedded(text) for text in TEXTS]}
         ),

@@ -17,11 +17,24 @@ from tests.replay.vendors import KEY
 from headgate.provider import Provider
 from headgate.upstream import UpstreamRequest, origin_of
 
-_NO_MODEL = frozenset({"files", "uploads", "batches", "passthrough"})
+_NO_MODEL = frozenset(
+    {
+        "messages.batches",
+        "files",
+        "uploads",
+        "batches",
+        "passthrough",
+        "generate.files",
+        "generate.uploads",
+        "generate.batches",
+    }
+)
 """Operations that a model is no part of."""
 _ONE_MODEL = frozenset({("reka", "audio.transcriptions"), ("xai", "audio.speech"), ("xai", "audio.transcriptions")})
 """Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice
 and https://docs.reka.ai/speech/api-reference/transcribe-or-translate"""
+_RELATED = {("google", "files"): "multipart/related"}
+"""Bodies that hold a file and are no form."""
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html: a secret key signs and is not sent."""
 
@@ -33,7 +46,8 @@ def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: st
     is_form = UPLOADED[1] in request.body
     wrong = [*_key_faults(request, kind), *misplaced(request, kind, operation)]
     content_type = dict(request.headers).get(b"content-type", b"").decode().partition(";")[0]
-    if content_type != ("multipart/form-data" if is_form else "application/json"):
+    usual = _RELATED.get((kind.name, operation), "multipart/form-data")
+    if content_type != (usual if is_form else "application/json"):
         wrong.append(f"content type {content_type}")
     has_model = operation not in _NO_MODEL and (kind.name, operation) not in _ONE_MODEL
     if has_model and not _names(request, model_of(kind, operation), is_form=is_form):

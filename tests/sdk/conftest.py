@@ -54,6 +54,17 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, sdk_config: Mapping
     gateway.stop()
 
 
+@pytest.fixture(scope="session")
+def locked_gateway(tmp_path_factory: pytest.TempPathFactory, sdk_config: Mapping[str, Any]) -> Iterator[Gateway]:
+    """A gateway that wants a key."""
+    keys = {"keys": {"keys": [{"name": "app", "key": GATEWAY_KEY}]}}
+    changes = {"auth": {"mode": "keys"}, "plugins": [keys]}
+    gateway = Gateway(tmp_path_factory.mktemp("locked"), merged(sdk_config, changes))
+    gateway.start()
+    yield gateway
+    gateway.stop()
+
+
 @pytest.fixture
 async def gateway(shared_gateway: Gateway) -> AsyncIterator[Gateway]:
     """The shared gateway; no exchange may be running on it when the test is over."""

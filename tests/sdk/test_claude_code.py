@@ -108,7 +108,7 @@ async def test_the_beta_client(async_claude: AsyncAnthropic) -> None:
 def test_what_there_is_not(claude: Anthropic) -> None:
     """What the gateway has not, and no deployment is named for, is an error that names what there is, and the request."""
     with pytest.raises(anthropic.NotFoundError, match=r"POST /v1/messages/count_tokens.*x-headgate-provider") as caught:
-        claude.messages.batches.list()
+        claude.get("/v1/messages/drafts", cast_to=object)
     assert caught.value.type == "not_found_error"
     assert caught.value.request_id == caught.value.response.headers["x-headgate-request-id"]
     with pytest.raises(anthropic.BadRequestError, match="x-headgate-provider") as files:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 import anthropic
 import openai
@@ -15,26 +14,15 @@ from anthropic import Anthropic
 from google import genai
 from google.genai import errors, types
 from openai import OpenAI
-from tests.harness import GATEWAY_KEY, Gateway, eventually_idle, merged
+from tests.harness import GATEWAY_KEY, Gateway, eventually_idle
 
 ANSWER = "Hello from the Headgate demo. You said: hi"
 Ask = Callable[[str, str], str | None]
 
 
-@pytest.fixture(scope="module")
-def locked_gateway(tmp_path_factory: pytest.TempPathFactory, sdk_config: Mapping[str, Any]) -> Iterator[Gateway]:
-    """A gateway that wants a key."""
-    keys = {"keys": {"keys": [{"name": "app", "key": GATEWAY_KEY}]}}
-    changes = {"auth": {"mode": "keys"}, "plugins": [keys]}
-    gateway = Gateway(tmp_path_factory.mktemp("locked"), merged(sdk_config, changes))
-    gateway.start()
-    yield gateway
-    gateway.stop()
-
-
 @pytest.fixture
 async def gateway(locked_gateway: Gateway) -> AsyncIterator[Gateway]:
-    """The module's gateway; no exchange may be running on it when the test is over."""
+    """A gateway that wants a key; no exchange may be running on it when the test is over."""
     yield locked_gateway
     await eventually_idle(locked_gateway)
 

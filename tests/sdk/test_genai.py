@@ -292,7 +292,6 @@ async def test_a_single_embedding(gateway: Gateway, upstream: Upstream, model: s
     [
         (b"GET", b"/v1beta", 404),
         (b"GET", b"/v1beta/", 404),
-        (b"GET", b"/v1beta/cachedContents", 404),
         (b"GET", b"/v1beta/tunedModels", 404),
         (b"POST", b"/v1beta/models/fast:predict", 404),
         (b"POST", b"/v1beta/models/fast", 404),

@@ -32,7 +32,7 @@ from headgate.dialects.interface import Dialect
 from headgate.errors import Forbidden, InvalidRequest, ModelNotFound, RequestError, RouteNotFound, Unauthenticated
 from headgate.exchange import Exchange, Principal, Target, caching_of
 from headgate.hooks import Hooks, StoreFactory, hookimpl
-from headgate.operations import MESSAGES, RESPONSES, named_below
+from headgate.operations import MESSAGES, PASSTHROUGH, RESPONSES, named_below
 from headgate.provider import Provider
 from headgate.secret import Secret
 from headgate.state import MemoryStateStore
@@ -158,12 +158,13 @@ def _within(deployment: str, model: str) -> str:
 
 
 def _nowhere(ex: Exchange) -> RequestError:
-    """What to tell a request that names neither a model nor a deployment. Anthropic's API is told what there is of it."""
+    """What to tell a request that names neither a model nor a deployment. At another vendor's paths, what there is of those."""
     also = _STATE if ex.path.startswith(f"{RESPONSES.path}/") else ""
     hint = f"name the deployment in the header `x-headgate-provider`{also}"
-    if not ex.path.startswith(f"{MESSAGES.path}/"):
+    prefix = next((held for held in (MESSAGES.path, "/v1beta") if ex.path.startswith(f"{held}/")), None)
+    if prefix is None or ex.operation is not PASSTHROUGH:
         return InvalidRequest(hint, code="missing_provider")
-    there = named_below(MESSAGES.path)
+    there = named_below(prefix)
     return RouteNotFound(f"there is nothing at `{shown(ex.path)}`; there are {there}; to send it to a vendor, {hint}")
 
 

@@ -43,18 +43,27 @@ _REFUSED = frozenset(
 )
 
 
-def passed_path(ex: Exchange) -> str:
-    """The client's path below `/v1`, with its query string, as a URL may hold it.
+def passed_path(ex: Exchange, below: str = "/v1") -> str:
+    """The client's path below another, with its query string, as a URL may hold it.
 
     Raises InvalidRequest as `check_path` does, and for a path of another API.
     """
-    prefix, path = ex.path[:4], ex.path[3:]
-    if prefix != "/v1/":
-        raise InvalidRequest("only paths under `/v1/` can be passed through", code="invalid_path")
+    path = ex.path.removeprefix(below)
+    if len(path) == len(ex.path) or path[:1] != "/":
+        raise InvalidRequest(f"only paths under `{below}/` can be passed through", code="invalid_path")
     check_path(path)
     kept = b"&".join(part for part in ex.query.split(b"&") if not part.startswith(b"key="))  # the gateway's own key
     query = "?" + quote(kept, safe=_QUERY_BYTES) if kept else ""
     return quote(path, safe=_PATH_BYTES) + query
+
+
+def own_url(ex: Exchange, path: str) -> str:
+    """The address of a path of this gateway, as the client reached it. A proxy in front says so by `x-forwarded-proto` and
+    `x-forwarded-host`: https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-Forwarded-Proto.
+    """
+    scheme = (ex.header("x-forwarded-proto") or "").partition(",")[0].strip().lower()
+    host = (ex.header("x-forwarded-host") or ex.header("host") or "").partition(",")[0].strip()
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{path}"
 
 
 def check_path(path: str) -> None:

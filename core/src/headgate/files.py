@@ -8,12 +8,25 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from headgate.dialects.files import ASSUMED, FILE, FileDialect
+from headgate.dialects.jobs import VendorCall
 from headgate.errors import BodyTooLarge, InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
-from headgate.forms import Close, Field, FormReader, Head, Piece, boundary_of, content_type_of, filename_of, with_names
+from headgate.forms import (
+    Close,
+    Field,
+    FormReader,
+    Head,
+    Piece,
+    boundary_of,
+    content_type_of,
+    filename_of,
+    type_of,
+    with_names,
+)
 from headgate.relay import OwnedStream
 from headgate.upstream import Tls, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 
@@ -23,16 +36,20 @@ Check = Callable[[Json], None]
 FIELDS_BYTES = 256 * 1024
 """How far into a form its file must begin."""
 _USUAL_NAME = "file.jsonl"
+_RELATED = b"%b\r\nContent-Type: application/json; charset=utf-8\r\n\r\n%b\r\n%b\r\nContent-Type: %b\r\n\r\n"
 _OCTETS = (b"content-type", b"application/octet-stream")
 
 
 class FileEdit:
-    """A form on its way of which the file alone goes on, in the part `part`. `said` is what the rest says, by field.
+    """A form on its way of which the file alone goes on, in the part `part`, or behind the JSON `about` where there is
+    some. `said` is what the rest says, by field.
 
     `check` is told that once the form has ended; what it raises comes before the provider has a whole form.
     """
 
-    def __init__(self, boundary: bytes, names: Sequence[str], part: str = FILE, check: Check | None = None) -> None:
+    def __init__(
+        self, boundary: bytes, names: Sequence[str], part: str = FILE, check: Check | None = None, about: bytes = b""
+    ) -> None:
         self.said: Json = {}
         self.size = 0
         self.is_closed = False
@@ -40,6 +57,7 @@ class FileEdit:
         self._dash = b"--" + boundary
         self._part = part
         self._check = check
+        self._about = about
         self._is_in_file = False
 
     @property
@@ -77,8 +95,10 @@ class FileEdit:
             self.said[head.name] = True
             return b""
         self._is_in_file = True
-        self.said[FILE] = filename_of(head.raw) or _USUAL_NAME
-        return self._dash + b"\r\n" + with_names(head.raw, self._part, self.said[FILE])
+        name = self.said[FILE] = filename_of(head.raw) or _USUAL_NAME
+        if not self._about:
+            return self._dash + b"\r\n" + with_names(head.raw, self._part, name)
+        return _RELATED % (self._dash, self._about, self._dash, type_of(head.raw, name))
 
     def _close(self) -> bytes:
         self._is_in_file, self.is_closed = False, True
@@ -128,10 +148,12 @@ class FileForm:
                 raise InvalidRequest(f"`file` does not begin in the first {FIELDS_BYTES} bytes of the form", param=FILE)
         return edit.said if edit.is_closed else {**ASSUMED, **edit.said}
 
-    def put_into(self, request: UpstreamRequest, part: str, check: Check) -> UpstreamRequest:
-        """`request`, which has no body yet, with the file in a form. `check` is told what the whole form says."""
-        edit = self._edit = FileEdit(self._boundary, self._names, part, check)
-        headers = (*request.headers, (b"content-type", content_type_of(self._boundary)))
+    def put_into(self, request: UpstreamRequest, call: VendorCall, check: Check) -> UpstreamRequest:
+        """`request`, which has no body yet, with the file as `call` wants it. `check` is told what the whole form says."""
+        about = msgspec.json.encode(call.about) if call.about is not None else b""
+        edit = self._edit = FileEdit(self._boundary, self._names, call.file, check, about)
+        kind = content_type_of(self._boundary, b"related" if about else b"form-data")
+        headers = (*request.headers, (b"content-type", kind))
         if self._upload is not None:
             return replace(request, headers=headers, pieces=self._upload.edited(edit))
         body = edit.feed(self._body)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from mimetypes import guess_type
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
@@ -22,6 +24,10 @@ MAX_VALUE_BYTES = 64 * 1024
 
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _DISPOSITION_NAME = b"content-disposition:"
+_TYPE_NAME = b"content-type:"
+_OCTETS = b"application/octet-stream"
+_TYPES = {".jsonl": "application/jsonl", ".md": "text/markdown"}
+"""Types that not every Python knows."""
 _TOKEN = re.compile(rb"[0-9A-Za-z'+_.-]+")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _PARAM = rb';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[^\s";,]+)[ \t]*'
@@ -67,10 +73,10 @@ def boundary_of(content_type: bytes) -> bytes:
     return boundaries[0]
 
 
-def content_type_of(boundary: bytes) -> bytes:
-    """The `content-type` of a form with this boundary."""
+def content_type_of(boundary: bytes, kind: bytes = b"form-data") -> bytes:
+    """The `content-type` of a form, or of another multipart body, with this boundary."""
     shown = boundary if _TOKEN.fullmatch(boundary) else b'"%b"' % boundary
-    return b"multipart/form-data; boundary=" + shown
+    return b"multipart/%b; boundary=%b" % (kind, shown)
 
 
 def field_of(name: str, value: str) -> bytes:
@@ -83,6 +89,14 @@ def filename_of(head: bytes) -> str:
     said = [line for line in head.split(_END) if line.lower().startswith(_DISPOSITION_NAME)]
     names = [value for name, value in _PARAMS.findall(said[0]) if name.lower() == b"filename"] if said else []
     return names[0].strip(b'"').decode("utf-8", "replace") if names else ""
+
+
+def type_of(head: bytes, filename: str) -> bytes:
+    """What the head of a part says of the type of its content; what the name of the file tells where it says nothing of use."""
+    said = [line.partition(b":")[2].strip() for line in head.split(_END) if line.lower().startswith(_TYPE_NAME)]
+    if said and said[0] not in {b"", _OCTETS}:
+        return said[0]
+    return (_TYPES.get(Path(filename).suffix.lower()) or guess_type(filename)[0] or _OCTETS.decode()).encode()
 
 
 def with_names(head: bytes, name: str, filename: str) -> bytes:

@@ -27,6 +27,7 @@ from headgate.models import facts_of
 from headgate.operations import OPERATIONS
 from headgate.plan import Plan, Plugin, Registry, collect, compile_plan, implements, narrowed
 from headgate.provider import DeploymentConfig, Provider
+from headgate.resumable import UPLOADS, Resumable
 from headgate.routing import INLINE, Asked, Known, decode_target
 from headgate.sharing import SharedBreakers
 from headgate.upstream import Upstream
@@ -268,12 +269,13 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
     for target in models.values():
         if target.targets:
             ctx.fleet.watch(target)
-    everything = [*plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
+    uploads = Plugin(UPLOADS, Resumable(ctx.secret.digest), "headgate", VERSION)
+    everything = [*plugins, core, uploads, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets, ctx.fleet)
     if config.auth.mode != "keys":
-        own = tuple(step for step in plan.authenticate if step.plugin == config.auth.mode)
+        own = tuple(step for step in plan.authenticate if step.plugin in {UPLOADS, config.auth.mode})
         plan = msgspec.structs.replace(plan, authenticate=own)  # the mode says who may call, so no plugin is asked
-    if not plan.authenticate:
+    if all(step.plugin == UPLOADS for step in plan.authenticate):
         path = ("auth", "mode")
         loaded.document.problem(path, "is `keys`, but no enabled plugin authenticates: enable `keys`, or set `open`")
         loaded.document.raise_problems()

@@ -104,7 +104,7 @@ class _Carrying:
         )
         request = replace(request, method=call.method, url=provider.url_at(ex, call.target), headers=headers)
         if call.file and form is not None:
-            request = form.put_into(request, call.file, lambda said: self._check(asked, said, first))
+            request = form.put_into(request, call, lambda said: self._check(asked, said, first))
         response = await provider.upstream.send(await provider.authorize(request))
         try:
             return response.status, response.headers, await response.read()
@@ -146,7 +146,10 @@ def _asked_of(ex: Exchange, attempt: Attempt, body: dict[str, Any]) -> Asked:
     """What method and path ask. Raises InvalidRequest where they mean nothing."""
     below = ex.path.removeprefix(ex.operation.path).strip("/")
     query = {name: value for name, value in parse_qsl(ex.query.decode("latin-1")) if name != "key"}
-    asked = asked_for(ex.scope_method, [unquote(part) for part in below.split("/")] if below else [], query, body)
+    parts = [unquote(part) for part in below.split("/")] if below else []
+    kept = attempt.dialect
+    collection = kept.collection if isinstance(kept, KeptDialect) else ""
+    asked = asked_for(ex.scope_method, parts, query, body, collection)
     if asked is None:
         raise InvalidRequest(
             f"`{ex.scope_method} {ex.path}` means nothing to `{attempt.provider.name}`", code="unsupported_operation"

@@ -50,10 +50,19 @@ def _form(name: str, path: str, dialect: str, body_bytes: int) -> Operation:
     return Operation(name, "POST", path, dialect, body_bytes, can_stream=True, is_form=True, is_model_optional=True)
 
 
-def _tree(name: str, path: str, body_bytes: int, *, has_model: bool = False, is_streamed: bool = False) -> Operation:
+def _tree(
+    name: str,
+    path: str,
+    body_bytes: int,
+    *,
+    has_model: bool = False,
+    is_streamed: bool = False,
+    method: str = "GET, POST, DELETE",
+    aliases: tuple[str, ...] = (),
+) -> Operation:
     return Operation(
         name,
-        "GET, POST, DELETE",
+        method,
         path,
         "",
         body_bytes,
@@ -61,6 +70,7 @@ def _tree(name: str, path: str, body_bytes: int, *, has_model: bool = False, is_
         is_model_optional=True,
         is_streamed=is_streamed,
         is_tree=True,
+        aliases=aliases,
     )
 
 
@@ -134,6 +144,28 @@ FILES = _tree("files", "/v1/files", 520 * MIB, is_streamed=True)
 UPLOADS = _tree("uploads", "/v1/uploads", 80 * MIB, is_streamed=True)
 BATCHES = _tree("batches", "/v1/batches", MIB)
 FINE_TUNING = _tree("fine_tuning.jobs", "/v1/fine_tuning/jobs", MIB, has_model=True)
+MESSAGES_BATCHES = _tree("messages.batches", "/v1/messages/batches", 257 * MIB, is_streamed=True)
+"""Anthropic's: a new one holds its requests. https://platform.claude.com/docs/en/build-with-claude/batch-processing"""
+GENERATE_FILES = _tree("generate.files", "/v1beta/files", MIB)
+"""Files of the Gemini API, https://ai.google.dev/api/files; what they hold comes by `GENERATE_UPLOADS`."""
+GENERATE_UPLOADS = _tree("generate.uploads", "/upload", 2049 * MIB, is_streamed=True)
+"""Uploads to the Gemini API, of files and into file search stores: one whole, or a session that takes it in pieces."""
+GENERATE_BATCH = Operation(
+    "generate.batch", "POST", "/v1beta/models/{model}:batchGenerateContent", "", 32 * MIB, is_model_in_path=True
+)
+"""A new batch of the Gemini API, of answers or of embeddings. https://ai.google.dev/gemini-api/docs/batch-api"""
+GENERATE_BATCHES = _tree("generate.batches", "/v1beta/batches", MIB, method="GET, POST, PATCH, DELETE")
+GENERATE_CACHES = _tree(
+    "generate.caches",
+    "/v1beta/cachedContents",
+    64 * MIB,
+    has_model=True,
+    method="GET, POST, PATCH, DELETE",
+    aliases=("/v1/cachedContents",),
+)
+"""Cached contents of the Gemini API. https://ai.google.dev/api/caching"""
+BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}
+"""What clients of Google's mean by OpenAI's paths: google-genai calls `v1` where nobody says `v1beta`."""
 REALTIME = Operation(
     "realtime", "GET", "/v1/realtime", "openai.realtime", 16 * MIB, is_model_optional=True, is_socket=True
 )
@@ -167,6 +199,12 @@ OPERATIONS = (
     UPLOADS,
     BATCHES,
     FINE_TUNING,
+    MESSAGES_BATCHES,
+    GENERATE_FILES,
+    GENERATE_UPLOADS,
+    GENERATE_BATCH,
+    GENERATE_BATCHES,
+    GENERATE_CACHES,
     REALTIME,
     MODELS,
     GENERATE_MODELS,
@@ -182,7 +220,8 @@ FIXED = {
     for path in (each.path, *each.aliases)
 }
 """Operations that stand at fixed paths, or above others, by each of these paths."""
-TREES = tuple(each for each in OPERATIONS if each.is_tree)
+TREES = {f"{path}/": each for path, each in FIXED.items() if each.is_tree}
+"""Operations that everything below a path belongs to, by how such paths begin."""
 _GOOGLE = re.compile(r"(?:/v1beta/(?:models/)?|/v1/models/)(.+):(\w+)", re.DOTALL)
 """A model and what is asked of it. Clients leave `models` out where a name has a slash, as `tunedModels/x` has."""
 _METHODS = {
@@ -191,18 +230,24 @@ _METHODS = {
     "countTokens": GENERATE_COUNT,
     "embedContent": EMBED_CONTENT,
     "batchEmbedContents": EMBED_CONTENTS,
+    "batchGenerateContent": GENERATE_BATCH,
+    "asyncBatchEmbedContent": GENERATE_BATCH,
 }
+_OPERATION = "/operations/"
+"""What follows a model's path in the name of a call that takes long: https://ai.google.dev/gemini-api/docs/video"""
 _GOOGLE_CLIENT = (b"x-goog-api-key", b"x-goog-api-client")
+_OF_GOOGLE = ("/v1beta", f"{GENERATE_UPLOADS.path}/")
 
 
 def find_tree(path: str) -> Operation | None:
     """The operation that everything below a path like this one belongs to. `path` is decoded."""
-    return next((each for each in TREES if path.startswith(each.path + "/")), None)
+    return next((each for start, each in TREES.items() if path.startswith(start)), None)
 
 
 def find_listing(path: str) -> Operation | None:
     """The operation that a path of one model belongs to. `path` is decoded."""
-    return next((each for each in LISTINGS if path.startswith(each.path + "/")), None)
+    found = next((each for each in LISTINGS if path.startswith(each.path + "/")), None)
+    return None if found is None or _OPERATION in path else found
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -231,7 +276,7 @@ def client_dialect(path: str, headers: Mapping[bytes, bytes]) -> str:
     https://platform.claude.com/docs/en/api/versioning has the header `anthropic-version`; google-genai sends
     `x-goog-api-client` with every request.
     """
-    if path.startswith("/v1beta"):
+    if path.startswith(_OF_GOOGLE):
         return GENERATE.dialect
     if path.startswith(MESSAGES.path + "/") or b"anthropic-version" in headers:
         return MESSAGES.dialect

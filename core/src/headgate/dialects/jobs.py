@@ -67,7 +67,8 @@ class Asked(Struct, frozen=True):
 class VendorCall(Struct, frozen=True):
     """One call to the vendor; `path` stands below its base URL, `body` is None where it has none.
 
-    `file` is the part of a form in which the client's file goes in the place of a body.
+    `file` is the part of a form in which the client's file goes in the place of a body. With `about` it goes behind that
+    instead, in a body of the type `multipart/related` (RFC 2387).
     """
 
     method: str
@@ -75,6 +76,7 @@ class VendorCall(Struct, frozen=True):
     query: Mapping[str, str] = {}
     body: Json | None = None
     file: str = ""
+    about: Json | None = None
 
     @property
     def target(self) -> str:
@@ -82,8 +84,16 @@ class VendorCall(Struct, frozen=True):
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
-def asked_for(method: str, parts: Sequence[str], query: Mapping[str, str], body: Json) -> Asked | None:
-    """What a request means, told by its method and the decoded `parts` of its path below the operation's; None for nothing."""
+def asked_for(
+    method: str, parts: Sequence[str], query: Mapping[str, str], body: Json, collection: str = ""
+) -> Asked | None:
+    """What a request means, told by its method and the decoded `parts` of its path below the operation's; None for nothing.
+
+    An id may begin with the vendor's name of a `collection`, whether its slash was escaped or not.
+    """
+    if collection and parts:
+        parts = [*(parts[1:] if len(parts) > 1 and parts[0] == collection else parts)]
+        parts[0] = parts[0].removeprefix(f"{collection}/")
     if not parts:
         action = _ON_ALL.get(method)
         return None if action is None else Asked(action, "", query, body)
@@ -104,6 +114,8 @@ class KeptDialect(WordlessDialect):
     """Whether the vendor wants an object in the body of a POST that has nothing to say."""
     thing: ClassVar[str] = "job"
     """What one of them is called in messages."""
+    collection: ClassVar[str] = ""
+    """What the vendor's ids name beside the thing itself: with `files` an id is `files/abc`, and `abc` stands in paths."""
     page: ClassVar[tuple[int, int]] = (20, 100)
     """How much of a list is told at once when nobody says how much, and at most."""
 

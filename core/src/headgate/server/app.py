@@ -68,6 +68,7 @@ def _routed(gateway: Gateway, handler: Handler) -> Litestar:
         route_handlers=[
             *(_operation_route(handler, operation, path) for path, operation in FIXED.items()),
             _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
+            _operation_route(handler, PASSTHROUGH, "/v1beta", is_mount=True),
             _health(),
             _ready(gateway),
             _index(),
@@ -84,7 +85,7 @@ def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mo
     async def serve(scope: Any, receive: Any, send: Any) -> None:
         await handler.serve(operation, scope, receive, send)
 
-    suffix = f".{path}" if path in operation.aliases else ""
+    suffix = "" if path in operation.path else f".{path}"
     return asgi(path, name=f"operation.{operation.name}{suffix}", is_mount=is_mount, copy_scope=False)(serve)
 
 

@@ -29,6 +29,8 @@ from headgate.gateway import Gateway, Generation
 from headgate.ids import IdSource, trace_id_from
 from headgate.listing import answer_models, is_for_vendor
 from headgate.operations import (
+    BY_GOOGLE,
+    GENERATE,
     GENERATE_MODELS,
     MESSAGES,
     MODELS,
@@ -163,9 +165,12 @@ class Handler:
         if operation.errors:
             ex.error_dialect = generation.plan.registry.dialects.get(operation.errors)
         elif not operation.dialect:
-            ex.error_dialect = generation.plan.registry.dialects.get(client_dialect(ex.path, ex.headers))
+            theirs = client_dialect(ex.path, ex.headers)
+            ex.error_dialect = generation.plan.registry.dialects.get(theirs)
             if operation is MODELS and is_for_vendor(ex):
                 ex.operation = PASSTHROUGH
+            elif theirs == GENERATE.dialect:
+                ex.operation = BY_GOOGLE.get(operation, operation)
         if generation.loaded.config.server.timing:
             ex.timings = {}
         return ex
@@ -185,7 +190,7 @@ class Handler:
         operation = ex.operation
         if operation.method != ex.scope_method and not operation.takes(ex.scope_method):
             raise _not_taken(ex)
-        if operation is PASSTHROUGH and not ex.path.startswith("/v1/"):
+        if operation is PASSTHROUGH and not ex.path.startswith(("/v1/", "/v1beta/")):
             raise _nothing_at(ex)
         if operation is PASSTHROUGH or operation.is_tree:
             check_path(ex.path)

@@ -1,37 +1,57 @@
 """The Gemini API: a method of a model is called, so the URL says which model is meant and whether the answer streams.
 
 Pictures and batches in OpenAI's shape are at Google's own layer for that, which takes the key as a bearer token:
-https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api. That layer has no files: those
-that a batch reads are uploaded in Google's own way, by what is passed through.
+https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api. That layer has no files: they
+are Google's own, whose names it takes. Clients of Google's find the rest of its API at the paths that it has there.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
-from urllib.parse import quote
+from typing import Any, ClassVar, cast
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
+from headgate.body import decode_object
 from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
-from headgate.dialects import Gaps, GoogleEmbed, GoogleEmbedOne
+from headgate.dialects import Dialect, Gaps, GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google import policy as google_policy
 from headgate.dialects.google.embed import with_model
 from headgate.exchange import Exchange
-from headgate.operations import BATCHES, EMBEDS, IMAGES_GENERATE
+from headgate.operations import (
+    BATCHES,
+    EMBEDS,
+    FILES,
+    GENERATE_BATCH,
+    GENERATE_BATCHES,
+    GENERATE_CACHES,
+    GENERATE_FILES,
+    GENERATE_UPLOADS,
+    IMAGES_GENERATE,
+)
 from headgate.provider import Provider, operation_of
+from headgate.resumable import session_url
 from headgate.upstream import Credential
+from headgate_google.files import GoogleFiles
 
 _SECOND_KEY_ENV = "GOOGLE_API_KEY"
 _COLLECTIONS = ("models", "tunedModels", "dynamic")
 """What a model's full name may begin with; a plain name is one of `models`."""
 _LAYER = "/openai"
 _IN_LAYER = frozenset({IMAGES_GENERATE.name, BATCHES.name})
-"""What goes to the layer in OpenAI's shape. It has no files: they are uploaded to Google's own File API, whose names it takes."""
+"""What goes to the layer in OpenAI's shape."""
+_UPLOAD = GENERATE_UPLOADS.path
+"""What stands before the version in the paths of uploads."""
+_UPLOAD_HEADERS = tuple(
+    f"x-goog-upload-{name}".encode()
+    for name in ("protocol", "command", "offset", "file-name", "header-content-length", "header-content-type")
+)
+_FILES = (FILES.name, GoogleFiles.name)
 
 
 class Google(Provider):
@@ -49,9 +69,16 @@ class Google(Provider):
         "generate.embed_one": GoogleEmbedOne.name,
         "embeddings": GoogleEmbed.name,
         "images.generate": "openai.images",
+        "files": GoogleFiles.name,
         "batches": "",
+        GENERATE_FILES.name: "",
+        GENERATE_UPLOADS.name: "",
+        GENERATE_BATCH.name: "",
+        GENERATE_BATCHES.name: "",
+        GENERATE_CACHES.name: "",
         "passthrough": "",
     }
+    codecs: ClassVar[Mapping[str, Dialect]] = {GoogleFiles.name: GoogleFiles()}
     paths: ClassVar[Mapping[str, str]] = {
         "generate": "/{model}:generateContent",
         "generate.count_tokens": "/{model}:countTokens",
@@ -82,26 +109,65 @@ class Google(Provider):
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:
+        """The key; none for a session of an upload, whose address is all that the vendor asks for."""
         found = super().credential(ex)
-        if found is None or operation_of(ex) not in _IN_LAYER:
+        if found is None or session_url(ex):
+            return None
+        if operation_of(ex) not in _IN_LAYER:
             return found
         return Credential("authorization", found.secret, found.origins, "Bearer ")
 
     @override
     def url_for(self, ex: Exchange) -> str:
         operation, attempt = operation_of(ex), ex.attempt
-        path = _LAYER + passed_path(ex) if operation == BATCHES.name else self.paths.get(operation)
+        path = self.paths.get(operation)
         if path is None or attempt is None:
-            return super().url_for(ex)
+            return session_url(ex) or self.url_at(ex, self._passed(ex, operation))
         if operation == "generate" and ex.stream:
             path = "/{model}:streamGenerateContent?alt=sse"
+        return self.url_at(ex, path.replace("{model}", resource_of(attempt.model)))
+
+    def _passed(self, ex: Exchange, operation: str) -> str:
+        """What a path of the client's is here: one of Google's own API as it is, those of OpenAI's where Google has the same."""
+        if operation == BATCHES.name:
+            return _LAYER + passed_path(ex)
+        if operation == FILES.name:
+            return f"/files/{quote(file_of(ex.path), safe='')}:download?alt=media"
+        if operation == GENERATE_BATCH.name and ex.attempt is not None:
+            return f"/{resource_of(ex.attempt.model)}:{ex.path.rpartition(':')[2]}"
+        if operation == GENERATE_UPLOADS.name:
+            below = passed_path(ex, _UPLOAD)  # a version, and what is uploaded
+            return f"{_UPLOAD}/{below[1:].partition('/')[2]}"
+        return passed_path(ex, "/v1beta" if ex.path.startswith("/v1beta/") else "/v1")
+
+    @override
+    def url_at(self, ex: Exchange, target: str) -> str:
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
-        return base + path.replace("{model}", resource_of(attempt.model))
+        if not target.startswith(f"{_UPLOAD}/"):
+            return base + target
+        root, _, version = base.rpartition("/")
+        return f"{root}{_UPLOAD}/{version}{target.removeprefix(_UPLOAD)}"
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """Files are told in OpenAI's shape; their content is relayed."""
+        found = super().spoken(ex, model)
+        return (FILES.name, "") if found == _FILES and ex.path.endswith("/content") else found
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        if ex.operation is FILES:
+            return {_UPLOAD_HEADERS[0]: b"multipart"} if ex.scope_method == "POST" else {}
+        if ex.operation is not GENERATE_UPLOADS:
+            return {}
+        return {name: ex.headers[name] for name in _UPLOAD_HEADERS if name in ex.headers}
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
+        if attempt is not None and ex.operation in {GENERATE_CACHES, GENERATE_BATCH} and attempt.body is None:
+            return _with_model(ex.source, resource_of(attempt.model)) if attempt.model else ex.source
         if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:
             return super().body_for(ex)
         if ex.operation in EMBEDS:
@@ -111,6 +177,23 @@ class Google(Provider):
             return ex.source
         members: dict[str, Any] = dict(msgspec.json.decode(ex.source, type=dict[str, Raw]))
         return msgspec.json.encode({**members, **overrides})
+
+
+def file_of(path: str) -> str:
+    """The id of a file in the path of its content, `/v1/files/{id}/content`, without the collection it may begin with."""
+    named = unquote(path.removeprefix(f"{FILES.path}/").removesuffix("/content"))
+    return named.removeprefix(f"{GoogleFiles.collection}/")
+
+
+def _with_model(body: bytes, model: str) -> bytes:
+    """`body` with `model` where it, or the batch in it, names one."""
+    held = decode_object(body) if body else {}
+    batch = held.get("batch")
+    if "model" in held:
+        return msgspec.json.encode({**held, "model": model})
+    if isinstance(batch, dict) and "model" in batch:
+        return msgspec.json.encode({**held, "batch": {**cast("dict[str, Any]", batch), "model": model}})
+    return body
 
 
 def resource_of(model: str) -> str:

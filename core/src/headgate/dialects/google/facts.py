@@ -94,6 +94,7 @@ _FORMATS = {
     "l16": "pcm16",
 }
 _SUBTYPES = {"m4a": "mp4", "pcm16": "l16"}
+_GEMINI = "https://generativelanguage.googleapis.com/"
 _EXTENSIONS = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -233,6 +234,12 @@ def type_of_url(url: str) -> str | None:
 
 def is_google_file(uri: str) -> bool:
     """Whether a URI is a file uploaded to the Gemini API, which nobody else can read."""
-    return uri.startswith("files/") or (
-        uri.startswith("https://generativelanguage.googleapis.com/") and "/files/" in uri
-    )
+    return uri.startswith("files/") or (uri.startswith(_GEMINI) and "/files/" in uri)
+
+
+def file_uri(file_id: str) -> str:
+    """The URI by which a request names a file of the Gemini API, as the API tells it beside the file's name.
+
+    https://ai.google.dev/api/files
+    """
+    return f"{_GEMINI}v1beta/{file_id}" if file_id.startswith("files/") else file_id

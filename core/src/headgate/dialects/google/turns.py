@@ -29,6 +29,7 @@ from headgate.dialects.gaps import Gaps
 from headgate.dialects.google.facts import (
     NAME,
     audio_type,
+    file_uri,
     is_at_least,
     is_google_file,
     legal_name,
@@ -224,7 +225,7 @@ class Turns:
             if not (self._is_own or is_google_file(part.file_id)):
                 self._gaps.foreign_file(place)
                 return
-            uri = part.file_id
+            uri = part.file_id if self._is_own else file_uri(part.file_id)
         title = part.filename if isinstance(part, File) else None
         if title and not self._is_own:
             self._gaps.skip(f"{place}.filename")
