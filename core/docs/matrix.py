@@ -70,8 +70,8 @@ the client's the vendor, and what they state of usage was counted.
 
 An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, one that is deprecated
 there (fine-tuning of Mistral and Cohere), or one in another shape than its clients know (batches of OpenRouter, which hold their
-requests themselves). Batches and fine-tuning of Mistral, Cohere, Together and Fireworks, and files of Anthropic, Cohere, Fireworks
-and Google, are translated ([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
+requests themselves). Batches and fine-tuning of Mistral, Cohere, Together and Fireworks, and files of Anthropic, Cohere,
+Fireworks and Google, are translated ([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
 `passthrough`, which every provider has. `compatible` takes any of these operations from its configuration.
 
 """
