@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from tests.replay.clients import DIALECTS
 from tests.replay.matrix_answers import BYTES, HEARD, JOBS, PICTURE, SCORES, SOUND, VECTORS, other_answer
 from tests.replay.matrix_asking import FILE as UPLOADED
-from tests.replay.matrix_asking import other_request, texts_of
+from tests.replay.matrix_asking import file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
 from tests.replay.matrix_chat import Asking, features
 from tests.replay.matrix_providers import (
@@ -168,11 +168,11 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
     if dialect == "openai.transcription":
         return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:
-        return _untold(operation, said)
+        return _untold(operation, dialect, said)
     return [] if said == json.loads(answer) else [f"{dialect or operation} {said}"]
 
 
-def _untold(operation: str, said: Json) -> list[str]:
+def _untold(operation: str, dialect: str, said: Json) -> list[str]:
     """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them."""
     kind, file, status, known = {
         "files": (openai.types.FileObject, "id", "uploaded", "file-1"),
@@ -185,7 +185,7 @@ def _untold(operation: str, said: Json) -> list[str]:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
     told = (said["id"].removeprefix("files/"), said["created_at"], said[file].removeprefix("files/"))
     is_new = said["status"] == status or (operation == "files" and said["status"] == "processed")
-    return [] if told == (known, 1, "file-1") and is_new else [f"another job or file {said}"]
+    return [] if told == (known, 1, file_of(dialect)) and is_new else [f"another job or file {said}"]
 
 
 def text_of(rows: Json) -> str:

@@ -304,6 +304,8 @@ _BY_DIALECT: Mapping[str, Any] = {
     },
 }
 _FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-01T00:00:01Z", "model": "m"}
+_VERTEX_JOB: Json = {"state": "JOB_STATE_PENDING", "createTime": "1970-01-01T00:00:01Z"}
+_VERTEX_PLACE = "projects/matrix/locations/us-central1"
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
 JOBS: Mapping[str, Any] = {
     "anthropic.files": {
@@ -371,6 +373,18 @@ JOBS: Mapping[str, Any] = {
         "state": "JOB_STATE_PENDING",
         "name": "accounts/matrix/supervisedFineTuningJobs/job-1",
         "dataset": "accounts/matrix/datasets/file-1",
+    },
+    "vertex.batches": {
+        **_VERTEX_JOB,
+        "name": f"{_VERTEX_PLACE}/batchPredictionJobs/job-1",
+        "model": "publishers/google/models/gemini-2.5-flash",
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://matrix/file-1"]}},
+    },
+    "vertex.fine_tuning": {
+        **_VERTEX_JOB,
+        "name": f"{_VERTEX_PLACE}/tuningJobs/job-1",
+        "baseModel": "gemini-2.5-flash",
+        "supervisedTuningSpec": {"trainingDatasetUri": "gs://matrix/file-1"},
     },
 }
 """New jobs and files as vendors tell them that have a shape of their own, by dialect."""

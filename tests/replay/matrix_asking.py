@@ -126,12 +126,19 @@ FILE = (
 PASSED = "things/1?a=b"
 """What is asked to be passed through, below the API's root."""
 _HEADER = "x-headgate-provider"
+_RESULTS: Json = {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "gs://matrix/results"}}
+
+
+def file_of(dialect: str) -> str:
+    """The file that a job is asked to read: Vertex AI has none of its own, and reads from Cloud Storage."""
+    return "gs://matrix/file-1" if dialect.startswith("vertex.") else "file-1"
 
 
 def other_request(operation: str, deployment: str, model: str, dialect: str = "") -> Request:
     """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment.
 
-    Where batches are in a `dialect` of the vendor's own they have a model, which stands beside OpenAI's members.
+    Where batches are in a `dialect` of the vendor's own they have a model, which stands beside OpenAI's members; Vertex AI's
+    say where their results go.
     """
     named = f"{deployment}/{model}"
     said: Json = {"messages": [{"role": "user", "content": TEXT}]}
@@ -157,14 +164,15 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
         "batches": Request(
             "/v1/batches",
             {
-                "input_file_id": "file-1",
+                "input_file_id": file_of(dialect),
                 "endpoint": "/v1/chat/completions",
                 "completion_window": "24h",
                 **({"model": named} if dialect else {}),
+                **({"outputConfig": _RESULTS} if dialect == "vertex.batches" else {}),
             },
             headers=goes,
         ),
-        "fine_tuning.jobs": Request("/v1/fine_tuning/jobs", {"model": named, "training_file": "file-1"}),
+        "fine_tuning.jobs": Request("/v1/fine_tuning/jobs", {"model": named, "training_file": file_of(dialect)}),
         "count_tokens": Request("/v1/messages/count_tokens", {"model": named, **said}),
         "generate.count_tokens": Request(f"/v1beta/models/{named}:countTokens", contents),
         "responses.input_tokens": Request("/v1/responses/input_tokens", {"model": named, "input": TEXT}),

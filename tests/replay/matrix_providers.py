@@ -34,7 +34,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "llamacpp": {"responses": "native", "messages": "native"},
     "mistral": {"responses": "native"},
     "sagemaker": {"region": "us-east-1"},
-    "vertex": {"project": "matrix", "location": "global"},
+    "vertex": {"project": "matrix", "location": "us-central1"},
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
 _PLAIN = "some-model"

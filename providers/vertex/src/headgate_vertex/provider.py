@@ -24,17 +24,19 @@ from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
-from headgate.operations import COUNTS, EMBEDS, IMAGES_GENERATE
+from headgate.operations import BATCHES, COUNTS, EMBEDS, FINE_TUNING, IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import Origin, Secrets, retell
 from headgate.secret import Secret
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
 from headgate_vertex import pictures
+from headgate_vertex.batches import VertexBatches
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
 from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
+from headgate_vertex.tuning import VertexTuning
 
 API_VERSION = "vertex-2023-10-16"
 """What the body of a call of Claude must name: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
@@ -53,6 +55,8 @@ _COUNTED: Mapping[Interface, tuple[str, str]] = {
     "claude": ("count_tokens", AnthropicCount.name),
 }
 """How tokens are counted, and in which dialect for clients of another's."""
+_JOBS = (BATCHES, FINE_TUNING)
+"""Operations whose calls stand below the location, whatever the model."""
 _CLAUDES = ("messages", "count_tokens", "passthrough")
 """Operations that may be Claude's."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
@@ -92,9 +96,13 @@ class Vertex(Provider):
         "chat": "openai.chat",
         "embeddings": VertexEmbed.name,
         "images.generate": "openai.images",
+        "batches": VertexBatches.name,
+        "fine_tuning.jobs": VertexTuning.name,
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {VertexEmbed.name: VertexEmbed(), VertexCount.name: VertexCount()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (VertexEmbed(), VertexCount(), VertexBatches(), VertexTuning())
+    }
     paths: ClassVar[Mapping[str, str]] = {
         "generate": ":generateContent",
         "generate.count_tokens": ":countTokens",
@@ -124,6 +132,8 @@ class Vertex(Provider):
         self._origin = Origin(self.name, deployment, (*self._origin.secrets, *_secrets_in(info)))
         place = f"/projects/{quote(self.project, safe=':')}/locations/{self.location}" if self.project else ""
         self._place = place
+        jobs = (VertexBatches(self.project, self.location), VertexTuning(self.project, self.location))
+        self.codecs = {**type(self).codecs, **{each.name: each for each in jobs}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
 
     @override
     def requires_key(self) -> bool:
@@ -147,7 +157,7 @@ class Vertex(Provider):
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
         if ex.operation is IMAGES_GENERATE:
             return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
-        return (name, "") if name == "passthrough" else None
+        return (name, self.dialects[name]) if name == "passthrough" or ex.operation in _JOBS else None
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
