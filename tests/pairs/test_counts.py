@@ -46,6 +46,8 @@ VENDORS: dict[str, tuple[Json, str, Json]] = {
         {"inputTokens": 42},
     ),
     "openai": ({}, "gpt-5.1", {"object": "response.input_tokens", "input_tokens": 42}),
+    "minimax": ({}, "MiniMax-M3", {"object": "response.input_tokens", "input_tokens": 42}),
+    "deepinfra": ({}, "moonshotai/Kimi-K2.5", {"input_tokens": 42}),
     "moonshot": ({}, "kimi-k2.5", {"data": {"total_tokens": 42}}),
     "zai": ({}, "glm-4.6", {"id": "1", "usage": {"prompt_tokens": 42, "total_tokens": 42}}),
 }
@@ -101,6 +103,11 @@ SENT: dict[str, tuple[str, set[str]]] = {
         {"input"},
     ),
     "openai": ("https://api.openai.com/v1/responses/input_tokens", {"model", "input", "tools"}),
+    "minimax": ("https://api.minimax.io/v1/responses/input_tokens", {"model", "input", "tools"}),
+    "deepinfra": (
+        "https://api.deepinfra.com/anthropic/v1/messages/count_tokens",
+        {"model", "messages", "system", "tools"},
+    ),
     "moonshot": ("https://api.moonshot.ai/v1/tokenizers/estimate-token-count", {"model", "messages", "tools"}),
     "zai": ("https://api.z.ai/api/paas/v4/tokenizer", {"model", "messages", "tools"}),
 }

@@ -44,7 +44,7 @@ def misplaced(request: UpstreamRequest, kind: type[Provider], operation: str) ->
 
 def _filled(call: str, kind: type[Provider], operation: str) -> str:
     """A documented call with what a deployment and a request put into it."""
-    settings = deployment_of(kind)
+    settings = deployment_of(kind, operation)
     known = {
         **settings,
         **settings.get("vars", {}),

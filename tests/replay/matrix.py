@@ -66,17 +66,28 @@ async def row_of(kind: type[Provider]) -> tuple[Json, list[str]]:
     upstream = ReplayUpstream()
     row: Json = {}
     faults: list[str] = []
-    async with gateway(kind, providers={DEPLOYMENT: deployment_of(kind)}, upstream=upstream) as client:
-        for operation, dialect in kind.dialects.items():
-            if operation in _SESSIONS:
-                row[operation] = await session_row(kind, operation, faults)
-            elif operation in COUNTED:
-                row[operation] = await _counted(client, upstream, kind, operation, faults)
-            elif operation in chat_operations(kind):
-                row[operation] = await _chat(client, upstream, kind, operation, faults)
-            else:
-                row[operation] = await _other(client, upstream, kind, operation, dialect, faults)
+    usual = deployment_of(kind)
+    async with gateway(kind, providers={DEPLOYMENT: usual}, upstream=upstream) as client:
+        for operation in kind.dialects:
+            settings = deployment_of(kind, operation)
+            if settings == usual:
+                row[operation] = await _cell(client, upstream, kind, operation, faults)
+                continue
+            async with gateway(kind, providers={DEPLOYMENT: settings}, upstream=upstream) as other:
+                row[operation] = await _cell(other, upstream, kind, operation, faults)
     return row, [f"{kind.name} {fault}" for fault in faults]
+
+
+async def _cell(
+    client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, faults: list[str]
+) -> Json:
+    if operation in _SESSIONS:
+        return await session_row(kind, operation, faults)
+    if operation in COUNTED:
+        return await _counted(client, upstream, kind, operation, faults)
+    if operation in chat_operations(kind):
+        return await _chat(client, upstream, kind, operation, faults)
+    return await _other(client, upstream, kind, operation, kind.dialects[operation], faults)
 
 
 async def _chat(
@@ -169,7 +180,14 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
         return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:
         return _untold(operation, dialect, said)
-    return [] if said == json.loads(answer) else [f"{dialect or operation} {said}"]
+    return [] if said == json.loads(answer) or _is_retold(operation, said) else [f"{dialect or operation} {said}"]
+
+
+def _is_retold(operation: str, said: Json) -> bool:
+    """Whether an answer in a vendor's own shape says the same as OpenAI's clients read it."""
+    if operation == "completions":
+        return openai.types.Completion.model_validate(said).choices[0].text == " there"
+    return operation == "moderations" and [each["flagged"] for each in objects(said["results"])] == [False]
 
 
 def _untold(operation: str, dialect: str, said: Json) -> list[str]:

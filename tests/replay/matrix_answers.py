@@ -294,6 +294,8 @@ _BY_DIALECT: Mapping[str, Any] = {
         "success": True,
         "result": {"response": [{"id": at, "score": score} for at, score in SCORES]},
     },
+    "deepinfra.rerank": {"scores": [score for _, score in sorted(SCORES)], "input_tokens": TOKENS},
+    "vertex.rerank": {"records": [{"id": str(index), "score": score} for index, score in SCORES]},
     "nvidia.rerank": {"rankings": [{"index": index, "logit": score} for index, score in SCORES]},
     "openai.images": {"created": 1, "data": [{"b64_json": PICTURE}]},
     "openai.transcription": HEARD,
@@ -407,6 +409,19 @@ _BY_OPERATION: Mapping[str, Any] = {
 
 
 _OWN: Mapping[tuple[str, str], Json] = {
+    ("mistral", "completions"): {
+        "id": "fim-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": " there"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
+    },
+    ("zhipu", "moderations"): {
+        "id": "m1",
+        "created": 1,
+        "result_list": [{"content_type": "text", "risk_level": "PASS", "risk_type": []}],
+    },
     ("mistral", "audio.speech"): {"audio_data": base64.b64encode(SOUND).decode()},
     ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
     ("minimax", "images.generate"): {"data": {"image_base64": [PICTURE]}, "base_resp": {"status_code": 0}},

@@ -32,11 +32,14 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
     "fireworks": {"account_id": "matrix"},
     "llamacpp": {"responses": "native", "messages": "native"},
+    "minimax": {"responses": "native"},
     "mistral": {"responses": "native"},
     "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "us-central1"},
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
+_ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {("vertex", "rerank"): {"location": "global"}}
+"""What a deployment says instead where a vendor has an operation at another place than the rest."""
 _PLAIN = "some-model"
 _THOUGHTS: Mapping[str, str] = {"minimax": "details", "mistral": "parts"}
 """Where vendors think that have no member for it: in `reasoning_details`, or in parts of the content."""
@@ -81,12 +84,18 @@ def providers() -> Mapping[str, type[Provider]]:
     return {name: kind for name, kind in kinds.items() if kind.name == name and name not in LEFT_OUT}
 
 
-def deployment_of(kind: type[Provider]) -> dict[str, Any]:
-    """The configuration of a deployment of this provider."""
+def deployment_of(kind: type[Provider], operation: str = "") -> dict[str, Any]:
+    """The configuration of a deployment of this provider, or of one for an operation that it has elsewhere."""
     key = _KEYS.get(kind.name, {"api_key": KEY} if kind.auth else {})
     placeholders: Mapping[str, str] = getattr(_row(kind), "vars_env", {})
     filled = {"vars": {each: f"{each.replace('_', '-')}.example" for each in placeholders}} if placeholders else {}
-    return {"provider": kind.name, **key, **filled, **_SETTINGS.get(kind.name, {})}
+    return {
+        "provider": kind.name,
+        **key,
+        **filled,
+        **_SETTINGS.get(kind.name, {}),
+        **_ELSEWHERE.get((kind.name, operation), {}),
+    }
 
 
 def model_of(kind: type[Provider], operation: str) -> str:

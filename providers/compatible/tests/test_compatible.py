@@ -45,6 +45,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "inference-net": dict.fromkeys(("files", "batches"), "https://batch.inference.net:443"),
     "huggingface": {"embeddings": "https://router.huggingface.co:443"},
     "cloudflare": {"rerank": "https://api.cloudflare.com:443"},
+    "deepinfra": {"rerank": "https://api.deepinfra.com:443"},
 }
 """Operations that a vendor has at another address."""
 LOCAL = {"vllm": 8000, "ollama-openai": 11434, "lmstudio": 1234, "llamacpp": 8080}

@@ -10,6 +10,7 @@ import pytest
 from providers.compatible.tests.calls import deploy_row, exchange, held
 from providers.compatible.tests.recordings import NEEDED, answer_of, deploy_recorded, records
 
+from headgate.chat import Usage
 from headgate.dialects import Gaps, Policy
 from headgate.dialects.openai.embeddings import vector_of
 from headgate.errors import ProviderFailed, UnsupportedField
@@ -27,7 +28,13 @@ from headgate_compatible.vendors.embeddings import (
     VoyageEmbeddings,
     WordedEmbeddings,
 )
-from headgate_compatible.vendors.ranking import CloudflareRerank, JinaRerank, NvidiaRerank, TogetherRerank
+from headgate_compatible.vendors.ranking import (
+    CloudflareRerank,
+    DeepInfraRerank,
+    JinaRerank,
+    NvidiaRerank,
+    TogetherRerank,
+)
 from headgate_compatible.vendors.rerank import ListedRerank
 
 Json = dict[str, Any]
@@ -190,9 +197,13 @@ def test_requests_for_rankings() -> None:
         "contexts": [{"text": "a"}, {"text": "b"}],
         "top_k": 1,
     }
+    assert msgspec.json.decode(DeepInfraRerank().encode_request(request, gaps)) == {
+        "queries": ["q", "q"],
+        "documents": ["a", "b"],
+    }
     assert gaps.dropped == []
     odd = ranking(extra={"odd": 1}, max_tokens_per_document=5)
-    for dialect in (JinaRerank(), TogetherRerank(), NvidiaRerank(), CloudflareRerank()):
+    for dialect in (JinaRerank(), TogetherRerank(), NvidiaRerank(), CloudflareRerank(), DeepInfraRerank()):
         with pytest.raises(UnsupportedField, match="`odd`"):
             dialect.encode_request(odd, Gaps("x"))
         gaps = Gaps("x", "drop")
@@ -235,6 +246,19 @@ def test_rankings_in_cloudflares_envelope() -> None:
             dialect.decode_reply(body, ranking())
 
 
+def test_rankings_of_deepinfra() -> None:
+    """Scores stand in the order of the documents, with the tokens that were read; another number of them is its failure."""
+    dialect = DeepInfraRerank()
+    held = b'{"scores":[0.1,0.9],"input_tokens":42,"request_id":"r1","inference_status":{"status":"succeeded"}}'
+    reply = dialect.decode_reply(held, ranking(top_n=1))
+    assert (reply.results, reply.id, reply.usage) == ((Ranked(1, 0.9),), "r1", Usage(42))
+    untold = dialect.decode_reply(b'{"scores":[0.1,0.9]}', ranking())
+    assert ([one.index for one in untold.results], untold.id, untold.usage) == ([1, 0], "", None)
+    for body in (b'{"scores":[0.1]}', b'{"scores":[0.1,0.2,0.3]}', b'{"scores":null}', b"{}", b"[]", b""):
+        with pytest.raises(ProviderFailed, match="no ranking"):
+            dialect.decode_reply(body, ranking())
+
+
 @pytest.mark.parametrize(
     ("name", "embeds", "ranks"),
     [
@@ -247,6 +271,7 @@ def test_rankings_in_cloudflares_envelope() -> None:
         ("mistral", "openai.embeddings", None),
         ("huggingface", "huggingface.embeddings", None),
         ("cloudflare", "openai.embeddings", "cloudflare.rerank"),
+        ("deepinfra", "openai.embeddings", "deepinfra.rerank"),
         ("302ai", "openai.embeddings", "jina.rerank"),
         ("perplexity", "perplexity.embeddings", None),
         ("snowflake", "snowflake.embeddings", None),

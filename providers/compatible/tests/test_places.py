@@ -18,6 +18,7 @@ OWN = {"base_url": "https://own.example/v1"}
 BGE, RANKER = "BAAI/bge-large-en-v1.5", "@cf/baai/bge-reranker-base"
 EMBEDDED = f"/hf-inference/models/{BGE}/pipeline/feature-extraction"
 ACCOUNT: Json = {"vars": {"account_id": "abc"}}
+INFRA = "https://api.deepinfra.com/v1"
 ACCOUNTS = "https://api.cloudflare.com/client/v4/accounts/abc/ai"
 
 
@@ -29,6 +30,15 @@ ACCOUNTS = "https://api.cloudflare.com/client/v4/accounts/abc/ai"
         ("huggingface", "chat", BGE, {}, "https://router.huggingface.co/v1/chat/completions"),
         ("cloudflare", "rerank", RANKER, ACCOUNT, f"{ACCOUNTS}/run/{RANKER}"),
         ("cloudflare", "embeddings", RANKER, ACCOUNT, f"{ACCOUNTS}/v1/embeddings"),
+        ("deepinfra", "rerank", "Qwen/Qwen3-Reranker-8B", {}, f"{INFRA}/inference/Qwen/Qwen3-Reranker-8B"),
+        (
+            "deepinfra",
+            "rerank",
+            "a/b",
+            {"base_url": "https://own.example/v1/openai"},
+            "https://own.example/v1/inference/a/b",
+        ),
+        ("deepinfra", "embeddings", "a/b", {}, f"{INFRA}/openai/embeddings"),
         ("cloudflare", "rerank", "a?b#c d", ACCOUNT, f"{ACCOUNTS}/run/a%3Fb%23c%20d"),
     ],
 )

@@ -132,6 +132,9 @@ async def test_what_a_vendor_cannot_be_told(name: str, path: str, field: str, va
         ("siliconflow", "images.generate", Recorded(body=PNG)),
         ("fireworks", "images.generate", Recorded.from_json({"finishReason": "CONTENT_FILTERED"})),
         ("mistral", "moderations", Recorded(body=b"no JSON")),
+        ("zhipu", "moderations", Recorded(body=b"no JSON")),
+        ("zhipu", "moderations", Recorded.from_json({"result_list": []})),
+        ("zhipu", "moderations", Recorded.from_json({"result_list": [{"content_type": "text"}]})),
     ],
 )
 async def test_odd_answers(name: str, operation: str, answer: Recorded) -> None:
@@ -307,3 +310,42 @@ async def test_mistral_flags() -> None:
     told = Recorded(headers=(("content-type", "application/json"),), body=b'{"results":  [{"flagged": false}]}')
     reply, _ = await asked("mistral", "/v1/moderations", {"input": "a"}, told)
     assert reply.content == told.body
+
+
+JUDGED: Json = {"content_type": "text", "risk_level": "PASS", "risk_type": []}
+PICTURE: Json = {"content_type": "image", "risk_level": "REVIEW", "risk_type": ["porn"]}
+PARTS: list[Json] = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "https://p.example/1"}}]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "judged", "flagged", "found"),
+    [
+        ("a", "a", [JUDGED], False, {}),
+        (["a"], "a", [{**JUDGED, "risk_type": None}], False, {}),
+        (PARTS, PARTS, [JUDGED, PICTURE], True, {"porn": True}),
+        ("a", "a", [{**JUDGED, "risk_level": "REJECT", "risk_type": ["x", "y"]}], True, {"x": True, "y": True}),
+    ],
+)
+async def test_zhipu_judges(given: object, wanted: object, judged: list[Json], flagged: bool, found: Json) -> None:
+    """One text, or parts, are one result: flagged unless all of it passes, its categories the risks that were found."""
+    answer = Recorded.from_json({"id": "1", "created": 5, "result_list": judged, "usage": {"moderation_text": {}}})
+    reply, upstream = await asked("zhipu", "/v1/moderations", {"input": given}, answer)
+    assert upstream.requests[-1].url == "https://open.bigmodel.cn/api/paas/v4/moderations"
+    assert sent(upstream) == {"model": "m", "input": wanted}
+    [result] = reply.json()["results"]
+    assert (reply.json()["id"], reply.json()["model"], reply.json()["usage"]) == ("1", "m", {"moderation_text": {}})
+    assert (result["flagged"], result["categories"], result["category_scores"]) == (flagged, found, {})
+    assert result["risk_levels"] == [each["risk_level"] for each in judged]
+
+
+async def test_zhipu_judges_one_text_at_a_time() -> None:
+    """Several texts would come to one result: they are refused by name, and nothing is sent."""
+    reply, upstream = await asked("zhipu", "/v1/moderations", {"input": ["a", "b"]}, Recorded.from_json({}), **DROP)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, "input", [])
+
+
+async def test_zhipus_refusal_is_told() -> None:
+    """An error passes with its status and words."""
+    answer = Recorded.from_json({"error": {"code": "1210", "message": "bad model"}}, 400)
+    reply, _ = await asked("zhipu", "/v1/moderations", {"input": "a"}, answer)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "bad model")

@@ -24,7 +24,7 @@ from headgate.dialects.anthropic.models import Claude, claude_of
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
-from headgate.operations import BATCHES, COUNTS, EMBEDS, FINE_TUNING, IMAGES_GENERATE
+from headgate.operations import BATCHES, COUNTS, EMBEDS, FINE_TUNING, IMAGES_GENERATE, PASSTHROUGH, RERANK
 from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import Origin, Secrets, retell
 from headgate.secret import Secret
@@ -36,6 +36,7 @@ from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
 from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
+from headgate_vertex.ranking import CONFIG, HOST, VertexRerank
 from headgate_vertex.tuning import VertexTuning
 
 API_VERSION = "vertex-2023-10-16"
@@ -55,10 +56,10 @@ _COUNTED: Mapping[Interface, tuple[str, str]] = {
     "claude": ("count_tokens", AnthropicCount.name),
 }
 """How tokens are counted, and in which dialect for clients of another's."""
-_JOBS = (BATCHES, FINE_TUNING)
-"""Operations whose calls stand below the location, whatever the model."""
 _CLAUDES = ("messages", "count_tokens", "passthrough")
 """Operations that may be Claude's."""
+_OTHERS = frozenset({RERANK.name, BATCHES.name, FINE_TUNING.name, PASSTHROUGH.name})
+"""Operations for which the model's name decides nothing."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
 
 
@@ -95,13 +96,14 @@ class Vertex(Provider):
         "count_tokens": "",
         "chat": "openai.chat",
         "embeddings": VertexEmbed.name,
+        "rerank": VertexRerank.name,
         "images.generate": "openai.images",
         "batches": VertexBatches.name,
         "fine_tuning.jobs": VertexTuning.name,
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (VertexEmbed(), VertexCount(), VertexBatches(), VertexTuning())
+        each.name: each for each in (VertexEmbed(), VertexRerank(), VertexCount(), VertexBatches(), VertexTuning())
     }
     paths: ClassVar[Mapping[str, str]] = {
         "generate": ":generateContent",
@@ -110,6 +112,7 @@ class Vertex(Provider):
         "count_tokens": ":rawPredict",
         "chat": "/chat/completions",
         "embeddings": ":predict",
+        "rerank": CONFIG,
         "images.generate": ":generateContent",
     }
     key_header = "x-goog-api-key"
@@ -132,6 +135,8 @@ class Vertex(Provider):
         self._origin = Origin(self.name, deployment, (*self._origin.secrets, *_secrets_in(info)))
         place = f"/projects/{quote(self.project, safe=':')}/locations/{self.location}" if self.project else ""
         self._place = place
+        self._ranking = frozenset[str]() if self.settings.base_url else frozenset({origin_of(HOST)})
+        self._bound = self.origins | self._ranking
         jobs = (VertexBatches(self.project, self.location), VertexTuning(self.project, self.location))
         self.codecs = {**type(self).codecs, **{each.name: each for each in jobs}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
 
@@ -157,7 +162,7 @@ class Vertex(Provider):
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
         if ex.operation is IMAGES_GENERATE:
             return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
-        return (name, self.dialects[name]) if name == "passthrough" or ex.operation in _JOBS else None
+        return (name, self.dialects[name]) if name in _OTHERS else None
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -201,9 +206,14 @@ class Vertex(Provider):
         """The caller's own is an API key by its looks, else an access token."""
         own = ex.principal.credential if ex.principal else None
         if own is None or own.reveal().startswith(("AIza", "AQ.")):
-            return super().credential(ex)
+            held = super().credential(ex)
+            return replace(held, origins=self._ranking) if held and self._is_ranked(ex) else held
         origins = frozenset({origin_of(ex.base_url)}) if ex.base_url else self.origins
-        return Credential("authorization", own, origins, "Bearer ")
+        return Credential("authorization", own, self._ranking if self._is_ranked(ex) else origins, "Bearer ")
+
+    def _is_ranked(self, ex: Exchange) -> bool:
+        """Whether the call goes to the ranking API: it has a host of its own, unless all is said to be elsewhere."""
+        return operation_of(ex) == RERANK.name and not ex.base_url and not self.settings.base_url
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:
@@ -216,6 +226,8 @@ class Vertex(Provider):
         method = self.paths.get(operation)
         if method is None or attempt is None:
             return super().url_for(ex)
+        if operation == RERANK.name:
+            return self._ranking_url(ex)
         model = find_model(attempt.model)
         if not self._place and model.interface != "gemini":
             raise InvalidRequest(f"`{attempt.model}` needs a deployment with a `project`", code="unsupported_model")
@@ -227,6 +239,15 @@ class Vertex(Provider):
             method = method_of(attempt.body or b"")
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         return base + self._place + "".join(f"/{quote(piece, safe='@')}" for piece in model.path) + method
+
+    def _ranking_url(self, ex: Exchange) -> str:
+        """Where rankings are made, which is `global` alone: no text leaves the region of a deployment unasked."""
+        if not self.project or self.location != "global":
+            raise InvalidRequest(
+                "rankings need a deployment with a `project` and the location `global`", code="unsupported_operation"
+            )
+        base = HOST if self._is_ranked(ex) else checked_base_url(ex.base_url) if ex.base_url else self.url
+        return f"{base}/projects/{quote(self.project, safe=':')}{CONFIG}"
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
@@ -277,13 +298,14 @@ class Vertex(Provider):
 
     @override
     async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
-        """`request` with an access token, unless a key goes along with it. A token is for the deployment's own origin alone."""
+        """`request` with an access token, unless a key goes along with it. A token is for the deployment's own origins alone."""
         if request.credential is not None or self.is_keyless:
             return request
-        if origin_of(request.url) not in self.origins:
+        origin = origin_of(request.url)
+        if origin not in self._bound:
             raise ProviderFailed("the deployment's credentials are not bound to this origin", code="upstream_denied")
         token = await self._tokens.token()
-        return replace(request, credential=Credential("authorization", token, self.origins, "Bearer "))
+        return replace(request, credential=Credential("authorization", token, frozenset({origin}), "Bearer "))
 
 
 _STREAMED = {"generate": ":streamGenerateContent?alt=sse", "messages": ":streamRawPredict"}

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.cloudflare import Cloudflare
-from headgate_compatible.vendors.counting import Moonshot, Zai, Zhipu
+from headgate_compatible.vendors.counting import Moonshot, Zai
 from headgate_compatible.vendors.databricks import Databricks
+from headgate_compatible.vendors.deepinfra import DeepInfra
 from headgate_compatible.vendors.deepseek import DeepSeek
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
@@ -27,12 +28,14 @@ from headgate_compatible.vendors.snowflake import Snowflake
 from headgate_compatible.vendors.together import Together
 from headgate_compatible.vendors.voyage import Voyage
 from headgate_compatible.vendors.xai import XAI
+from headgate_compatible.vendors.zhipu import Zhipu
 
 CODE: Mapping[str, type[Compatible]] = {
     "302ai": JinaShaped,
     "cloudflare": Cloudflare,
     "dashscope": JinaShaped,
     "databricks": Databricks,
+    "deepinfra": DeepInfra,
     "deepseek": DeepSeek,
     "fireworks": Fireworks,
     "groq": Groq,

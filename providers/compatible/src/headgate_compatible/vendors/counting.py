@@ -16,7 +16,6 @@ from headgate.dialects.counts import only
 from headgate.exchange import Exchange
 from headgate.provider import operation_of
 from headgate_compatible.provider import Compatible
-from headgate_compatible.vendors.jina import JinaShaped
 
 
 class ChatCount(CountDialect):
@@ -64,10 +63,3 @@ class Zai(Counting):
 
     own_dialects: ClassVar[Mapping[str, str]] = {"count_tokens": ZaiCount.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {ZaiCount.name: ZaiCount()}
-
-
-class Zhipu(Zai, JinaShaped):
-    """Zhipu, which has rankings besides. https://docs.bigmodel.cn/api-reference/模型-api/文本分词器"""
-
-    own_dialects: ClassVar[Mapping[str, str]] = {**JinaShaped.own_dialects, **Zai.own_dialects}
-    codecs: ClassVar[Mapping[str, Dialect]] = {**JinaShaped.codecs, **Zai.codecs}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import msgspec
@@ -20,10 +20,10 @@ from headgate.chat import ChatRequest, Message, Part, Reasoning, Text, ToolCall,
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.members import Members, objects
 from headgate.dialects.openai.reasoning import take_reasoning
-from headgate.exchange import Exchange
-from headgate.operations import CHAT, MODERATIONS, SPEECH
+from headgate.exchange import Exchange, Reply
+from headgate.operations import CHAT, COMPLETIONS, MODERATIONS, SPEECH
 from headgate.provider import operation_of
-from headgate_compatible.vendors import moderation, speech
+from headgate_compatible.vendors import fim, moderation, speech
 from headgate_compatible.vendors.batches import MistralBatches
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
@@ -46,6 +46,7 @@ class Mistral(Reshaped):
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"mistral"})
 
     shapes: ClassVar[Mapping[str, Shape]] = {
+        COMPLETIONS.name: Shape(fim.encode),
         SPEECH.name: Shape(speech.encode, speech.decode),
         MODERATIONS.name: Shape(moderation.encode, moderation.decode),
     }
@@ -54,6 +55,13 @@ class Mistral(Reshaped):
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
         return short_ids(body) if operation_of(ex) == CHAT.name and b'"tool_call_id"' in body else body
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return self._complete(ex) if operation_of(ex) == COMPLETIONS.name else super().call(ex)
+
+    async def _complete(self, ex: Exchange) -> Reply:
+        return fim.tell(await super().call(ex))
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -1,8 +1,8 @@
-"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have, NVIDIA's and Cloudflare's.
+"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have, and three that are one vendor's.
 
 Sources: https://api.jina.ai/redoc, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, the types of
 `together` 3.1, https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html,
-https://developers.cloudflare.com/workers-ai/models/bge-reranker-base
+https://developers.cloudflare.com/workers-ai/models/bge-reranker-base, https://docs.deepinfra.com/apis/reranker
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import override
 
 from headgate.body import decode_object
+from headgate.chat import Usage
 from headgate.dialects import Gaps
 from headgate.dialects.cohere_rerank import usage_of
 from headgate.errors import InvalidRequest, ProviderFailed
@@ -55,6 +56,12 @@ class _Contexts(msgspec.Struct):
 
 class _Run(msgspec.Struct):
     result: _Contexts
+
+
+class _Scores(msgspec.Struct):
+    scores: list[float]
+    input_tokens: int = 0
+    request_id: str | None = None
 
 
 class JinaRerank(ListedRerank):
@@ -141,3 +148,31 @@ class CloudflareRerank(ListedRerank):
         except (InvalidRequest, msgspec.ValidationError) as error:
             raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
         return RerankReply(ranked, model=request.model, dialect=self.name)
+
+
+class DeepInfraRerank(ListedRerank):
+    """The `deepinfra.rerank` dialect: a query for each document, and a score for each. The address says which model."""
+
+    name = "deepinfra.rerank"
+
+    @override
+    def encode_request(self, request: RerankRequest, gaps: Gaps) -> bytes:
+        if request.max_tokens_per_document is not None:
+            gaps.skip("max_tokens_per_doc")
+        gaps.extra(request.extra)
+        documents = list(request.texts())
+        return msgspec.json.encode({"queries": [request.query] * len(documents), "documents": documents})
+
+    @override
+    def decode_reply(self, body: bytes, request: RerankRequest) -> RerankReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Scores)
+        except (InvalidRequest, msgspec.ValidationError) as error:
+            raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
+        if len(held.scores) != len(request.documents):
+            words = f"{len(held.scores)} scores came for {len(request.documents)} documents"
+            raise ProviderFailed(f"the reply is no ranking: {words}", code="upstream_bad_reply")
+        ranked = best_of((Ranked(index, score) for index, score in enumerate(held.scores)), request)
+        usage = Usage(held.input_tokens) if held.input_tokens else None
+        return RerankReply(ranked, held.request_id or "", request.model, usage, dialect=self.name)

@@ -1,0 +1,24 @@
+"""Zhipu: rankings in Jina's shape, its own way to count tokens, and moderations with words of its own.
+
+Sources: https://docs.bigmodel.cn/api-reference/模型-api/文本分词器 and, for moderations, `moderation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from headgate.dialects import Dialect
+from headgate.operations import MODERATIONS
+from headgate_compatible.vendors import moderation
+from headgate_compatible.vendors.counting import Zai
+from headgate_compatible.vendors.jina import JinaShaped
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
+
+
+class Zhipu(Reshaped, Zai, JinaShaped):
+    """Zhipu, which counts as Z.ai does."""
+
+    own_dialects: ClassVar[Mapping[str, str]] = {**JinaShaped.own_dialects, **Zai.own_dialects}
+    codecs: ClassVar[Mapping[str, Dialect]] = {**JinaShaped.codecs, **Zai.codecs}
+    shapes: ClassVar[Mapping[str, Shape]] = {MODERATIONS.name: Shape(moderation.encode_zhipu, moderation.decode_zhipu)}
