@@ -23,7 +23,7 @@ import openai.types
 import openai.types.fine_tuning
 from pydantic import ValidationError
 from tests.replay.clients import DIALECTS
-from tests.replay.matrix_answers import BYTES, HEARD, JOBS, PICTURE, SCORES, SOUND, VECTORS, other_answer
+from tests.replay.matrix_answers import BYTES, HEARD, JOBS, PICTURE, PICTURE_URL, SCORES, SOUND, VECTORS, other_answer
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
@@ -142,7 +142,7 @@ async def _other(
     request = other_request(operation, DEPLOYMENT, model_of(kind, operation), dialect)
     answer = other_answer(operation, dialect, kind.name)
     upstream.requests.clear()
-    upstream.answer("*", answer)
+    wire_of(kind.name)(upstream, answer, False)
     given: Json = {"json": request.json}
     if request.form is not None:
         part = "image" if operation.startswith("images.") else "file"
@@ -175,7 +175,8 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
     if operation == "rerank":
         return [] if texts_of(said["results"]) == SCORES else [f"ranking {said}"]
     if dialect == "openai.images":
-        return [] if said["data"] == [{"b64_json": PICTURE}] else [f"pictures {said}"]
+        made = said["data"] in ([{"b64_json": PICTURE}], [{"url": PICTURE_URL}])
+        return [] if made else [f"pictures {said}"]
     if dialect == "openai.transcription":
         return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:

@@ -23,6 +23,7 @@ SCORES = [(1, 0.875), (0, 0.125)]
 TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
 PICTURE = "aGVsbG8="
+PICTURE_URL = "https://pictures.example/1.png"
 HEARD = {"text": "heard"}
 TOKENS = 5
 REPLICATE = "replicate.prediction"
@@ -408,6 +409,11 @@ _BY_OPERATION: Mapping[str, Any] = {
 }
 
 
+_MESSAGE: Json = {
+    "output": {"choices": [{"message": {"role": "assistant", "content": [{"image": PICTURE_URL}]}}]},
+    "usage": {"image_count": 1},
+}
+"""https://www.alibabacloud.com/help/en/model-studio/qwen-image-generation-and-editing-api-reference"""
 _OWN: Mapping[tuple[str, str], Json] = {
     ("mistral", "completions"): {
         "id": "fim-1",
@@ -423,9 +429,22 @@ _OWN: Mapping[tuple[str, str], Json] = {
         "result_list": [{"content_type": "text", "risk_level": "PASS", "risk_type": []}],
     },
     ("mistral", "audio.speech"): {"audio_data": base64.b64encode(SOUND).decode()},
+    ("cloudflare", "audio.speech"): {"success": True, "result": {"audio": base64.b64encode(SOUND).decode()}},
+    ("cloudflare", "audio.transcriptions"): {"success": True, "result": HEARD},
+    ("cloudflare", "audio.translations"): {"success": True, "result": HEARD},
+    ("cloudflare", "images.edit"): {"success": True, "result": {"image": PICTURE}},
+    ("cloudflare", "images.generate"): {"success": True, "result": {"image": PICTURE}},
     ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
     ("minimax", "images.generate"): {"data": {"image_base64": [PICTURE]}, "base_resp": {"status_code": 0}},
+    ("dashscope", "images.edit"): _MESSAGE,
+    ("dashscope", "images.generate"): _MESSAGE,
+    ("novita", "images.edit"): {"images": [PICTURE_URL]},
+    ("novita", "images.generate"): {"images": [PICTURE_URL]},
+    ("novita", "audio.speech"): {"audio": SOUND.hex()},
+    ("nvidia", "images.generate"): {"artifacts": [{"base64": PICTURE, "finishReason": "SUCCESS", "seed": 1}]},
     ("reka", "audio.transcriptions"): {"transcript": "heard", "transcript_translation_with_timestamp": []},
+    ("replicate", "images.generate"): {"id": "p1", "status": "succeeded", "output": [PICTURE_URL]},
+    ("siliconflow", "images.edit"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
     ("siliconflow", "images.generate"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
     ("vertex", "images.generate"): {
         "candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}}]
@@ -438,7 +457,7 @@ def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
     """What a vendor answers to an operation that is no chat. KeyError for a dialect of which nobody has said it."""
     if (vendor, operation) in _OWN:
         return Recorded.from_json(_OWN[vendor, operation])
-    if (vendor, operation) == ("fireworks", "images.generate"):
+    if operation == "images.generate" and vendor in {"fireworks", "huggingface"}:
         return Recorded(headers=(("content-type", "image/png"),), body=base64.b64decode(PICTURE))
     if operation == "audio.speech":
         return Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND)

@@ -37,14 +37,22 @@ PORTKEY = {
 }  # fmt: skip
 """The names that Portkey has for vendors whose API is OpenAI's."""
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
-    "nvidia": {"rerank": "https://ai.api.nvidia.com:443"},
+    "nvidia": dict.fromkeys(("rerank", "images.generate"), "https://ai.api.nvidia.com:443"),
     "fireworks": dict.fromkeys(
         ("audio.transcriptions", "audio.translations"), "https://audio-prod.api.fireworks.ai:443"
     ),
     "jina": {"chat": "https://deepsearch.jina.ai:443"},
     "inference-net": dict.fromkeys(("files", "batches"), "https://batch.inference.net:443"),
-    "huggingface": {"embeddings": "https://router.huggingface.co:443"},
-    "cloudflare": {"rerank": "https://api.cloudflare.com:443"},
+    "huggingface": dict.fromkeys(
+        ("embeddings", "images.generate", "audio.transcriptions"), "https://router.huggingface.co:443"
+    ),
+    "cloudflare": dict.fromkeys(
+        ("rerank", "images.generate", "images.edit", "audio.speech", "audio.transcriptions", "audio.translations"),
+        "https://api.cloudflare.com:443",
+    ),
+    "novita": dict.fromkeys(
+        ("images.generate", "images.edit", "audio.speech", "audio.transcriptions"), "https://api.novita.ai:443"
+    ),
     "deepinfra": {"rerank": "https://api.deepinfra.com:443"},
 }
 """Operations that a vendor has at another address."""

@@ -29,6 +29,12 @@ ACCOUNTS = "https://api.cloudflare.com/client/v4/accounts/abc/ai"
         ("huggingface", "embeddings", BGE, OWN, f"https://own.example{EMBEDDED}"),
         ("huggingface", "chat", BGE, {}, "https://router.huggingface.co/v1/chat/completions"),
         ("cloudflare", "rerank", RANKER, ACCOUNT, f"{ACCOUNTS}/run/{RANKER}"),
+        ("cloudflare", "images.generate", "@cf/a/b", ACCOUNT, f"{ACCOUNTS}/run/@cf/a/b"),
+        ("huggingface", "images.generate", "a/b", {}, "https://router.huggingface.co/hf-inference/models/a/b"),
+        ("novita", "audio.speech", "glm-tts", {}, "https://api.novita.ai/v3/glm-tts"),
+        ("novita", "images.generate", "seedream-4.5", {}, "https://api.novita.ai/v3/seedream-4.5"),
+        ("nvidia", "images.generate", "a/flux.1-dev", {}, "https://ai.api.nvidia.com/v1/genai/a/flux.1-dev"),
+        ("nvidia", "images.generate", "a/flux.1-dev", OWN, "https://own.example/v1/images/generations"),
         ("cloudflare", "embeddings", RANKER, ACCOUNT, f"{ACCOUNTS}/v1/embeddings"),
         ("deepinfra", "rerank", "Qwen/Qwen3-Reranker-8B", {}, f"{INFRA}/inference/Qwen/Qwen3-Reranker-8B"),
         (

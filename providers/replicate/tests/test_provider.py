@@ -239,7 +239,7 @@ async def test_models_that_are_no_language_models() -> None:
     """They are refused before anything is begun."""
     upstream = ReplayUpstream({MODEL: Recorded.from_json(described(image={"type": "string"}))})
     provider = deploy(upstream)
-    with pytest.raises(InvalidRequest, match="language model"):
+    with pytest.raises(InvalidRequest, match="takes no `prompt`"):
         await provider.call(exchange(provider))
     assert len(upstream.requests) == 1
 

@@ -1,7 +1,7 @@
 """The Ollama provider: a server of one's own, or ollama.com with a key.
 
-Completions and pictures, an experiment there, are asked for where it speaks as OpenAI does, unchanged:
-https://docs.ollama.com/api/openai-compatibility
+Completions, pictures, an experiment there, and transcripts are asked for where it speaks as OpenAI does, unchanged:
+https://docs.ollama.com/api/openai-compatibility and https://github.com/ollama/ollama/blob/main/server/routes.go
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Ollama(Provider):
         "embeddings": OllamaEmbed.name,
         "completions": "openai.completions",
         "images.generate": "openai.images",
+        "audio.transcriptions": "openai.transcription",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {OllamaChat.name: OllamaChat(), OllamaEmbed.name: OllamaEmbed()}
@@ -39,6 +40,7 @@ class Ollama(Provider):
         "embeddings": "/api/embed",
         "completions": "/v1/completions",
         "images.generate": "/v1/images/generations",
+        "audio.transcriptions": "/v1/audio/transcriptions",
     }
 
     @override

@@ -41,7 +41,7 @@ class Field(Struct, frozen=True):
 
 
 class Inputs(Struct, frozen=True):
-    """The inputs of one language model, by name."""
+    """The inputs of one model, by name."""
 
     fields: Mapping[str, Field] = {}
 
@@ -56,14 +56,14 @@ class Inputs(Struct, frozen=True):
 
 
 def read_inputs(model: str, described: Json) -> Inputs:
-    """The inputs in a model's or a version's description. Raises InvalidRequest for what is no language model."""
+    """The inputs in a model's or a version's description. Raises InvalidRequest for what takes no prompt."""
     version = as_object(described.get("latest_version")) or described
     schemas = as_object(
         (as_object((as_object(version.get("openapi_schema")) or {}).get("components")) or {}).get("schemas")
     )
     properties = as_object((as_object((schemas or {}).get("Input")) or {}).get("properties"))
     if not properties or not {"prompt", "messages"} & properties.keys():
-        told = f"`{model}` takes no `prompt` by the schema it publishes, so it is no language model: reach it by passthrough"
+        told = f"`{model}` takes no `prompt` by the schema it publishes, so only passthrough reaches it"
         raise InvalidRequest(told, param="model", code="unsupported_model")
     return Inputs({name: _field(name, as_object(said) or {}, schemas or {}) for name, said in properties.items()})
 

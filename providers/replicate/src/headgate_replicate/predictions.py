@@ -229,6 +229,20 @@ class Predictions:
             log.warning("a prediction could not be canceled", prediction=prediction_id, error=str(error))
 
 
+class Awaited:
+    """Predictions as an engine whose replies are answers: what is sent begins one, and its reply comes once that is over."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self._predictions = predictions
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """See Upstream."""
+        return await self._predictions.answer(request)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
 class PredictionStream:
     """A stream as Replicate sends it, with the prediction in an event before it and, once that is over, in one behind it."""
 

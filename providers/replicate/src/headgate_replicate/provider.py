@@ -1,4 +1,4 @@
-"""Replicate as a provider: chat with language models by the schema each of them publishes, everything else passed through."""
+"""Replicate as a provider: chat and pictures by the schema that each model publishes, everything else passed through."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.caller import checked_base_url
-from headgate.dialects import Dialect
+from headgate.dialects import Dialect, Gaps
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, Reply
+from headgate.operations import IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, Provider
-from headgate.relay import passed_headers, scrub
+from headgate.relay import passed_headers, retell, scrub
 from headgate.upstream import Upstream, UpstreamResponse, WholeResponse
+from headgate_replicate import pictures
 from headgate_replicate.chat import ReplicateChat
 from headgate_replicate.inputs import Inputs, read_inputs
-from headgate_replicate.predictions import Predictions
+from headgate_replicate.predictions import Awaited, Predictions
 
 KEPT_S = 600.0
 """So long the schema of a model is taken as it was read: official models change theirs at times."""
@@ -30,15 +32,22 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Replicate(Provider):
-    """Language models on Replicate. A model is `owner/name`, or `owner/name:version` where its owner does not keep it running."""
+    """Models of text and of pictures on Replicate.
+
+    A model is `owner/name`, or `owner/name:version` where its owner does not keep it running.
+    """
 
     name = "replicate"
     base_url = "https://api.replicate.com/v1"
     key_env = "REPLICATE_API_TOKEN"
     docs = "https://replicate.com/docs/reference/http"
-    dialects: ClassVar[Mapping[str, str]] = {"chat": ReplicateChat.name, "passthrough": ""}
+    dialects: ClassVar[Mapping[str, str]] = {
+        "chat": ReplicateChat.name,
+        IMAGES_GENERATE.name: IMAGES_GENERATE.dialect,
+        "passthrough": "",
+    }
     codecs: ClassVar[Mapping[str, Dialect]] = {ReplicateChat.name: ReplicateChat()}
-    paths: ClassVar[Mapping[str, str]] = {"chat": "/predictions"}
+    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", IMAGES_GENERATE.name), "/predictions")
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
         super().__init__(deployment, config, upstream)
@@ -50,7 +59,7 @@ class Replicate(Provider):
         attempt = ex.attempt
         if attempt is not None and isinstance(attempt.dialect, ReplicateChat):
             return self._chat(ex)
-        return super().call(ex)
+        return self._pictures(ex) if ex.operation is IMAGES_GENERATE and attempt is not None else super().call(ex)
 
     @override
     def url_for(self, ex: Exchange) -> str:
@@ -64,8 +73,7 @@ class Replicate(Provider):
     @override
     async def send(self, ex: Exchange) -> UpstreamResponse:
         """The answer of a prediction, which takes several calls."""
-        request = self.prepare(ex)
-        predictions = self.predictions.at(checked_base_url(ex.base_url)) if ex.base_url else self.predictions
+        request, predictions = self.prepare(ex), self._predictions(ex)
         return await (predictions.stream(request) if ex.stream else predictions.answer(request))
 
     @override
@@ -86,6 +94,25 @@ class Replicate(Provider):
             attempt.dialect = ReplicateChat(found)
             return await super().call(ex)
         return await self._refused(ex, found)
+
+    async def _pictures(self, ex: Exchange) -> Reply:
+        """Pictures, once their prediction is over. An error that comes instead of the model's schema is the answer."""
+        model = ex.attempt.model if ex.attempt is not None else ""
+        try:
+            found = await self._inputs(ex, model)
+        except ProviderError as error:
+            error.blame(self.name, self.deployment)
+            raise
+        if not isinstance(found, Inputs):
+            return await self._refused(ex, found)
+        request, gaps = self.prepare(ex), Gaps(self.name, self.policy(ex))
+        request = replace(request, body=pictures.encode(request.body, _model_of(model)[2], found, gaps))
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return await retell(ex, Awaited(self._predictions(ex)), request, self._origin, pictures.decode)
+
+    def _predictions(self, ex: Exchange) -> Predictions:
+        """The predictions of this call: the deployment's, or those of the caller's address."""
+        return self.predictions.at(checked_base_url(ex.base_url)) if ex.base_url else self.predictions
 
     async def _inputs(self, ex: Exchange, model: str) -> Inputs | WholeResponse:
         """What the model takes, as it says itself; or the error that came instead."""

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.cloudflare import Cloudflare
 from headgate_compatible.vendors.counting import Moonshot, Zai
+from headgate_compatible.vendors.dashscope import DashScope
 from headgate_compatible.vendors.databricks import Databricks
 from headgate_compatible.vendors.deepinfra import DeepInfra
 from headgate_compatible.vendors.deepseek import DeepSeek
+from headgate_compatible.vendors.editing import BytePlus, OllamaShaped
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
 from headgate_compatible.vendors.huggingface import HuggingFace
@@ -19,6 +21,7 @@ from headgate_compatible.vendors.inference_net import InferenceNet
 from headgate_compatible.vendors.jina import Jina, JinaShaped
 from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
+from headgate_compatible.vendors.novita import Novita
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.openrouter import OpenRouter
 from headgate_compatible.vendors.perplexity import Perplexity
@@ -32,8 +35,9 @@ from headgate_compatible.vendors.zhipu import Zhipu
 
 CODE: Mapping[str, type[Compatible]] = {
     "302ai": JinaShaped,
+    "byteplus": BytePlus,
     "cloudflare": Cloudflare,
-    "dashscope": JinaShaped,
+    "dashscope": DashScope,
     "databricks": Databricks,
     "deepinfra": DeepInfra,
     "deepseek": DeepSeek,
@@ -46,8 +50,9 @@ CODE: Mapping[str, type[Compatible]] = {
     "mistral": Mistral,
     "moonshot": Moonshot,
     "nebius": JinaShaped,
-    "novita": JinaShaped,
+    "novita": Novita,
     "nvidia": Nvidia,
+    "ollama-openai": OllamaShaped,
     "openrouter": OpenRouter,
     "perplexity": Perplexity,
     "reka": Reka,

@@ -1,33 +1,72 @@
-"""Cloudflare: rankings by what runs any model of Workers AI, since its API in OpenAI's shape has none.
+"""Cloudflare: rankings, pictures and sound by what runs any model of Workers AI, since its API in OpenAI's shape has none.
 
 Sources: https://developers.cloudflare.com/workers-ai/models/bge-reranker-base and, for address and envelope,
-https://developers.cloudflare.com/workers-ai/get-started/rest-api
+https://developers.cloudflare.com/workers-ai/get-started/rest-api; for pictures and sound those of `cloudflare_media`
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
+from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
+from headgate.forms import content_type_of, form_of
+from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from headgate.provider import operation_of
-from headgate_compatible.provider import Compatible
+from headgate.relay import Decode
+from headgate.upstream import UpstreamRequest
+from headgate_compatible.vendors import cloudflare_media as media
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.ranking import CloudflareRerank
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
+
+_RUN = frozenset(each.name for each in (IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS))
+"""Operations whose model stands in the address."""
 
 
-class Cloudflare(Compatible):
+class Cloudflare(JsonForms, Reshaped):
     """Workers AI, and by its REST API the models of others behind AI Gateway."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"rerank": CloudflareRerank.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {CloudflareRerank.name: CloudflareRerank()}
+    forms: ClassVar[Mapping[str, Encode]] = {
+        IMAGES_EDIT.name: media.edit_form,
+        TRANSCRIPTIONS.name: media.transcript,
+        TRANSLATIONS.name: partial(media.transcript, task="translate"),
+    }
+    answers: ClassVar[Mapping[str, Decode]] = {
+        IMAGES_EDIT.name: partial(media.decode_picture, sent=b""),
+        TRANSCRIPTIONS.name: media.decode_transcript,
+        TRANSLATIONS.name: media.decode_transcript,
+    }
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
+        SPEECH.name: Shape(media.encode_speech, media.decode_speech),
+    }
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        url = super().url_for(ex)
-        if ex.attempt is None or operation_of(ex) != "rerank":
+        url, operation = super().url_for(ex), operation_of(ex)
+        if ex.attempt is None or operation not in _RUN:
             return url
-        return f"{url.removesuffix(self.paths['rerank']).removesuffix('/v1')}/run/{path_of(ex.attempt.model)}"
+        return f"{url.removesuffix(self.paths[operation]).removesuffix('/v1')}/run/{path_of(ex.attempt.model)}"
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        model = ex.attempt.model if ex.attempt is not None else ""
+        if operation_of(ex) != IMAGES_GENERATE.name or not media.wants_form(model):
+            return request
+        boundary = secrets.token_hex(16).encode()
+        headers = (
+            *(pair for pair in request.headers if pair[0] != b"content-type"),
+            (b"content-type", content_type_of(boundary)),
+        )
+        return replace(request, headers=headers, body=form_of(media.form_parts(request.body), boundary))

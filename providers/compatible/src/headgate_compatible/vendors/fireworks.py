@@ -56,7 +56,7 @@ class Fireworks(Reshaped):
         each.name: each for each in (ListedRerank(), FireworksFiles(), FireworksBatches(), FireworksTuning())
     }
     shapes: ClassVar[Mapping[str, Shape]] = {
-        IMAGES_GENERATE.name: Shape(pictures.encode_fireworks, pictures.decode_fireworks)
+        IMAGES_GENERATE.name: Shape(pictures.encode_fireworks, pictures.decode_file)
     }
     own_config: ClassVar[type[VendorConfig]] = FireworksConfig
 

@@ -1,7 +1,7 @@
-"""Hugging Face: embeddings by the provider `hf-inference`, which has no API in OpenAI's shape for them.
+"""Hugging Face: embeddings, pictures and transcripts by the provider `hf-inference`, which has no API in OpenAI's shape for them.
 
-Sources: https://huggingface.co/docs/inference-providers/tasks/feature-extraction and, for the address,
-https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/inference/_providers/hf_inference.py
+Sources: https://huggingface.co/docs/inference-providers/tasks/feature-extraction, those of `huggingface_media` and, for
+addresses, https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/inference/_providers/hf_inference.py
 """
 
 from __future__ import annotations
@@ -13,22 +13,40 @@ from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
+from headgate.operations import EMBEDDINGS, IMAGES_GENERATE, TRANSCRIPTIONS
 from headgate.provider import operation_of
-from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import huggingface_media as media
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.embeddings import HuggingFaceEmbeddings
+from headgate_compatible.vendors.pictures import decode_file
 from headgate_compatible.vendors.places import path_of
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
+
+_TASKS: Mapping[str, str] = {
+    EMBEDDINGS.name: "/pipeline/feature-extraction",
+    IMAGES_GENERATE.name: "",
+    TRANSCRIPTIONS.name: "",
+}
+"""Operations of `hf-inference`, and what stands behind the model in their address."""
 
 
-class HuggingFace(Compatible):
-    """Hugging Face's router. Embeddings stand beside its API in OpenAI's shape, each model at an address of its own."""
+class HuggingFace(JsonForms, Reshaped):
+    """Hugging Face's router. What is `hf-inference`'s stands beside its API in OpenAI's shape, each model at its own address."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": HuggingFaceEmbeddings.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {HuggingFaceEmbeddings.name: HuggingFaceEmbeddings()}
+    forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: media.encode_transcript}
+    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_GENERATE.name: Shape(media.encode_picture, decode_file)}
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        url = super().url_for(ex)
-        if ex.attempt is None or operation_of(ex) != "embeddings":
+        url, operation = super().url_for(ex), operation_of(ex)
+        if ex.attempt is None or operation not in _TASKS:
             return url
-        root = url.removesuffix(self.paths["embeddings"]).removesuffix("/v1")
-        return f"{root}/hf-inference/models/{path_of(ex.attempt.model)}/pipeline/feature-extraction"
+        root = url.removesuffix(self.paths[operation]).removesuffix("/v1")
+        return f"{root}/hf-inference/models/{path_of(ex.attempt.model)}{_TASKS[operation]}"
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        headers = super().vendor_headers(ex)
+        return {**headers, b"accept": b"image/png"} if operation_of(ex) == IMAGES_GENERATE.name else headers

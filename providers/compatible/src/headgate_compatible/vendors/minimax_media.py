@@ -17,7 +17,7 @@ from headgate.dialects.openai.members import as_object
 from headgate.dialects.words import openai_envelope
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
-from headgate_compatible.vendors.pictures import refuse_unknown, size_of
+from headgate_compatible.vendors.pictures import made, refuse_unknown, tell_sides
 from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
 
 Json = dict[str, Any]
@@ -48,11 +48,11 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
     """OpenAI's request for pictures as MiniMax takes it. `gaps` is told of what it cannot honour."""
     members = decode_object(body)
     refuse_unknown(members, gaps)
-    size = size_of(members, gaps)
+    tell_sides(members, gaps)
     form = members.pop("response_format", None)
     if form is not None:
         members["response_format"] = _FORMS.get(str(form), form)
-    return msgspec.json.encode({**members, **({"width": size[0], "height": size[1]} if size else {})})
+    return msgspec.json.encode(members)
 
 
 def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
@@ -67,9 +67,7 @@ def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
         for member, name in (("image_urls", "url"), ("image_base64", "b64_json"))
         for each in cast("list[Any]", found.get(member) or ())
     ]
-    if not pictures:
-        raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
-    return Reply(200, headers, msgspec.json.encode({"created": 0, "data": pictures}))
+    return made(headers, pictures)
 
 
 def encode_speech(body: bytes, gaps: Gaps) -> bytes:
@@ -100,7 +98,12 @@ def decode_speech(headers: RawHeaders, body: bytes, sent: bytes) -> Reply:
         sound = bytes.fromhex(held["data"]["audio"])
     except (KeyError, TypeError, ValueError):
         raise ProviderFailed("the provider answered with no sound", code="upstream_bad_reply") from None
-    return sound_of(headers, sound, _KINDS.get(decode_object(sent)["audio_setting"].get("format"), b"audio/mpeg"))
+    return sound_of(headers, sound, kind_of(sent))
+
+
+def kind_of(sent: bytes) -> bytes:
+    """The media type of the sound that a request asked for."""
+    return _KINDS.get(decode_object(sent)["audio_setting"].get("format"), b"audio/mpeg")
 
 
 def _answer(body: bytes, what: str) -> Json:

@@ -1,7 +1,9 @@
-"""NVIDIA: embeddings that must be told what a text is, and rankings at an address of their own.
+"""NVIDIA: embeddings that must be told what a text is, and rankings and pictures at addresses of their own.
 
 Sources: https://docs.api.nvidia.com/nim/reference/nvidia-llama-3_2-nv-rerankqa-1b-v2-infer (hosted),
-https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html (servers of one's own)
+https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html (servers of one's own),
+https://docs.api.nvidia.com/nim/reference/black-forest-labs-flux_1-dev-infer (pictures, hosted; a server of one's own makes them
+as OpenAI does: https://docs.nvidia.com/nim/visual-genai/latest/index.html)
 """
 
 from __future__ import annotations
@@ -15,16 +17,22 @@ from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
+from headgate.operations import IMAGES_GENERATE, RERANK
 from headgate.provider import operation_of
 from headgate.upstream import Credential, origin_of
-from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import pictures
 from headgate_compatible.vendors.embeddings import NvidiaEmbeddings
+from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.ranking import NvidiaRerank
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 RETRIEVAL = "https://ai.api.nvidia.com/v1/retrieval"
+PICTURES = "https://ai.api.nvidia.com/v1/genai"
+_APART = frozenset({IMAGES_GENERATE.name, RERANK.name})
+"""Operations on a host of their own, where NVIDIA runs the model."""
 
 
-class Nvidia(Compatible):
+class Nvidia(Reshaped):
     """NVIDIA's hosted models, and with a `base_url` a NIM of one's own."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": NvidiaEmbeddings.name, "rerank": NvidiaRerank.name}
@@ -32,18 +40,29 @@ class Nvidia(Compatible):
         NvidiaEmbeddings.name: NvidiaEmbeddings(),
         NvidiaRerank.name: NvidiaRerank(),
     }
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_GENERATE.name: Shape(pictures.encode_nvidia, pictures.decode_nvidia)
+    }
+
+    @override
+    def shape_of(self, ex: Exchange) -> Shape | None:
+        return super().shape_of(ex) if self._is_hosted(ex) else None
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        if ex.attempt is None or not self._is_retrieval(ex):
+        operation = operation_of(ex)
+        if ex.attempt is None or operation not in _APART or not self._is_hosted(ex):
             return super().url_for(ex)
+        if operation == IMAGES_GENERATE.name:
+            return f"{PICTURES}/{path_of(ex.attempt.model)}"
         return f"{RETRIEVAL}/{quote(ex.attempt.model.replace('.', '_'))}/reranking"
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:
         held = super().credential(ex)
-        return replace(held, origins=frozenset({origin_of(RETRIEVAL)})) if held and self._is_retrieval(ex) else held
+        is_apart = operation_of(ex) in _APART and self._is_hosted(ex)
+        return replace(held, origins=frozenset({origin_of(RETRIEVAL)})) if held and is_apart else held
 
-    def _is_retrieval(self, ex: Exchange) -> bool:
-        """Whether the call is a ranking by a model that NVIDIA hosts."""
-        return operation_of(ex) == "rerank" and self.url == self.base_url and not ex.base_url
+    def _is_hosted(self, ex: Exchange) -> bool:
+        """Whether the call is for a model that NVIDIA hosts."""
+        return self.url == self.base_url and not ex.base_url

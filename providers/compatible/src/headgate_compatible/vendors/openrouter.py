@@ -15,22 +15,23 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest, Thinking
 from headgate.dialects import Gaps
-from headgate.exchange import Exchange
 from headgate.operations import IMAGES_EDIT, TRANSCRIPTIONS
 from headgate_compatible import policy
 from headgate_compatible.vendors import edits, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 Json = dict[str, Any]
 
 
-class OpenRouter(JsonForms):
+class OpenRouter(JsonForms, Reshaped):
     """OpenRouter."""
 
     forms: ClassVar[Mapping[str, Encode]] = {
         IMAGES_EDIT.name: partial(edits.from_form, words=edits.OPENROUTER),
         TRANSCRIPTIONS.name: transcripts.from_form,
     }
+    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_EDIT.name: edits.in_json(edits.OPENROUTER)}
 
     origins_of_thought: ClassVar[frozenset[str]] = frozenset(
         {
@@ -46,11 +47,6 @@ class OpenRouter(JsonForms):
         }
     )
     """The formats of `reasoning_details`, which say who signed them."""
-
-    @override
-    def body_for(self, ex: Exchange) -> bytes:
-        body = super().body_for(ex)
-        return edits.from_json(body, edits.OPENROUTER) if ex.operation is IMAGES_EDIT else body
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

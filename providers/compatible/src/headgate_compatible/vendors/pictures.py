@@ -1,14 +1,15 @@
-"""Pictures by vendors with members of their own, for clients of OpenAI's: what requests share, SiliconFlow's and Fireworks'.
+"""Pictures by vendors with members of their own, for OpenAI's clients: what they share, SiliconFlow's, Fireworks' and NVIDIA's.
 
-Sources: https://docs.siliconflow.com/en/api-reference/images/images-generations and
-https://docs.fireworks.ai/api-reference/generate-a-new-image-from-a-text-prompt, whose answer is the picture itself.
+Sources: https://docs.siliconflow.com/en/api-reference/images/images-generations,
+https://docs.fireworks.ai/api-reference/generate-a-new-image-from-a-text-prompt, whose answer is the picture itself, and
+https://docs.api.nvidia.com/nim/reference/black-forest-labs-flux_1-dev-infer.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import gcd
 from typing import Any
 
@@ -49,6 +50,18 @@ def refuse_unknown(members: Json, gaps: Gaps, known: Collection[str] = ()) -> No
         gaps.skip("user")
 
 
+def refuse_form(members: Json, gaps: Gaps, form: str) -> None:
+    """Take the form of the answer out of a request to a vendor that has this one alone."""
+    if members.pop("response_format", form) not in {None, form}:
+        gaps.refuse("response_format", f"pictures come as `{form}` from there")
+
+
+def refuse_number(members: Json, gaps: Gaps) -> None:
+    """Take the number of pictures out of a request to a vendor that makes one."""
+    if members.pop("n", 1) not in {None, 1}:
+        gaps.refuse("n", "there is one picture for a request there")
+
+
 def size_of(members: Json, gaps: Gaps) -> tuple[int, int] | None:
     """Take width and height out of a request; None where it leaves them to the vendor."""
     size = members.pop("size", None)
@@ -75,14 +88,8 @@ def encode_siliconflow(body: bytes, gaps: Gaps) -> bytes:
 
 def decode_siliconflow(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
     """A good answer with its pictures where OpenAI's clients look for them. ProviderFailed for one without."""
-    try:
-        held = decode_object(body)
-    except InvalidRequest:
-        held = {}
-    data = objects(held.get("data")) or objects(held.get("images"))
-    if not data:
-        raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
-    return Reply(200, headers, msgspec.json.encode({"created": 0, **held, "data": data}))
+    held = object_in(body)
+    return made(headers, objects(held.get("data")) or objects(held.get("images")), held)
 
 
 def encode_fireworks(body: bytes, gaps: Gaps) -> bytes:
@@ -90,10 +97,8 @@ def encode_fireworks(body: bytes, gaps: Gaps) -> bytes:
     members = decode_object(body)
     del members["model"]  # it stands in the address
     refuse_unknown(members, gaps)
-    if members.pop("n", 1) not in {None, 1}:
-        gaps.refuse("n", "there is one picture for a request there")
-    if members.pop("response_format", "b64_json") not in {None, "b64_json"}:
-        gaps.refuse("response_format", "pictures come as `b64_json` from there")
+    refuse_number(members, gaps)
+    refuse_form(members, gaps, "b64_json")
     size = size_of(members, gaps)
     if size is not None:
         proportions = proportions_of(*size)
@@ -105,13 +110,57 @@ def encode_fireworks(body: bytes, gaps: Gaps) -> bytes:
     return msgspec.json.encode(members)
 
 
-def decode_fireworks(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+def decode_file(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
     """A good answer, which is the picture itself, in OpenAI's shape. Raises ProviderFailed for anything else."""
-    if not dict(headers).get(b"content-type", b"").startswith(b"image/"):
+    if not is_file(headers):
         raise ProviderFailed("the provider answered with no picture", code="upstream_bad_reply")
+    return made(headers, [{"b64_json": b64encode(body).decode()}])
+
+
+def encode_nvidia(body: bytes, gaps: Gaps) -> bytes:
+    """A request as a model that NVIDIA hosts takes it."""
+    members = decode_object(body)
+    del members["model"]  # it stands in the address
+    refuse_unknown(members, gaps)
+    refuse_number(members, gaps)
+    refuse_form(members, gaps, "b64_json")
+    tell_sides(members, gaps)
+    return msgspec.json.encode(members)
+
+
+def decode_nvidia(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+    """A good answer in OpenAI's shape; a picture that was filtered has no bytes. Raises ProviderFailed for one without any."""
+    held = object_in(body)
+    found = [each.get("base64") for each in objects(held.get("artifacts"))] or [held.get("image")]
+    return made(headers, [{"b64_json": each} for each in found if each])
+
+
+def is_file(headers: RawHeaders) -> bool:
+    """Whether an answer is a picture itself."""
+    return dict(headers).get(b"content-type", b"").startswith(b"image/")
+
+
+def object_in(body: bytes) -> Json:
+    """The members of an answer; none where it is no object."""
+    try:
+        return decode_object(body)
+    except InvalidRequest:
+        return {}
+
+
+def made(headers: RawHeaders, data: Sequence[Json], beside: Mapping[str, Any] | None = None) -> Reply:
+    """A reply with pictures, and what stands `beside` them, in OpenAI's shape. Raises ProviderFailed where there are none."""
+    if not data:
+        raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
     labelled = (*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", b"application/json"))
-    data = [{"b64_json": b64encode(body).decode()}]
-    return Reply(200, labelled, msgspec.json.encode({"created": 0, "data": data}))
+    return Reply(200, labelled, msgspec.json.encode({"created": 0, **(beside or {}), "data": data}))
+
+
+def tell_sides(members: Json, gaps: Gaps) -> None:
+    """Tell the size of a request as `width` and `height`."""
+    size = size_of(members, gaps)
+    if size is not None:
+        members["width"], members["height"] = size
 
 
 def proportions_of(width: int, height: int) -> str:

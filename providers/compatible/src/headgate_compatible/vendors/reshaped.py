@@ -31,10 +31,14 @@ class Reshaped(Compatible):
 
     shapes: ClassVar[Mapping[str, Shape]] = {}
 
+    def shape_of(self, ex: Exchange) -> Shape | None:
+        """How this call is told; None for one that passes as it is."""
+        return self.shapes.get(operation_of(ex))
+
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        shape = self.shapes.get(operation_of(ex))
+        shape = self.shape_of(ex)
         if shape is None:
             return body
         gaps = Gaps(self.name, self.policy(ex))
@@ -44,7 +48,7 @@ class Reshaped(Compatible):
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
-        shape = self.shapes.get(operation_of(ex))
+        shape = self.shape_of(ex)
         if shape is None or shape.decode is None:
             return super().call(ex)
         request = self.prepare(ex)

@@ -26,6 +26,7 @@ _GRAINS = ("timestamp_granularities", "timestamp_granularities[]")
 _FORMATS = frozenset({"json", "verbose_json"})
 _IDLE = frozenset({("stream", b"false"), ("chunking_strategy", b"auto")})
 """What asks for nothing."""
+_PLAIN = _IDLE | {("response_format", b"json")}
 _XAI = frozenset(
     {
         *("audio_format", "channels", "diarize", "filler_words", "format", "keyterm", "language", "multichannel"),
@@ -70,6 +71,32 @@ def from_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> b
         gaps.refuse("response_format", f"transcripts come as one of {', '.join(sorted(_FORMATS))} there")
         del members["response_format"]
     return msgspec.json.encode({**members, **values})
+
+
+def fields_of(parts: Iterable[Part], names: Mapping[str, str], gaps: Gaps) -> tuple[Json, Part]:
+    """The fields of a form under a vendor's `names`, and its file. Raises InvalidRequest for a form without one.
+
+    `gaps` is told of what the vendor has not, of which a language is but a hint.
+    """
+    members: Json = {}
+    file: Part | None = None
+    for part in parts:
+        if part.name == "file":
+            file = part
+        elif part.name in names and part.content:
+            members[names[part.name]] = _value_of(part)
+        elif part.name == "language":
+            gaps.skip(part.name)
+        elif part.name != "model" and part.content and (part.name, part.content) not in _PLAIN:
+            gaps.refuse(part.name)
+    if file is None:
+        raise InvalidRequest("`file` is missing: send the sound in it", param="file")
+    return members, file
+
+
+def uri_of(part: Part) -> str:
+    """A file of sound as a data URI; InvalidRequest where nothing says what it is."""
+    return f"data:audio/{_format_of(part)};base64,{b64encode(part.content).decode()}"
 
 
 def to_xai(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> list[Part]:

@@ -47,7 +47,10 @@ class XAI(JsonForms, Reshaped):
         IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI),
         TRANSCRIPTIONS.name: transcripts.to_xai,
     }
-    shapes: ClassVar[Mapping[str, Shape]] = {SPEECH.name: Shape(speech.encode_xai)}
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_EDIT.name: edits.in_json(edits.XAI),
+        SPEECH.name: Shape(speech.encode_xai),
+    }
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -61,11 +64,6 @@ class XAI(JsonForms, Reshaped):
                 gaps.refuse(name, f"`{request.model}` thinks, and takes none")
                 sampling = replace(sampling, **{name: () if name == "stop" else None})
         return replace(request, sampling=sampling)
-
-    @override
-    def body_for(self, ex: Exchange) -> bytes:
-        body = super().body_for(ex)
-        return edits.from_json(body, edits.XAI) if ex.operation is IMAGES_EDIT else body
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:

@@ -1,0 +1,26 @@
+"""Vendors whose only code is that they take edits of pictures as JSON: BytePlus and Ollama. Sources: `edits`"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
+
+from headgate.operations import IMAGES_EDIT
+from headgate_compatible.vendors import edits
+from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
+
+
+class BytePlus(JsonForms, Reshaped):
+    """BytePlus ModelArk."""
+
+    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: partial(edits.from_form, words=edits.BYTEPLUS)}
+    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_EDIT.name: edits.in_json(edits.BYTEPLUS)}
+
+
+class OllamaShaped(JsonForms, Reshaped):
+    """Ollama, where it speaks as OpenAI does."""
+
+    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: partial(edits.from_form, words=edits.OLLAMA)}
+    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_EDIT.name: edits.in_json(edits.OLLAMA)}
