@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from headgate.dialects.jobs import (
     Action,
     Asked,
     JobDialect,
+    VendorCall,
     asked_for,
     batch,
     objects_in,
@@ -167,6 +169,37 @@ async def test_a_job_is_made() -> None:
     assert first.credential is not None
     assert first.credential.secret.reveal() == KEY
     assert json.loads(second.body) == {"base": "other", "data": "f", "n": 3}
+
+
+class Listed(AcmeTuning):
+    """Jobs that are listed at a path of their own, in pages, and whose clients name them."""
+
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = {**USUAL_ACTIONS, "list": ("GET", "/all")}
+
+    @override
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        call = super().encode_new(asked, fresh, gaps)
+        return VendorCall("PUT", f"{call.path}/{fresh}", body=call.body)
+
+    @override
+    def next_page(self, said: Sequence[Any]) -> Mapping[str, str] | None:
+        return {"page": "2"} if len(said) == 1 else None
+
+
+async def test_jobs_that_their_client_names() -> None:
+    """A new job has a random id for those; a list that stands elsewhere is there on every page."""
+    kind = type("Other", (Acme,), {"codecs": {Listed.name: Listed()}})
+    upstream = ReplayUpstream({"*": Recorded.from_json({"key": "j", "state": "on"})})
+    async with gateway(kind, providers=DEPLOYED, upstream=upstream) as client:
+        for _ in range(2):
+            await client.post("/v1/fine_tuning/jobs", json={"model": "acme/base", "training_file": "f"})
+        upstream.answer("*", Recorded.from_json([{"key": "a"}]), Recorded.from_json([{"key": "b"}]))
+        listed = await client.get("/v1/fine_tuning/jobs", headers=HEADERS)
+    first, second, *pages = [call.url.removeprefix("https://acme.example/api/trainings/") for call in upstream.requests]
+    assert re.fullmatch(r"[0-9a-f]{32}", first)
+    assert first != second
+    assert pages == ["all", "all?page=2"]
+    assert [each["id"] for each in listed.json()["data"]] == ["a", "b"]
 
 
 async def test_ids_and_queries() -> None:

@@ -53,6 +53,8 @@ _RANKS = ("yes", "left out", "refused", "no")
 COUNTED = tuple(each.name for each in (COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT))
 _SESSIONS = frozenset({"realtime"})
 """Operations that are sessions over a WebSocket and not requests."""
+_NAMED = {("bedrock", "batches"): "bedrock.batches"}
+"""Operations that pass as they are but for a model, which stands in a header there, as if they had this dialect."""
 
 
 def held(name: str) -> Json:
@@ -139,7 +141,8 @@ async def _counted(
 async def _other(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, dialect: str, faults: list[str]
 ) -> Json:
-    request = other_request(operation, DEPLOYMENT, model_of(kind, operation), dialect)
+    named = _NAMED.get((kind.name, operation), dialect)
+    request = other_request(operation, DEPLOYMENT, model_of(kind, operation), named)
     answer = other_answer(operation, dialect, kind.name)
     upstream.requests.clear()
     wire_of(kind.name)(upstream, answer, False)

@@ -409,6 +409,7 @@ _BY_OPERATION: Mapping[str, Any] = {
 }
 
 
+_STABILITY: Json = {"seeds": [1], "finish_reasons": [None], "images": [PICTURE]}
 _MESSAGE: Json = {
     "output": {"choices": [{"message": {"role": "assistant", "content": [{"image": PICTURE_URL}]}}]},
     "usage": {"image_count": 1},
@@ -428,6 +429,8 @@ _OWN: Mapping[tuple[str, str], Json] = {
         "created": 1,
         "result_list": [{"content_type": "text", "risk_level": "PASS", "risk_type": []}],
     },
+    ("bedrock", "images.generate"): _STABILITY,
+    ("bedrock", "images.edit"): _STABILITY,
     ("mistral", "audio.speech"): {"audio_data": base64.b64encode(SOUND).decode()},
     ("cloudflare", "audio.speech"): {"success": True, "result": {"audio": base64.b64encode(SOUND).decode()}},
     ("cloudflare", "audio.transcriptions"): {"success": True, "result": HEARD},

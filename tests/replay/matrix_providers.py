@@ -25,7 +25,7 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "azure-foundry": {"resource": "matrix"},
     "azure-openai": {"resource": "matrix"},
-    "bedrock": {"region": "us-east-1"},
+    "bedrock": {"region": "us-east-1", "batches": {"role_arn": "arn:aws:iam::123456789012:role/BatchServiceRole"}},
     "compatible": {
         "base_url": "https://compatible.example/v1",
         "row": {"efforts": ["low", "medium", "high"]},
@@ -51,6 +51,9 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "converse": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "embeddings": "cohere.embed-english-v3",
         "rerank": "cohere.rerank-v3-5:0",
+        "images.generate": "stability.stable-image-core-v1:1",
+        "images.edit": "stability.stable-image-ultra-v1:1",
+        "batches": "openai.gpt-oss-20b-1:0",
         "count_tokens": "anthropic.claude-sonnet-4-5-20250929-v1:0",
     },
     "cloudflare": {"audio.translations": "@cf/openai/whisper-large-v3-turbo"},

@@ -86,13 +86,15 @@ class _Carrying:
     async def _asked(self) -> Asked:
         """What the client asks; of a file that is uploaded what its form says so far."""
         ex, dialect = self._ex, self._dialect
-        if not isinstance(dialect, FileDialect):
-            return _asked_of(ex, self._attempt, _body_of(ex, self._attempt))
-        asked = _asked_of(ex, self._attempt, {})
+        is_file = isinstance(dialect, FileDialect)
+        asked = _asked_of(ex, self._attempt, {} if is_file else _body_of(ex, self._attempt))
         if asked.action != "create":
             return asked
+        asked = replace(asked, id=uuid.uuid4().hex)
+        if not isinstance(dialect, FileDialect):
+            return asked
         self._form = FileForm(ex, dialect)
-        return replace(asked, id=uuid.uuid4().hex, body=await self._form.read(dialect.most_bytes))
+        return replace(asked, body=await self._form.read(dialect.most_bytes))
 
     async def _send(self, call: VendorCall, asked: Asked, first: VendorCall) -> tuple[int, RawHeaders, bytes]:
         ex, provider, form = self._ex, self._provider, self._form

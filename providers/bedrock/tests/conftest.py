@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -46,21 +47,42 @@ def recorded() -> Callable[[str, str], Iterator[Json]]:
 @pytest.fixture(scope="session")
 def problems() -> Callable[[bytes], list[str]]:
     """What AWS's model of Converse says against a body: its validator, and members that the model does not have."""
+    shape = _shape("bedrock-runtime", "Converse")
+    return lambda body: _judged(json.loads(body), shape, {"modelId": "m.m"})
+
+
+@pytest.fixture(scope="session")
+def job_problems() -> Callable[[bytes], list[str]]:
+    """What AWS's model of a new job says against a body, the patterns of its texts included."""
+    shape = _shape("bedrock", "CreateModelInvocationJob")
 
     def judge(body: bytes) -> list[str]:
-        shape = _shape()
-        given = _blobs(json.loads(body), shape)
-        found = list(_unknown(given, shape, ""))
-        report: Any = cast("Any", ParamValidator)().validate({"modelId": "m.m", **given}, shape)
-        return [*found, *([report.generate_report()] if report.has_errors() else [])]
+        given = json.loads(body)
+        return [*_judged(given, shape), *_unlike(given, shape, "")]
 
     return judge
 
 
-@lru_cache(maxsize=1)
-def _shape() -> Any:
-    model: Any = cast("Any", Session)().get_service_model("bedrock-runtime")
-    return model.operation_model("Converse").input_shape
+@lru_cache(maxsize=2)
+def _shape(service: str, operation: str) -> Any:
+    model: Any = cast("Any", Session)().get_service_model(service)
+    return model.operation_model(operation).input_shape
+
+
+def _judged(value: Json, shape: Any, elsewhere: Json | None = None) -> list[str]:
+    """What is wrong with a body; what stands `elsewhere` in the request is no part of it."""
+    given = _blobs(value, shape)
+    report: Any = cast("Any", ParamValidator)().validate({**(elsewhere or {}), **given}, shape)
+    return [*_unknown(given, shape, ""), *([report.generate_report()] if report.has_errors() else [])]
+
+
+def _unlike(value: Any, shape: Any, place: str) -> Iterator[str]:
+    """Texts that are not as the model's patterns have them; its validator does not read those."""
+    if isinstance(value, str) and not re.fullmatch(shape.metadata.get("pattern", ".*"), value):
+        yield f"{place} is unlike {shape.metadata['pattern']}"
+    elif isinstance(value, dict):
+        for name, item in cast("Json", value).items():
+            yield from _unlike(item, shape.members[name], f"{place}.{name}")
 
 
 def _blobs(value: Any, shape: Any) -> Any:

@@ -171,7 +171,8 @@ class KeptDialect(WordlessDialect):
         """The call that follows: for the next page of a list, or for the job itself where a change was answered with nothing."""
         if asked.action == "list":
             query = None if _is_enough(self._found(said), asked, self._limit_of(asked)) else self.next_page(said)
-            return None if query is None else VendorCall("GET", self.path, query)
+            method, behind = self.actions["list"]
+            return None if query is None else VendorCall(method, self.path + behind, query)
         if asked.action not in _CHANGES or said[-1] or len(said) > 1:
             return None
         return self._retrieval(asked.id)

@@ -68,11 +68,13 @@ class Aws(Provider):
         settings = config if isinstance(config, AwsConfig) else AwsConfig(provider=self.name)
         _check(settings)
         self.region = _region_of(settings, self.host)
-        url = settings.base_url or f"https://{self.host}.{self.region}.{_suffix_of(self.region)}"
+        url = settings.base_url or self.regional(self.host)
         key = settings.api_key or self._environment_key(settings)
         super().__init__(deployment, replace(settings, base_url=url, api_key=key), upstream)
         self.config = config  # as it was written, which is how a reload tells whether it has changed
         self.account = ""  # keys that rotate name no account
+        self.signed = self.origins
+        """Origins that signatures are made for."""
         static = _static_keys(settings)
         known = (static.secret_access_key, static.session_token) if static else ()
         self._origin = Origin(
@@ -89,6 +91,10 @@ class Aws(Provider):
             )
         )
 
+    def regional(self, host: str) -> str:
+        """Where a service of the deployment's region is, by the part of its host name that stands before the region."""
+        return f"https://{host}.{self.region}.{_suffix_of(self.region)}"
+
     @override
     def requires_key(self) -> bool:
         return False
@@ -99,10 +105,10 @@ class Aws(Provider):
 
     @override
     async def authorize(self, request: UpstreamRequest) -> UpstreamRequest:
-        """`request` signed, unless a key goes along with it. A signature is for the deployment's own origin alone."""
+        """`request` signed, unless a key goes along with it. A signature is for the deployment's own origins alone."""
         if request.credential is not None or self.is_keyless:
             return request
-        if origin_of(request.url) not in self.origins:
+        if origin_of(request.url) not in self.signed:
             raise ProviderFailed("the deployment's keys are not bound to this origin", code="upstream_denied")
         keys = await self._chain.keys()
         body = request.body

@@ -1,13 +1,15 @@
 """Amazon Bedrock as a provider: where a model is called, and what goes with every call.
 
 Fine-tuning in OpenAI's shape, and the files it reads, are at an endpoint of their own, whose page shows an API key:
-https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html
+https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html; batches in that shape are at the runtime,
+jobs for other models at the control plane, which takes such a key too:
+https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-reference.html
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
@@ -22,10 +24,15 @@ from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.roots import with_plain_roots
 from headgate.errors import InvalidRequest
-from headgate.exchange import Exchange
+from headgate.exchange import Exchange, Reply
+from headgate.forms import parts_of
+from headgate.operations import BATCHES, IMAGES_EDIT, IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, operation_of
+from headgate.relay import retell
 from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse, origin_of
+from headgate_bedrock import pictures
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
+from headgate_bedrock.batches import Batches, BedrockBatches, with_own, without_model
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.counting import BedrockCount
 from headgate_bedrock.fanout import bodies_in, send_each
@@ -59,17 +66,20 @@ class BedrockConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     `api_key` is a Bedrock API key. Without it calls are signed with `access_key_id` and its secret, or with what AWS's
     usual chain finds, of `profile` if that is set; `role_arn` is assumed with those keys. `region` may come from the
     environment. `base_models` says which model stands behind an id that hides it, such as the ARN of an application
-    inference profile. `structured_output` tells how a JSON schema is honoured, `anthropic_beta` what Claude is told.
+    inference profile. `structured_output` tells how a JSON schema is honoured, `anthropic_beta` what Claude is told,
+    `batches` which API for them is called.
     """
 
     base_models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     structured_output: StructuredOutput = "auto"
     anthropic_beta: list[str] = msgspec.field(default_factory=list[str])
     guardrail: Guardrail | None = None
+    batches: Batches = msgspec.field(default_factory=Batches)
 
 
 class Bedrock(Aws):
-    """Models on Amazon Bedrock's runtime, through Converse; embeddings and reranking through InvokeModel; fine-tuning with a key.
+    """Models on Amazon Bedrock's runtime, through Converse; embeddings, reranking and pictures through InvokeModel; batches;
+    fine-tuning with a key.
 
     An id of a model, of an inference profile or an ARN passes as `model`.
     """
@@ -86,8 +96,11 @@ class Bedrock(Aws):
         "converse": "bedrock.converse",
         "embeddings": "bedrock.embeddings",
         "rerank": "bedrock.rerank",
+        "images.generate": "openai.images",
+        "images.edit": "openai.images",
         "count_tokens": BedrockCount.name,
         "files": "",
+        "batches": "",
         "fine_tuning.jobs": "",
         "passthrough": "",
     }
@@ -95,12 +108,15 @@ class Bedrock(Aws):
         "bedrock.converse": BedrockConverse(),
         "bedrock.embeddings": BedrockEmbeddings(),
         "bedrock.rerank": BedrockRerank(),
+        BedrockBatches.name: BedrockBatches(),
         BedrockCount.name: BedrockCount(),
     }
     paths: ClassVar[Mapping[str, str]] = {
         "converse": "/model/{model}/converse",
         "embeddings": "/model/{model}/invoke",
         "rerank": "/model/{model}/invoke",
+        "images.generate": "/model/{model}/invoke",
+        "images.edit": "/model/{model}/invoke",
         "count_tokens": "/model/{model}/count-tokens",
     }
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"anthropic", "bedrock"})
@@ -114,7 +130,13 @@ class Bedrock(Aws):
             **type(self).codecs,
             BedrockEmbeddings.name: BedrockEmbeddings(base_models),
             BedrockRerank.name: BedrockRerank(base_models),
+            BedrockBatches.name: BedrockBatches(self.settings.batches),
         }
+        self._control = self.settings.base_url.rstrip("/") or self.regional("bedrock")
+        if self.settings.batches.api == "jobs":
+            spoken = {**type(self).dialects, BATCHES.name: BedrockBatches.name}
+            self.dialects = spoken  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+            self.signed |= {origin_of(self._control)}
 
     @override
     @classmethod
@@ -166,6 +188,8 @@ class Bedrock(Aws):
             return self._tuning(ex) + passed_path(ex)
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         operation = operation_of(ex)
+        if operation == BATCHES.name:
+            return f"{base}/openai/v1{passed_path(ex)}"
         path = self.paths.get(operation)
         if path is None or ex.attempt is None:
             return base + passed_path(ex)
@@ -175,6 +199,11 @@ class Bedrock(Aws):
             model = bare_id(self.settings.base_models.get(model, model))
         return base + path.replace("{model}", quote(model, safe="")) + stream
 
+    @override
+    def url_at(self, ex: Exchange, target: str) -> str:
+        """A call for a job, at the control plane; at a base URL of the deployment's or the caller's own, below it."""
+        return (checked_base_url(ex.base_url) if ex.base_url else self._control) + target
+
     def _tuning(self, ex: Exchange) -> str:
         """Where fine-tuning is; at a base URL of the deployment's or the caller's own, below it."""
         own = checked_base_url(ex.base_url) if ex.base_url else self.settings.base_url
@@ -182,12 +211,14 @@ class Bedrock(Aws):
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:
-        held = super().credential(ex)
-        if operation_of(ex) not in _TUNING or ex.base_url:
+        held, operation = super().credential(ex), operation_of(ex)
+        if operation == BATCHES.name and held is not None and not ex.base_url and self.dialects[operation]:
+            return replace(held, origins=frozenset({origin_of(self._control)}))
+        if operation not in _TUNING or ex.base_url:
             return held
         if held is None:
             raise InvalidRequest(
-                f"`{operation_of(ex)}` at Bedrock needs an API key: set `api_key`, or `{BEARER_ENV}`",
+                f"`{operation}` at Bedrock needs an API key: set `api_key`, or `{BEARER_ENV}`",
                 code="unsupported_operation",
             )
         return replace(held, origins=frozenset({origin_of(self._tuning(ex))}))
@@ -197,7 +228,52 @@ class Bedrock(Aws):
         if self.is_passed(ex):
             return {}
         streams = operation_of(ex) == "converse" and self._streams(ex)
-        return {b"accept": b"application/vnd.amazon.eventstream" if streams else b"application/json"}
+        accept = b"application/vnd.amazon.eventstream" if streams else b"application/json"
+        return {b"accept": accept, b"content-type": b"application/json"}
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        if ex.operation is IMAGES_GENERATE:
+            return replace(request, body=self._told(ex, request.body))
+        return self._with_role(ex, request) if ex.operation is BATCHES and _is_new(ex) else request
+
+    def _told(self, ex: Exchange, body: bytes) -> bytes:
+        """A request for pictures as its model takes it."""
+        gaps = Gaps(self.name, self.policy(ex))
+        body = pictures.encode(body, self._base_model(ex), gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
+
+    def _base_model(self, ex: Exchange) -> str:
+        model = ex.attempt.model if ex.attempt is not None else ""
+        return bare_id(self.settings.base_models.get(model, model))
+
+    def _with_role(self, ex: Exchange, request: UpstreamRequest) -> UpstreamRequest:
+        """A request for a new batch with what the runtime wants to know in headers."""
+        body, model = without_model(request.body, self.deployment)
+        headers = with_own(dict(request.headers), ex.headers, model, self.settings.batches.role_arn)
+        return replace(request, body=body, headers=tuple(headers.items()))
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        if ex.operation is IMAGES_EDIT:
+            return self._edit(ex)
+        return self._draw(ex) if ex.operation is IMAGES_GENERATE else super().call(ex)
+
+    async def _edit(self, ex: Exchange) -> Reply:
+        """Read a form for an edit whole, which these models take as JSON."""
+        attempt, upload = ex.attempt, ex.upload
+        if attempt is None or upload is None:
+            raise InvalidRequest("send the picture in a form, as `image`", param="image", code="missing_image")
+        gaps = Gaps(self.name, self.policy(ex))
+        parts = parts_of(await upload.read(pictures.MOST_BYTES), upload.boundary or b"")
+        attempt.body = pictures.encode_form(parts, attempt.target.override_params, self._base_model(ex), gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return await self._draw(ex)
+
+    async def _draw(self, ex: Exchange) -> Reply:
+        return await retell(ex, self.upstream, *await self.ready(ex), pictures.decode)
 
     def _streams(self, ex: Exchange) -> bool:
         """Whether the answer is asked for as a stream. Models that refuse one beside tools answer whole, and that is streamed.
@@ -220,3 +296,9 @@ class Bedrock(Aws):
 
     async def _sent(self, request: UpstreamRequest) -> UpstreamResponse:
         return await self.upstream.send(await self.authorize(request))
+
+
+def _is_new(ex: Exchange) -> bool:
+    """Whether a batch is made by the runtime's API, whose requests pass."""
+    is_passed = ex.attempt is not None and ex.attempt.dialect is None
+    return is_passed and ex.scope_method == "POST" and ex.path.rstrip("/") == BATCHES.path
