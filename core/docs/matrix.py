@@ -69,9 +69,10 @@ with the vendor that arrive as well. For `realtime` it is a session over a WebSo
 the client's the vendor, and what they state of usage was counted.
 
 An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, one that is deprecated
-there (fine-tuning of Mistral and Cohere), or one in another shape than its clients know (batches of OpenRouter, which hold their
-requests themselves). Batches and fine-tuning of Mistral, Cohere, Together and Fireworks, and files of Anthropic, Cohere,
-Fireworks and Google, are translated ([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
+there (fine-tuning of Mistral and Cohere), or one in another shape than its clients know (batches of AI21, which are forms with
+the requests in them). Batches and fine-tuning of Mistral, Cohere, Together, Fireworks, xAI, OpenRouter, Voyage, Vertex AI and
+Bedrock, and files of Anthropic, Cohere, Fireworks, Google and OpenRouter, are translated
+([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
 `passthrough`, which every provider has. `compatible` takes any of these operations from its configuration.
 
 """

@@ -23,7 +23,18 @@ import openai.types
 import openai.types.fine_tuning
 from pydantic import ValidationError
 from tests.replay.clients import DIALECTS
-from tests.replay.matrix_answers import BYTES, HEARD, JOBS, PICTURE, PICTURE_URL, SCORES, SOUND, VECTORS, other_answer
+from tests.replay.matrix_answers import (
+    BYTES,
+    HEARD,
+    JOBS,
+    PICTURE,
+    PICTURE_URL,
+    SCORES,
+    SOUND,
+    VECTORS,
+    other_answer,
+    other_answers,
+)
 from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
@@ -142,10 +153,12 @@ async def _other(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, dialect: str, faults: list[str]
 ) -> Json:
     named = _NAMED.get((kind.name, operation), dialect)
-    request = other_request(operation, DEPLOYMENT, model_of(kind, operation), named)
-    answer = other_answer(operation, dialect, kind.name)
+    request = other_request(operation, DEPLOYMENT, model_of(kind, operation), named, kind.name)
+    answers = other_answers(operation, dialect, kind.name)
     upstream.requests.clear()
-    wire_of(kind.name)(upstream, answer, False)
+    wire_of(kind.name)(upstream, answers[0], False)
+    if len(answers) > 1:
+        upstream.answer("*", *answers)
     given: Json = {"json": request.json}
     if request.form is not None:
         part = "image" if operation.startswith("images.") else "file"
@@ -155,7 +168,7 @@ async def _other(
         faults.append(f"{operation}: {reply.status_code} {reply.text[:200]}")
         return {}
     call, wrong = call_of(_asking(upstream.requests), kind, operation)
-    wrong += _unread(operation, dialect, reply.content, answer.body)
+    wrong += _unread(operation, dialect, reply.content, answers[0].body)
     faults += [f"{operation}: {each}" for each in wrong]
     return {"call": call, "cell": "no" if wrong else "yes"}
 
@@ -183,7 +196,7 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
     if dialect == "openai.transcription":
         return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:
-        return _untold(operation, dialect, said)
+        return _untold(operation, said, "" if dialect == "openrouter.batches" else file_of(dialect))
     return [] if said == json.loads(answer) or _is_retold(operation, said) else [f"{dialect or operation} {said}"]
 
 
@@ -194,8 +207,11 @@ def _is_retold(operation: str, said: Json) -> bool:
     return operation == "moderations" and [each["flagged"] for each in objects(said["results"])] == [False]
 
 
-def _untold(operation: str, dialect: str, said: Json) -> list[str]:
-    """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them."""
+def _untold(operation: str, said: Json, read: str) -> list[str]:
+    """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them.
+
+    `read` is the file that a job reads, or a new one itself.
+    """
     kind, file, status, known = {
         "files": (openai.types.FileObject, "id", "uploaded", "file-1"),
         "batches": (openai.types.Batch, "input_file_id", "validating", "job-1"),
@@ -207,7 +223,7 @@ def _untold(operation: str, dialect: str, said: Json) -> list[str]:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
     told = (said["id"].removeprefix("files/"), said["created_at"], said[file].removeprefix("files/"))
     is_new = said["status"] == status or (operation == "files" and said["status"] == "processed")
-    return [] if told == (known, 1, file_of(dialect)) and is_new else [f"another job or file {said}"]
+    return [] if told == (known, 1, read) and is_new else [f"another job or file {said}"]
 
 
 def text_of(rows: Json) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +238,19 @@ def _rows() -> Json:
     return {**said, "data": data, "usage": {"total_tokens": TOKENS}}
 
 
+def _single(vector: Sequence[float]) -> Json:
+    """The one vector of a call of BytePlus: https://docs.byteplus.com/en/docs/ModelArk/1523520."""
+    tokens = TOKENS // len(VECTORS)
+    return {
+        "created": 1,
+        "data": {"embedding": vector, "object": "embedding"},
+        "id": "e1",
+        "model": "m",
+        "object": "list",
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
 def _ranked() -> Json:
     results = [{"index": index, "relevance_score": score} for index, score in SCORES]
     return {
@@ -268,6 +281,7 @@ _BY_DIALECT: Mapping[str, Any] = {
     "huggingface.embeddings": VECTORS,
     "snowflake.embeddings": _rows(),
     "perplexity.embeddings": _packed(),
+    "byteplus.embeddings": _single(VECTORS[0]),
     "cohere.embed": {
         "id": "e1",
         "embeddings": {"float": VECTORS},
@@ -311,6 +325,46 @@ _VERTEX_JOB: Json = {"state": "JOB_STATE_PENDING", "createTime": "1970-01-01T00:
 _VERTEX_PLACE = "projects/matrix/locations/us-central1"
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
 JOBS: Mapping[str, Any] = {
+    "xai.batches": {
+        "batch_id": "job-1",
+        "name": "file-1",
+        "create_time": "1970-01-01T00:00:01Z",
+        "input_file_id": "file-1",
+        "state": {"num_requests": 0, "num_pending": 0, "num_success": 0, "num_error": 0, "num_cancelled": 0},
+    },
+    "voyage.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "endpoint": "/v1/embeddings",
+        "input_file_id": "file-1",
+        "completion_window": "12h",
+        "model": "m",
+        "status": "validating",
+        "created_at": "1970-01-01T00:00:01.031781+00:00",
+    },
+    "openrouter.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "endpoint": "/v1/chat/completions",
+        "model": "m",
+        "completion_window": "24h",
+        "status": "validating",
+        "created_at": 1,
+        "finalized_at": None,
+        "request_counts": {"total": 1, "completed": 0, "failed": 0},
+        "usage": None,
+        "results": None,
+        "error": None,
+    },
+    "openrouter.files": {
+        "id": "file-1",
+        "type": "file",
+        "filename": "talk.wav",
+        "mime_type": "audio/wav",
+        "size_bytes": 2,
+        "created_at": "1970-01-01T00:00:01Z",
+        "downloadable": False,
+    },
     "anthropic.files": {
         "id": "file-1",
         "type": "file",
@@ -467,3 +521,10 @@ def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
     if dialect in JOBS:
         return Recorded.from_json(JOBS[dialect])
     return Recorded.from_json(_BY_DIALECT[dialect] if dialect else _BY_OPERATION[operation])
+
+
+def other_answers(operation: str, dialect: str, vendor: str = "") -> Sequence[Recorded]:
+    """The same, of a vendor that takes several calls for it: one for each of them."""
+    if dialect == "byteplus.embeddings":
+        return [Recorded.from_json(_single(vector)) for vector in VECTORS]
+    return [other_answer(operation, dialect, vendor)]

@@ -134,11 +134,20 @@ def file_of(dialect: str) -> str:
     return "gs://matrix/file-1" if dialect.startswith("vertex.") else "file-1"
 
 
-def other_request(operation: str, deployment: str, model: str, dialect: str = "") -> Request:
+_ARE_READ = frozenset({"anthropic.files", "openrouter.files"})
+"""Files that are there for models to read."""
+_OF_BATCHES: Mapping[str, Json] = {
+    "voyage.batches": {"endpoint": "/v1/embeddings"},
+    "openrouter.batches": {"input_file_id": "", "requests": [{"custom_id": "1", "body": {}}]},
+}
+"""What is asked otherwise of batches, by dialect."""
+
+
+def other_request(operation: str, deployment: str, model: str, dialect: str = "", vendor: str = "") -> Request:
     """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment.
 
-    Where batches are in a `dialect` of the vendor's own they have a model, which stands beside OpenAI's members; Vertex AI's
-    say where their results go.
+    An edit by Recraft says its strength. Where batches are in a `dialect` of the vendor's own they have a model, which stands
+    beside OpenAI's members; xAI's have not, Vertex AI's say where their results go.
     """
     named = f"{deployment}/{model}"
     said: Json = {"messages": [{"role": "user", "content": TEXT}]}
@@ -149,15 +158,16 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
         "embeddings": Request("/v1/embeddings", {"model": named, "input": TEXTS}),
         "rerank": Request("/v1/rerank", {"model": named, "query": "who?", "documents": TEXTS, "top_n": 2}),
         "images.generate": Request("/v1/images/generations", {"model": named, "prompt": "a cat"}),
-        "images.edit": Request("/v1/images/edits", form={"model": named, "prompt": "a cat"}),
+        "images.edit": Request(
+            "/v1/images/edits",
+            form={"model": named, "prompt": "a cat", **({"strength": "0.5"} if vendor == "recraft" else {})},
+        ),
         "images.variations": Request("/v1/images/variations", form={"model": named}),
         "audio.speech": Request("/v1/audio/speech", {"model": named, "input": "Hello", "voice": "alloy"}),
         "audio.transcriptions": Request("/v1/audio/transcriptions", form={"model": named, "language": "en"}),
         "audio.translations": Request("/v1/audio/translations", form={"model": named}),
         "moderations": Request("/v1/moderations", {"model": named, "input": "Hello"}),
-        "files": Request(
-            "/v1/files", form={"purpose": "user_data" if dialect == "anthropic.files" else "batch"}, headers=goes
-        ),
+        "files": Request("/v1/files", form={"purpose": "user_data" if dialect in _ARE_READ else "batch"}, headers=goes),
         "uploads": Request(
             "/v1/uploads", {"purpose": "batch", "filename": "a", "bytes": 2, "mime_type": "text/plain"}, headers=goes
         ),
@@ -167,8 +177,9 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
                 "input_file_id": file_of(dialect),
                 "endpoint": "/v1/chat/completions",
                 "completion_window": "24h",
-                **({"model": named} if dialect else {}),
+                **({"model": named} if dialect and dialect != "xai.batches" else {}),
                 **({"outputConfig": _RESULTS} if dialect == "vertex.batches" else {}),
+                **_OF_BATCHES.get(dialect, {}),
             },
             headers=goes,
         ),

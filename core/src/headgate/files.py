@@ -37,7 +37,8 @@ FIELDS_BYTES = 256 * 1024
 """How far into a form its file must begin."""
 _USUAL_NAME = "file.jsonl"
 _RELATED = b"%b\r\nContent-Type: application/json; charset=utf-8\r\n\r\n%b\r\n%b\r\nContent-Type: %b\r\n\r\n"
-_OCTETS = (b"content-type", b"application/octet-stream")
+OCTETS = (b"content-type", b"application/octet-stream")
+"""What the content of a file is where nobody says more."""
 
 
 class FileEdit:
@@ -168,7 +169,7 @@ async def download(upstream: Upstream, request: UpstreamRequest, urls: Sequence[
     """
     asked = [replace(request, method="GET", url=url, headers=(), body=b"", credential=None, tls=Tls()) for url in urls]
     first = await _open(upstream, asked[0])
-    headers: RawHeaders = tuple(pair for pair in first.headers if pair[0] == _OCTETS[0]) or (_OCTETS,)
+    headers: RawHeaders = tuple(pair for pair in first.headers if pair[0] == OCTETS[0]) or (OCTETS,)
     content = _Content(upstream, first, asked[1:])
     return Reply(200, headers, chunks=OwnedStream(content.chunks(), content.close), form="bytes")
 

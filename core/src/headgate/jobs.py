@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
@@ -17,7 +17,7 @@ from headgate.dialects.files import FileDialect
 from headgate.dialects.jobs import Asked, KeptDialect, VendorCall, as_object, asked_for
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, RequestError
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
-from headgate.files import FileForm, download
+from headgate.files import OCTETS, FileForm, download
 from headgate.relay import Secrets, passed_headers, relayed_error, scrub
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class _Carrying:
             if call.file and self._form is not None:
                 asked = replace(asked, body={**asked.body, "bytes": self._form.size})
             call = dialect.following(asked, said)
-        if asked.action == "content" and isinstance(dialect, FileDialect):
-            return await self._content(dialect, asked, said)
+        if asked.action == "content":
+            return await self._content(asked, said, secrets)
         answer = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
         return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), answer)
 
@@ -130,9 +130,28 @@ class _Carrying:
             with contextlib.suppress(ProviderError):
                 await self._send(call, asked, call)
 
-    async def _content(self, dialect: FileDialect, asked: Asked, said: Sequence[Any]) -> Reply:
-        urls = dialect.urls_in(as_object(said[-1]), asked)
-        return await download(self._provider.upstream, self._provider.prepare(self._ex), urls)
+    async def _content(self, asked: Asked, said: Sequence[Any], secrets: Secrets) -> Reply:
+        dialect, page = self._dialect, as_object(said[-1])
+        if isinstance(dialect, FileDialect):
+            urls = dialect.urls_in(page, asked)
+            return await download(self._provider.upstream, self._provider.prepare(self._ex), urls)
+        first = dialect.lines_in(page, asked)
+        return Reply(200, (OCTETS,), chunks=self._pages(first, page, asked, secrets), form="bytes")
+
+    async def _pages(
+        self, lines: Sequence[dict[str, Any]], page: dict[str, Any], asked: Asked, secrets: Secrets
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of one page after the other, each of which is asked for when the one before it is gone."""
+        while True:
+            yield scrub(msgspec.json.Encoder().encode_lines(lines), secrets)
+            call = self._dialect.next_lines(page, asked)
+            if call is None:
+                return
+            status, _, body = await self._send(call, asked, call)
+            if not 200 <= status < 300:
+                raise ProviderFailed(f"the provider answered with status {status}", code="upstream_bad_reply")
+            page = as_object(_decoded(body))
+            lines = self._dialect.lines_in(page, asked)
 
 
 def _body_of(ex: Exchange, attempt: Attempt) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from headgate.errors import ProviderFailed
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.running import gateway
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
+from headgate.upstream.fanout import AT_ONCE, bodies_in, send_each
 from headgate_bedrock import Bedrock
-from headgate_bedrock.fanout import AT_ONCE, bodies_in, send_each
+from headgate_bedrock.vectors import counted
 
 Json = dict[str, Any]
 TITAN, COHERE, NOVA = "amazon.titan-embed-text-v2:0", "cohere.embed-v4:0", "amazon.nova-2-multimodal-embeddings-v1:0"
@@ -104,9 +105,9 @@ async def test_the_header_counts() -> None:
     async def send(request: UpstreamRequest) -> UpstreamResponse:
         return WholeResponse(200, ((COUNT.encode(), b"7"),), answers[number(request)])
 
-    one = await send_each(send, requests(1))
+    one = await send_each(send, requests(1), counted)
     assert json.loads(await one.read()) == {"embeddings": [[1]], "inputTextTokenCount": 7}
-    all_of_them = await (await send_each(send, requests(3))).read()
+    all_of_them = await (await send_each(send, requests(3), counted)).read()
     assert all_of_them == b'[{"embeddings":[[1]],"inputTextTokenCount":7},%s,oops]' % answers[1]
     assert [piece async for piece in one.chunks()] == [await one.read()]
     one.close()

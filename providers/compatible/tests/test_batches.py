@@ -372,3 +372,64 @@ async def test_the_key_stays_here() -> None:
         vendor.answer({**MISTRAL, "model": KEY})
         _, told = await vendor.ask("GET", "/v1/batches/b1")
         assert told["model"] == "[redacted]"
+
+
+VOYAGE: Json = {
+    "id": "batch-abc123",
+    "object": "batch",
+    "endpoint": "/v1/embeddings",
+    "errors": None,
+    "input_file_id": "file-1",
+    "completion_window": "12h",
+    "model": "voyage-4-large",
+    "status": "completed",
+    "output_file_id": "file-2",
+    "error_file_id": None,
+    "request_counts": {"total": 2, "completed": 2, "failed": 0},
+    "metadata": {"corpus": "policies"},
+    "created_at": "2025-11-19T02:47:42.031781+00:00",
+    "completed_at": "2025-11-19T02:48:09.221885+00:00",
+    "failed_at": None,
+    "expected_completion_at": "2025-11-19T10:47:42.031781+00:00",
+}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"model": "mine/voyage-4-large"}, {"request_params": {"model": "voyage-4-large", "input_type": "document"}}],
+    ids=["OpenAI's way", "Voyage's way"],
+)
+async def test_voyage_creates(model: Json) -> None:
+    """The model stands among the parameters of all requests, the window is Voyage's, and times are numbers."""
+    asked: Json = {**OPENAI, "endpoint": "/v1/embeddings", "metadata": {"corpus": "policies"}, **model}
+    async with at("voyage") as vendor:
+        vendor.answer(VOYAGE)
+        status, told = await vendor.ask("POST", "/v1/batches", asked)
+        assert (status, vendor.dropped) == (200, None)
+        assert sent(vendor.calls[0]) == (
+            "POST",
+            "https://api.voyageai.com/v1/batches",
+            {
+                "input_file_id": "file-1",
+                "endpoint": "/v1/embeddings",
+                "completion_window": "12h",
+                "request_params": {"model": "voyage-4-large"} | model.get("request_params", {}),
+                "metadata": {"corpus": "policies"},
+            },
+        )
+    batch = openai.types.Batch.model_validate(told)
+    assert (batch.id, batch.status, batch.output_file_id) == ("batch-abc123", "completed", "file-2")
+    assert (batch.created_at, batch.completed_at, batch.failed_at) == (1763520462, 1763520489, None)
+    assert (told["expected_completion_at"], batch.metadata) == (1763549262, {"corpus": "policies"})
+
+
+async def test_voyage_pages() -> None:
+    """Lists go on behind the last batch; the SDK's page of them is found."""
+    async with at("voyage") as vendor:
+        jobs = [{**VOYAGE, "id": f"batch-{number}"} for number in range(3)]
+        vendor.answer({"data": jobs[:2], "has_more": True}, {"data": jobs[2:], "has_more": False})
+        _, told = await vendor.ask("GET", "/v1/batches?after=batch-1")
+        assert [call.url.partition("?")[2] for call in vendor.calls] == ["limit=100", "limit=100&after=batch-1"]
+        assert ([each["id"] for each in told["data"]], told["has_more"]) == (["batch-2"], False)
+        status, told = await vendor.ask("POST", "/v1/batches", OPENAI)
+        assert (status, told["error"]["code"], len(vendor.calls)) == (400, "missing_model", 2)

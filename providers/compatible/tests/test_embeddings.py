@@ -21,6 +21,7 @@ from headgate.testing.running import gateway
 from headgate.vectors import EmbedRequest, Ranked, RerankRequest
 from headgate_compatible import catalogue
 from headgate_compatible.vendors.embeddings import (
+    BytePlusEmbeddings,
     HuggingFaceEmbeddings,
     JinaEmbeddings,
     NvidiaEmbeddings,
@@ -414,3 +415,54 @@ async def test_through_a_gateway() -> None:
     assert ranked["meta"]["tokens"]["input_tokens"] == 8
     assert (failed.status_code, "no such model" in failed.text) == (422, True)
     assert (refused.status_code, "`unknown`" in refused.text) == (400, True)
+
+
+async def test_byteplus_embeds_one_text_a_call() -> None:
+    """Each text has a call of its own, and the vectors and tokens of all are one answer in the order of the texts."""
+    upstream = ReplayUpstream()
+    replies = [
+        {
+            "id": f"e{at}",
+            "model": "skylark-embedding-vision-251215",
+            "data": {"embedding": [at, 0.5], "object": "embedding"},
+            "usage": {"prompt_tokens": 20 + at, "prompt_tokens_details": {"text_tokens": 20}, "total_tokens": 20 + at},
+        }
+        for at in range(3)
+    ]
+    upstream.answer("*", *[Recorded.from_json(reply) for reply in replies])
+    deployed = {"provider": "byteplus", "api_key": "sk-vendor-0f1e2d3c4b5a"}
+    asked: Json = {
+        "model": "d/skylark-embedding-vision-251215",
+        "input": ["a", "max_completion_tokens", "c"],
+        "dimensions": 2,
+        "instructions": "Target_modality: text.",
+    }
+    async with gateway(providers={"d": deployed}, upstream=upstream) as client:
+        reply = await client.post("/v1/embeddings", json=asked)
+        single = await client.post("/v1/embeddings", json={**asked, "input": "a"})
+    assert {(call.method, call.url) for call in upstream.requests} == {
+        ("POST", "https://ark.ap-southeast.bytepluses.com/api/v3/embeddings/multimodal")
+    }
+    bodies = [json.loads(call.body) for call in upstream.requests]
+    assert [each["input"] for each in bodies] == [
+        [{"type": "text", "text": text}] for text in ("a", "max_completion_tokens", "c", "a")
+    ]
+    assert {name: value for name, value in bodies[0].items() if name != "input"} == {
+        "model": "skylark-embedding-vision-251215",
+        "dimensions": 2,
+        "instructions": "Target_modality: text.",
+        "encoding_format": "float",
+    }
+    told = reply.json()
+    assert [each["embedding"] for each in told["data"]] == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
+    assert (told["usage"], [each["embedding"] for each in single.json()["data"]]) == (
+        {"prompt_tokens": 63, "total_tokens": 63},
+        [[2.0, 0.5]],
+    )
+
+
+@pytest.mark.parametrize("body", [b'{"data":[]}', b'{"data":{"embedding":"no"}}', b'[{"data":{}}]', b"no"])
+def test_byteplus_answers_without_vectors(body: bytes) -> None:
+    """An answer that holds no vector is the provider's failure."""
+    with pytest.raises(ProviderFailed, match="holds no embeddings"):
+        BytePlusEmbeddings().decode_reply(body, EmbedRequest("m", ("a",)))

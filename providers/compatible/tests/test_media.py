@@ -14,7 +14,7 @@ from providers.compatible.tests.calls import BY_NAME, Json, deploy_row, exchange
 from headgate.chat import ChatRequest, Image, Message, Text
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest, ProviderFailed
-from headgate.forms import Part
+from headgate.forms import Part, parts_of
 from headgate.testing import Recorded, ReplayUpstream, gateway
 from headgate_compatible import catalogue
 from headgate_compatible.vendors import as_json, edits
@@ -241,6 +241,58 @@ async def test_overrides_of_edits() -> None:
     assert json.loads(made) == {"n": 3, "prompt": "p", "model": "m"}
     with pytest.raises(InvalidRequest, match="`prompt` is not valid UTF-8"):
         edits.from_form([Part("prompt", "", b"\xff")], {}, Gaps("xai"), edits.XAI)
+
+
+# BytePlus' and Recraft's edits
+
+
+async def test_edits_by_byteplus() -> None:
+    """A form, or JSON in OpenAI's words, is a request for pictures after those; what it has not is refused by name."""
+    upstream = ReplayUpstream({"*": MADE})
+    fields = {"model": "v/seedream-4-5-251128", "prompt": "Grüße", "n": "1", "size": "2K", "quality": "auto"}
+    files = [("image[]", ("a.png", PNG, "image/png")), ("image[]", ("b", JPEG, "application/octet-stream"))]
+    said: Json = {"model": "seedream-4-5-251128", "prompt": "Grüße", "size": "2K"}
+    uris = [shown(PNG, "image/png")["url"], shown(JPEG, "image/jpeg")["url"]]
+    async with client_of("byteplus", upstream) as client:
+        reply = await client.post("/v1/images/edits", data=fields, files=files)
+        assert (reply.status_code, reply.content, sent(upstream)) == (200, MADE.body, {**said, "image": uris})
+        assert upstream.requests[-1].url == "https://ark.ap-southeast.bytepluses.com/api/v3/images/generations"
+        await client.post("/v1/images/edits", json={**said, "model": "v/m", "images": [{"image_url": "data:,1"}]})
+        assert sent(upstream) == {**said, "model": "m", "image": "data:,1"}
+        refused = await client.post("/v1/images/edits", data={**fields, "n": "2"}, files=files)
+    assert (refused.status_code, refused.json()["error"]["param"], len(upstream.requests)) == (400, "n", 2)
+
+
+async def test_edits_by_recraft() -> None:
+    """The form goes on with one picture and how far the edit may go from it."""
+    upstream = ReplayUpstream({"*": MADE})
+    fields = {"model": "v/recraftv4_1", "prompt": "winter", "strength": "0.4", "quality": "auto"}
+    async with client_of("recraft", upstream) as client:
+        reply = await client.post("/v1/images/edits", data=fields, files={"image[]": ("a.png", PNG, "image/png")})
+    request = upstream.requests[-1]
+    assert (reply.status_code, reply.content) == (200, MADE.body)
+    assert request.url == "https://external.api.recraft.ai/v1/images/imageToImage"
+    boundary = dict(request.headers)[b"content-type"].partition(b"boundary=")[2]
+    held = [(part.name, part.content) for part in parts_of(request.body, boundary)]
+    assert sorted(held) == [("image", PNG), ("model", b"recraftv4_1"), ("prompt", b"winter"), ("strength", b"0.4")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "pictures", "param"),
+    [
+        ({}, ["image"], "strength"),
+        ({"strength": "1"}, [], "image"),
+        ({"strength": "1"}, ["image[]", "image[]"], "image"),
+        ({"strength": "1"}, ["image", "mask"], "mask"),
+    ],
+)
+async def test_what_recraft_cannot_edit(fields: dict[str, str], pictures: list[str], param: str) -> None:
+    """An edit without its strength, of none or several pictures, or with a mask is a 400 that names the field."""
+    upstream = ReplayUpstream({"*": MADE})
+    files = [(name, ("a.png", PNG, "image/png")) for name in [*pictures, "other"]]
+    async with client_of("recraft", upstream) as client:
+        reply = await client.post("/v1/images/edits", data={"model": "v/m", "prompt": "p", **fields}, files=files)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, param, [])
 
 
 # OpenRouter's forms

@@ -162,13 +162,12 @@ async def test_edits_are_pictures_after_others(name: str, fields: Json, wanted: 
 @pytest.mark.parametrize(("name", "path"), [("byteplus", "generations"), ("siliconflow", "generations")])
 async def test_edits_in_json(name: str, path: str) -> None:
     """Pictures in OpenAI's JSON are told in the vendor's words, and those in its own go as they are."""
-    one = [SHOWN] if name == "byteplus" else SHOWN
-    for shown in ({"images": [{"image_url": SHOWN}]}, {"image": one}):
+    for shown in ({"images": [{"image_url": SHOWN}]}, {"image": SHOWN}):
         body = {"model": "v/m", "prompt": "p", **shown}
         reply, upstream = await asked(name, "/v1/images/edits", MADE, json=body)
         assert (reply.status_code, reply.json()["data"]) == (200, [{"url": URL}])
         assert upstream.requests[-1].url.endswith(f"/images/{path}")
-        assert sent(upstream) == {"model": "m", "prompt": "p", "image": one}
+        assert sent(upstream) == {"model": "m", "prompt": "p", "image": SHOWN}
 
 
 async def test_ollama_edits_one_picture() -> None:

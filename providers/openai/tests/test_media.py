@@ -14,7 +14,8 @@ from headgate.upload import Upload
 from headgate_openai import OpenAI, OpenAIConfig
 
 OF_OTHERS = {"messages", "generate", "count_tokens", "generate.count_tokens", "generate.embed", "generate.embed_one"}
-NOT_ITS = OF_OTHERS | {"images.variations", "rerank", "models", "generate.models"}
+NAMES = [each.name for each in OPERATIONS]
+NOT_ITS = OF_OTHERS | {"images.variations", "rerank", "models", "messages.batches"}
 KIND = b"multipart/form-data; boundary=b"
 
 
@@ -51,7 +52,7 @@ def deploy(upstream: ReplayUpstream | None = None) -> OpenAI:
 
 def test_nothing_is_forgotten() -> None:
     """OpenAI has every operation but those of other vendors and what it has retired, each in the dialect of the client."""
-    assert set(OpenAI.dialects) == {each.name for each in OPERATIONS} - NOT_ITS
+    assert set(OpenAI.dialects) == {name for name in NAMES if name not in NOT_ITS and not name.startswith("generate.")}
     for each in OPERATIONS:
         if each.name in OpenAI.dialects:
             assert OpenAI.dialects[each.name] == each.dialect

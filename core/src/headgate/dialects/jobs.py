@@ -145,6 +145,14 @@ class KeptDialect(WordlessDialect):
         """The events or checkpoints of a job in OpenAI's shape, the newest first."""
         return ()
 
+    def lines_in(self, said: Json, asked: Asked) -> Sequence[Json]:  # noqa: ARG002 - for vendors that tell files so
+        """The lines of a file that stand on one page of the answer to `content`. InvalidRequest where they are not there."""
+        raise InvalidRequest(f"`{asked.id}` has no content", param="file_id", code="unsupported_content")
+
+    def next_lines(self, said: Json, asked: Asked) -> VendorCall | None:  # noqa: ARG002 - for vendors with pages
+        """The call for the page of the content behind this one; None behind the last one."""
+        return None
+
     def encode_call(self, asked: Asked, gaps: Gaps) -> VendorCall:
         """The first call that `asked` takes. Raises InvalidRequest for what the vendor cannot do."""
         if asked.action not in self.actions:

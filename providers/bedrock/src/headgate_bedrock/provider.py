@@ -30,12 +30,12 @@ from headgate.operations import BATCHES, IMAGES_EDIT, IMAGES_GENERATE
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.relay import retell
 from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse, origin_of
+from headgate.upstream.fanout import bodies_in, send_each
 from headgate_bedrock import pictures
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.batches import Batches, BedrockBatches, with_own, without_model
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.counting import BedrockCount
-from headgate_bedrock.fanout import bodies_in, send_each
 from headgate_bedrock.models import bare_id, find_model
 from headgate_bedrock.policy import (
     StructuredOutput,
@@ -45,7 +45,7 @@ from headgate_bedrock.policy import (
     settle_thinking,
     settle_tools,
 )
-from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank
+from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank, counted
 
 BEARER_ENV = "AWS_BEARER_TOKEN_BEDROCK"
 _TUNING = frozenset({"files", "fine_tuning.jobs"})
@@ -292,7 +292,7 @@ class Bedrock(Aws):
         if attempt is None or attempt.body is None or operation_of(ex) != "embeddings":
             return await super().send(ex)
         request = self.prepare(ex)
-        return await send_each(self._sent, [replace(request, body=body) for body in bodies_in(attempt.body)])
+        return await send_each(self._sent, [replace(request, body=body) for body in bodies_in(attempt.body)], counted)
 
     async def _sent(self, request: UpstreamRequest) -> UpstreamResponse:
         return await self.upstream.send(await self.authorize(request))

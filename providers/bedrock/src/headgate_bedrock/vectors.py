@@ -19,10 +19,13 @@ from headgate.dialects import Gaps, TextPlace, WholeDialect
 from headgate.dialects.openai.members import Members
 from headgate.dialects.openai.text import strings_in
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
+from headgate.exchange import RawHeaders
 from headgate.vectors import EmbedReply, EmbedRequest, InputType, Ranked, RerankReply, RerankRequest
 from headgate_bedrock.errors import error_words
 from headgate_bedrock.models import bare_id
 
+_COUNT = b"x-amzn-bedrock-input-token-count"
+_MEMBER = b'"inputTextTokenCount"'
 Json = dict[str, Any]
 Maker = Literal["cohere", "nova", "titan"]
 Text = TypeVar("Text")
@@ -298,3 +301,12 @@ def _vectors_of(members: Members) -> tuple[tuple[float, ...], ...]:
     if typed:
         return tuple(Members(item, "embeddings").need("embedding", tuple[float, ...]) for item in typed)
     return members.need("embeddings", tuple[tuple[float, ...], ...])
+
+
+def counted(body: bytes, headers: RawHeaders) -> bytes:
+    """A reply that says how many tokens were read, as Titan's does; the header says it for the others."""
+    count = next((value for name, value in headers if name == _COUNT), b"")
+    held = body.rstrip()
+    if not count.isdigit() or _MEMBER in held or not held.endswith(b"}"):
+        return body
+    return b"%s,%s:%s}" % (held[:-1], _MEMBER, count)

@@ -7,13 +7,13 @@ one that outgrows this gets a distribution of its own and nobody notices.
 from collections.abc import Mapping
 
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.byteplus import BytePlus
 from headgate_compatible.vendors.cloudflare import Cloudflare
 from headgate_compatible.vendors.counting import Moonshot, Zai
 from headgate_compatible.vendors.dashscope import DashScope
 from headgate_compatible.vendors.databricks import Databricks
 from headgate_compatible.vendors.deepinfra import DeepInfra
 from headgate_compatible.vendors.deepseek import DeepSeek
-from headgate_compatible.vendors.editing import BytePlus, OllamaShaped
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
 from headgate_compatible.vendors.huggingface import HuggingFace
@@ -23,8 +23,10 @@ from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
 from headgate_compatible.vendors.novita import Novita
 from headgate_compatible.vendors.nvidia import Nvidia
+from headgate_compatible.vendors.ollama_shaped import OllamaShaped
 from headgate_compatible.vendors.openrouter import OpenRouter
 from headgate_compatible.vendors.perplexity import Perplexity
+from headgate_compatible.vendors.recraft import Recraft
 from headgate_compatible.vendors.reka import Reka
 from headgate_compatible.vendors.siliconflow import SiliconFlow
 from headgate_compatible.vendors.snowflake import Snowflake
@@ -55,6 +57,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "ollama-openai": OllamaShaped,
     "openrouter": OpenRouter,
     "perplexity": Perplexity,
+    "recraft": Recraft,
     "reka": Reka,
     "scaleway": JinaShaped,
     "siliconflow": SiliconFlow,

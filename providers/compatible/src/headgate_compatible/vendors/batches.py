@@ -1,9 +1,10 @@
-"""Batches of vendors with an API of their own for them: Mistral's, Together's and Fireworks'.
+"""Batches of vendors with an API of their own for them: Mistral's, Together's, Fireworks' and Voyage's.
 
 Sources: https://docs.mistral.ai/studio-api/batch-processing and the types of `mistralai` 3.7;
 https://docs.together.ai/docs/inference/batch/tutorial and the types of `together` 3.1;
 https://docs.fireworks.ai/guides/batch-inference, https://docs.fireworks.ai/api-reference/create-batch-inference-job and the
-types of https://github.com/fw-ai-external/python-sdk. Each line of a file holds `custom_id` and `body`, as OpenAI's do: files
+types of https://github.com/fw-ai-external/python-sdk; https://docs.voyageai.com/docs/batch-inference and
+https://docs.voyageai.com/reference/list-batches. Each line of a file holds `custom_id` and `body`, as OpenAI's do: files
 are the vendor's, and their lines pass unread.
 """
 
@@ -178,6 +179,53 @@ class TogetherBatches(JobDialect):
     @override
     def jobs_in(self, said: Any) -> Sequence[Json]:
         return sorted(objects_in(said), key=lambda job: seconds_of(job.get("created_at")) or 0, reverse=True)
+
+
+class VoyageBatches(JobDialect):
+    """Batches of Voyage: OpenAI's but for the model, which stands among the parameters of all requests, the window of 12 hours
+    and times, which are texts. Its own member `request_params` passes.
+    """
+
+    name = "voyage.batches"
+    operation = "batches"
+    path = "/batches"
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = USUAL_ACTIONS
+    _ENDPOINTS = ("/v1/embeddings", "/v1/contextualizedembeddings", "/v1/rerank")
+    _WINDOW = "12h"
+
+    @override
+    def encode_job(self, asked: Members, gaps: Gaps) -> Json:
+        params: Json = asked.find("request_params", dict[str, Any]) or {}
+        window = asked.find("completion_window", str)
+        if not params.get("model"):
+            params["model"] = needed(asked, "model", "a batch has one model there; write it beside `input_file_id`")
+        return {
+            "input_file_id": asked.need("input_file_id", str),
+            "endpoint": endpoint_of(asked, self._ENDPOINTS, gaps.target),
+            "completion_window": self._WINDOW if window in {None, DAY} else window,
+            "request_params": params,
+            **given(metadata=asked.find("metadata", dict[str, str])),
+        }
+
+    @override
+    def decode_job(self, said: Json, asked: Asked) -> Json:
+        times = {name: seconds_of(value) for name, value in said.items() if name.endswith("_at")}
+        created = times.get("created_at") or 0
+        return {**said, **times, "id": said.get("id"), "object": "batch", "created_at": created}
+
+    @override
+    def jobs_in(self, said: Any) -> Sequence[Json]:
+        return objects_in(said, "data")
+
+    @override
+    def first_page(self) -> Mapping[str, str]:
+        return {"limit": "100"}
+
+    @override
+    def next_page(self, said: Sequence[Any]) -> Mapping[str, str] | None:
+        jobs = self.jobs_in(said[-1])
+        has_more = jobs and as_object(said[-1]).get("has_more")
+        return {**self.first_page(), "after": str(jobs[-1].get("id"))} if has_more else None
 
 
 class FireworksKept(KeptDialect):

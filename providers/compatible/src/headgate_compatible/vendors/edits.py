@@ -107,6 +107,10 @@ def _numbered(urls: list[str]) -> Json:
     return {"image" if at == 1 else f"image{at}": url for at, url in enumerate(urls, 1)}
 
 
+def _image(urls: list[str]) -> Json:
+    return {"image": urls[0] if len(urls) == 1 else urls}
+
+
 _ONE = frozenset({("n", b"1"), ("stream", b"false"), ("partial_images", b"0")})
 _SEEDREAM = frozenset({"model", "output_format", "prompt", "seed", "sequential_image_generation", "size", "watermark"})
 XAI = Words(
@@ -123,7 +127,7 @@ OPENROUTER = Words(
     _references,
     frozenset({("response_format", b"b64_json"), ("stream", b"false"), ("partial_images", b"0")}),
 )
-BYTEPLUS = Words(_SEEDREAM | {"guidance_scale", "response_format"}, lambda urls: {"image": urls}, _ONE)
+BYTEPLUS = Words(_SEEDREAM | {"guidance_scale", "response_format"}, _image, _ONE)
 NOVITA = Words(
     _SEEDREAM - {"output_format", "seed"}, lambda urls: {"image": urls}, _ONE | {("response_format", b"url")}
 )

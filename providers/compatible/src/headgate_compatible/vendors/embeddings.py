@@ -2,7 +2,8 @@
 
 Sources: https://docs.voyageai.com/reference/embeddings-api, https://api.jina.ai/redoc,
 https://docs.nvidia.com/nim/nemo-retriever/text-embedding/latest/reference.html, for Snowflake see `snowflake`,
-https://docs.perplexity.ai/api-reference/embeddings-post, https://huggingface.co/docs/inference-providers/tasks/feature-extraction
+https://docs.perplexity.ai/api-reference/embeddings-post, https://huggingface.co/docs/inference-providers/tasks/feature-extraction,
+https://docs.byteplus.com/en/docs/ModelArk/1523520
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.body import decode_object
+from headgate.chat import Usage
 from headgate.dialects import Gaps, OpenAIEmbeddings
 from headgate.dialects.openai.embeddings import vector_of
 from headgate.dialects.openai.usage import decode_read
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
+from headgate.upstream.fanout import bodies_in
 from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 
 Json = dict[str, Any]
@@ -33,6 +36,13 @@ class _Vector(msgspec.Struct):
 
 class _Reply(msgspec.Struct):
     data: list[_Vector]
+    model: str | None = None
+    id: str | None = None
+    usage: Json | None = None
+
+
+class _OneReply(msgspec.Struct):
+    data: _Vector
     model: str | None = None
     id: str | None = None
     usage: Json | None = None
@@ -190,3 +200,43 @@ class HuggingFaceEmbeddings(PlainEmbeddings):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
         return EmbedReply(request.model, vectors_for(request, vectors), dialect=self.name)
+
+
+class BytePlusEmbeddings(PlainEmbeddings):
+    """The `byteplus.embeddings` dialect: all that a call holds is one vector there, so that each text has a call of its own.
+
+    Several bodies are a list, and so are their replies.
+    """
+
+    name = "byteplus.embeddings"
+    has_lengths = True
+    known = frozenset({"instructions"})
+
+    @override
+    def encode_request(self, request: EmbedRequest, gaps: Gaps) -> bytes:
+        body: Json = msgspec.json.decode(super().encode_request(request, gaps))
+        texts: list[str] = body.pop("input")
+        bodies = [{**body, "encoding_format": "float", "input": [{"type": "text", "text": text}]} for text in texts]
+        return msgspec.json.encode(bodies[0] if len(bodies) == 1 else bodies)
+
+    @override
+    def decode_reply(self, body: bytes, request: EmbedRequest) -> EmbedReply:
+        try:
+            held = [msgspec.json.decode(each, type=_OneReply) for each in bodies_in(body)]
+            vectors = [self.vector_of(one.data.embedding) for one in held]
+        except ValueError as error:
+            raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
+        first = held[0]
+        ordered = vectors_for(request, vectors)
+        return EmbedReply(first.model or request.model, ordered, _usage_of(held), first.id or "", self.name)
+
+
+def _usage_of(replies: list[_OneReply]) -> Usage | None:
+    """The tokens of all calls together; None where one tells none."""
+    told = [decode_read(each.usage) if each.usage else None for each in replies]
+    known = [each.prompt for each in told if each is not None]
+    return (
+        Usage(sum(known), raw={"prompt_tokens": sum(known), "total_tokens": sum(known)})
+        if len(known) == len(told)
+        else None
+    )

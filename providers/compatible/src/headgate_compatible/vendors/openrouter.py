@@ -1,7 +1,9 @@
-"""OpenRouter: one object for all wishes about thinking, thinking that goes back with its signatures, and no forms.
+"""OpenRouter: one object for all wishes about thinking, thinking that goes back with its signatures, hardly any forms, and files
+and batches of its own kind.
 
 Sources: https://openrouter.ai/docs/use-cases/reasoning-tokens, https://openrouter.ai/docs/features/multimodal and the types of
-`openrouter` 1.3. An error of the vendor behind it stands in `error.metadata.raw`, which the dialect reads.
+`openrouter` 1.3; see `files` and `results` for theirs. An error of the vendor behind it stands in `error.metadata.raw`, which the
+dialect reads.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, Thinking
-from headgate.dialects import Gaps
-from headgate.operations import IMAGES_EDIT, TRANSCRIPTIONS
+from headgate.dialects import Dialect, Gaps
+from headgate.exchange import Exchange
+from headgate.operations import BATCHES, FILES, IMAGES_EDIT, TRANSCRIPTIONS
 from headgate_compatible import policy
 from headgate_compatible.vendors import edits, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.files import OpenRouterFiles
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.results import OpenRouterBatches, asks_for_results
 
 Json = dict[str, Any]
 
@@ -27,6 +32,8 @@ Json = dict[str, Any]
 class OpenRouter(JsonForms, Reshaped):
     """OpenRouter."""
 
+    own_dialects: ClassVar[Mapping[str, str]] = {FILES.name: OpenRouterFiles.name, BATCHES.name: OpenRouterBatches.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (OpenRouterFiles(), OpenRouterBatches())}
     forms: ClassVar[Mapping[str, Encode]] = {
         IMAGES_EDIT.name: partial(edits.from_form, words=edits.OPENROUTER),
         TRANSCRIPTIONS.name: transcripts.from_form,
@@ -47,6 +54,13 @@ class OpenRouter(JsonForms, Reshaped):
         }
     )
     """The formats of `reasoning_details`, which say who signed them."""
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """Files are told in OpenAI's shape; their content is relayed, but for the results of batches."""
+        if ex.operation is FILES and ex.path.endswith("/content"):
+            return (BATCHES.name, OpenRouterBatches.name) if asks_for_results(ex) else (FILES.name, "")
+        return super().spoken(ex, model)
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -1,7 +1,8 @@
 """xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
 
 Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning, for
-`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures and sound see `edits`, `speech` and `transcripts`
+`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures, sound, batches and lists of files see
+`edits`, `speech`, `transcripts`, `results` and `files`
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.errors import decode_error
 from headgate.exchange import Exchange, Reply
-from headgate.operations import IMAGES_EDIT, SPEECH, TRANSCRIPTIONS
+from headgate.operations import BATCHES, FILES, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS
 from headgate_compatible import policy
 from headgate_compatible.vendors import edits, speech, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.files import XAIFileLists
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.results import XAIBatches, asks_for_results
 
 _EFFORTS = (
     ("grok-3-mini", ("low", "high")),
@@ -43,6 +46,8 @@ _PLAIN = ("grok-3", "grok-2")
 class XAI(JsonForms, Reshaped):
     """xAI's Grok."""
 
+    own_dialects: ClassVar[Mapping[str, str]] = {BATCHES.name: XAIBatches.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (XAIBatches(), XAIFileLists())}
     forms: ClassVar[Mapping[str, Encode]] = {
         IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI),
         TRANSCRIPTIONS.name: transcripts.to_xai,
@@ -51,6 +56,12 @@ class XAI(JsonForms, Reshaped):
         IMAGES_EDIT.name: edits.in_json(edits.XAI),
         SPEECH.name: Shape(speech.encode_xai),
     }
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        if ex.operation is FILES and ex.scope_method == "GET" and ex.path == FILES.path:
+            return FILES.name, XAIFileLists.name
+        return (BATCHES.name, XAIBatches.name) if asks_for_results(ex) else super().spoken(ex, model)
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

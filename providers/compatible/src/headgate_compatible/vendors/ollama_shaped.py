@@ -1,4 +1,4 @@
-"""Vendors whose only code is that they take edits of pictures as JSON: BytePlus and Ollama. Sources: `edits`"""
+"""Ollama in OpenAI's shape, which takes edits of pictures as JSON alone. Source: `edits`"""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from headgate.operations import IMAGES_EDIT
 from headgate_compatible.vendors import edits
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
-
-
-class BytePlus(JsonForms, Reshaped):
-    """BytePlus ModelArk."""
-
-    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: partial(edits.from_form, words=edits.BYTEPLUS)}
-    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_EDIT.name: edits.in_json(edits.BYTEPLUS)}
 
 
 class OllamaShaped(JsonForms, Reshaped):

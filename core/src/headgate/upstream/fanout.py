@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 from msgspec import Raw
 
-from headgate.upstream import UpstreamRequest, UpstreamResponse, WholeResponse
-from headgate.upstream.interface import RawHeaders
+from headgate.upstream.interface import RawHeaders, UpstreamRequest, UpstreamResponse
+from headgate.upstream.whole import WholeResponse
 
 AT_ONCE = 8
 """So many calls of one request run at the same time."""
-_COUNT = b"x-amzn-bedrock-input-token-count"
-_MEMBER = b'"inputTextTokenCount"'
-
 Send = Callable[[UpstreamRequest], Awaitable[UpstreamResponse]]
+Told = Callable[[bytes, RawHeaders], bytes]
+"""The body of a reply, with what its headers say of it."""
 
 
 def bodies_in(body: bytes) -> Sequence[bytes]:
@@ -24,7 +23,7 @@ def bodies_in(body: bytes) -> Sequence[bytes]:
     return [bytes(each) for each in msgspec.json.decode(body, type=list[Raw])] if body.startswith(b"[") else [body]
 
 
-async def send_each(send: Send, requests: Sequence[UpstreamRequest]) -> UpstreamResponse:
+async def send_each(send: Send, requests: Sequence[UpstreamRequest], told: Told | None = None) -> UpstreamResponse:
     """Send every request, `AT_ONCE` at the same time; the replies as one, a list in the order of the requests.
 
     All or nothing: the first error reply is the answer and ends the other calls. Raises what `send` raises.
@@ -40,10 +39,12 @@ async def send_each(send: Send, requests: Sequence[UpstreamRequest]) -> Upstream
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    counted = [_counted(await replies[at].read(), replies[at].headers) for at in range(len(requests))]
+    bodies = [await replies[at].read() for at in range(len(requests))]
+    if told is not None:
+        bodies = [told(body, replies[at].headers) for at, body in enumerate(bodies)]
     first = replies[0]
     return WholeResponse(
-        first.status, first.headers, counted[0] if len(counted) == 1 else b"[" + b",".join(counted) + b"]"
+        first.status, first.headers, bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
     )
 
 
@@ -65,12 +66,3 @@ async def _work(send: Send, waiting: Iterable[tuple[int, UpstreamRequest]], repl
             response.close()
         if not 200 <= reply.status < 300:
             raise _Refused(reply)
-
-
-def _counted(body: bytes, headers: RawHeaders) -> bytes:
-    """A reply that says how many tokens were read, as Titan's does; the header says it for the others."""
-    count = next((value for name, value in headers if name == _COUNT), b"")
-    held = body.rstrip()
-    if not count.isdigit() or _MEMBER in held or not held.endswith(b"}"):
-        return body
-    return b"%s,%s:%s}" % (held[:-1], _MEMBER, count)
