@@ -136,7 +136,11 @@ def replied(parts: list[Any], finish: Any, usage: Usage) -> ChatReply:
     for part in parts:
         held = msgspec.structs.replace(part, index=calls, id=f"gemini_{calls}") if isinstance(part, ToolCall) else part
         calls += isinstance(part, ToolCall)
-        numbered.append(held)
+        last = numbered[-1] if numbered else None
+        if isinstance(last, Text) and isinstance(held, Text) and last.opaque is None and held.opaque is None:
+            numbered[-1] = Text(last.text + held.text)  # plain texts side by side are one there
+        else:
+            numbered.append(held)
     reason = "tool_calls" if calls and finish == "stop" else finish
     return ChatReply("r", "m", (Choice(Message("assistant", tuple(numbered)), reason, reason),), 1_700_000_000, usage)
 

@@ -64,6 +64,14 @@ def test_an_answer() -> None:
     assert reply.extra == {"modelStatus": {}}
 
 
+def test_a_text_in_pieces() -> None:
+    """Plain texts side by side are one, as they are in a stream; what is signed or stands behind something else is its own."""
+    signed = {"text": "c", "thoughtSignature": "c2ln"}
+    [choice] = read(answer("It i", "s sunny", signed, "d", {"text": "hm", "thought": True}, "e", "f")).choices
+    texts = (Text("It is sunny"), Text("c", opaque=Opaque("google", "c2ln")), Text("d"))
+    assert choice.message.parts == (*texts, Reasoning("hm", is_summary=True), Text("ef"))
+
+
 def test_calls() -> None:
     """Calls end in `tool_calls`, keep their arguments and signatures, and have ids that nobody else has."""
     body = msgspec.json.encode(

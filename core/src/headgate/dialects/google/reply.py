@@ -66,7 +66,7 @@ def _decode_candidate(candidate: Fields, at: int, reply_id: str) -> Choice:
     word = finish_word(candidate.take("finishReason"))
     logprobs = decode_logprobs(candidate.find("logprobsResult", Json))
     extra = candidate.rest()
-    parts = _cited(parts, extra)
+    parts = _joined(_cited(parts, extra))
     return Choice(
         Message("assistant", tuple(parts), extra=content.rest()),
         finish_of(word, has_calls=number > 0) if word else None,
@@ -109,6 +109,22 @@ def _cited(parts: list[Part], extra: Json) -> list[Part]:
         if isinstance(part, Text):
             parts[at] = msgspec.structs.replace(part, citations=(*part.citations, citation))
     return parts
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """The parts, plain texts that stand side by side as one: Gemini writes one text in pieces, as a stream of it is one."""
+    told: list[Part] = []
+    for part in parts:
+        last = told[-1] if told else None
+        if isinstance(last, Text) and isinstance(part, Text) and _is_plain(last) and _is_plain(part):
+            told[-1] = Text(last.text + part.text)
+        else:
+            told.append(part)
+    return told
+
+
+def _is_plain(text: Text) -> bool:
+    return not (text.opaque or text.citations or text.extra or text.cache)
 
 
 def citations_of(extra: Mapping[str, Any], said: Sequence[str]) -> Iterable[tuple[int, Citation]]:
