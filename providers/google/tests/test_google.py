@@ -22,6 +22,8 @@ from headgate.operations import (
     EMBED_CONTENTS,
     EMBEDDINGS,
     GENERATE,
+    GENERATE_BATCH,
+    GENERATE_CACHES,
     GENERATE_COUNT,
     IMAGES_GENERATE,
     PASSTHROUGH,
@@ -150,6 +152,31 @@ def test_embeddings_name_the_model_that_is_meant() -> None:
     target = Target(deployment="main", override_params={"outputDimensionality": 8})
     sent = deploy().prepare(exchange(None, EMBED_CONTENT, body=b'{"content":{}}', target=target)).body
     assert msgspec.json.decode(sent) == {"content": {}, "model": f"models/{MODEL}", "outputDimensionality": 8}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "wanted"),
+    [
+        (GENERATE_CACHES, {"model": "models/alias", "contents": []}, {"model": f"models/{MODEL}", "contents": []}),
+        (GENERATE_CACHES, {"ttl": "60s"}, {"ttl": "60s"}),
+        (
+            GENERATE_BATCH,
+            {"batch": {"model": "models/alias", "inputConfig": {"fileName": "files/a"}}},
+            {"batch": {"model": f"models/{MODEL}", "inputConfig": {"fileName": "files/a"}}},
+        ),
+        (
+            GENERATE_BATCH,
+            {"batch": {"input_config": {"requests": {"requests": [{"request": {"model": "models/other"}}, {}]}}}},
+            {"batch": {"input_config": {"requests": {"requests": [{"request": {"model": f"models/{MODEL}"}}, {}]}}}},
+        ),
+        (GENERATE_BATCH, {"batch": {"inputConfig": {"requests": 5}, "model": 1}}, None),
+    ],
+)
+def test_what_is_kept_is_for_the_model_that_was_allowed(operation: Operation, body: Any, wanted: Any) -> None:
+    """Wherever a body names a model it is the one that the path or the alias stands for, in each request of a batch too."""
+    wanted = wanted or {"batch": {"inputConfig": {"requests": 5}, "model": f"models/{MODEL}"}}
+    sent = deploy().prepare(exchange(None, operation, body=msgspec.json.encode(body))).body
+    assert msgspec.json.decode(sent) == wanted
 
 
 def test_passthrough_keeps_its_path() -> None:

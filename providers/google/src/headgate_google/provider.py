@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
-from headgate.body import decode_object
 from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps, GoogleEmbed, GoogleEmbedOne
@@ -37,6 +36,7 @@ from headgate.operations import (
 from headgate.provider import Provider, operation_of
 from headgate.resumable import session_url
 from headgate.upstream import Credential
+from headgate_google import naming
 from headgate_google.files import GoogleFiles
 
 _SECOND_KEY_ENV = "GOOGLE_API_KEY"
@@ -167,7 +167,7 @@ class Google(Provider):
         """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
         if attempt is not None and ex.operation in {GENERATE_CACHES, GENERATE_BATCH} and attempt.body is None:
-            return _with_model(ex.source, resource_of(attempt.model)) if attempt.model else ex.source
+            return naming.with_model(ex.source, attempt.model) if attempt.model else ex.source
         if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:
             return super().body_for(ex)
         if ex.operation in EMBEDS:
@@ -183,17 +183,6 @@ def file_of(path: str) -> str:
     """The id of a file in the path of its content, `/v1/files/{id}/content`, without the collection it may begin with."""
     named = unquote(path.removeprefix(f"{FILES.path}/").removesuffix("/content"))
     return named.removeprefix(f"{GoogleFiles.collection}/")
-
-
-def _with_model(body: bytes, model: str) -> bytes:
-    """`body` with `model` where it, or the batch in it, names one."""
-    held = decode_object(body) if body else {}
-    batch = held.get("batch")
-    if "model" in held:
-        return msgspec.json.encode({**held, "model": model})
-    if isinstance(batch, dict) and "model" in batch:
-        return msgspec.json.encode({**held, "batch": {**cast("dict[str, Any]", batch), "model": model}})
-    return body
 
 
 def resource_of(model: str) -> str:
