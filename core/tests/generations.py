@@ -186,7 +186,7 @@ def plugin(gateway: Gateway, name: str) -> Any:
 async def principal(gateway: Gateway) -> str:
     """Who the current plan's plugin says is calling."""
     ex = Exchange(CHAT, {}, request_id="r", trace_id="t")
-    found = await gateway.plan.authenticate[0].call(ex)
+    found = await gateway.plan.authenticate[-1].call(ex)
     return found.key
 
 

@@ -260,14 +260,14 @@ def test_plan_shows_what_runs(headgate: Any) -> None:
     assert head == ["STAGE", "HOOK", "PLUGIN", "VERSION", "BUDGET", "ON ERROR"]
     shown = [(row[0], row[1], row[2], row[-2], row[-1]) for row in rows]
     assert shown == [
-        ("auth", "authenticate", "auth", "0.5 s", "closed"),
         ("auth", "authenticate", "uploads", "1 s", "closed"),
+        ("auth", "authenticate", "auth", "0.5 s", "closed"),
         ("auth", "admit", "route", "1 s", "closed"),
         ("route", "route", "uploads", "1 s", "closed"),
         ("route", "route", "route", "1 s", "closed"),
         ("guardrail", "guard_request", "guard", "0.25 s", "allow"),
-        ("call", "wrap_call", "wrap", "-", "as the call"),
         ("call", "wrap_call", "uploads", "-", "as the call"),
+        ("call", "wrap_call", "wrap", "-", "as the call"),
     ]
 
 

@@ -142,7 +142,7 @@ async def test_checks_and_stores_reach_the_context(source: Source, start: Callab
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("open", ["uploads", "open"]), ("passthrough", ["uploads", "passthrough"]), ("keys", ["lively", "uploads"])],
+    [("open", ["uploads", "open"]), ("passthrough", ["uploads", "passthrough"]), ("keys", ["uploads", "lively"])],
 )
 async def test_the_mode_says_who_authenticates(start: Callable[[str], Any], mode: str, expected: list[str]) -> None:
     """In the modes without keys no plugin is asked, but for the address of an upload."""

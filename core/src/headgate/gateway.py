@@ -270,7 +270,7 @@ def composing(loaded: Loaded, ctx: Context, old: Generation | None) -> Generator
         if target.targets:
             ctx.fleet.watch(target)
     uploads = Plugin(UPLOADS, Resumable(ctx.secret.digest), "headgate", VERSION)
-    everything = [*plugins, core, uploads, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
+    everything = [uploads, *plugins, core, Plugin("route", route, "headgate", VERSION), *_access(loaded, ctx)]
     plan = compile_plan(everything, registry, known, models, config.budgets, ctx.fleet)
     if config.auth.mode != "keys":
         own = tuple(step for step in plan.authenticate if step.plugin in {UPLOADS, config.auth.mode})
