@@ -92,7 +92,7 @@ CANNOT: dict[str, frozenset[str]] = {
     | {"stop", "seed", "n", "logit_bias", "presence_penalty", "frequency_penalty", "audio", "video"},
     "azure": _PLAIN_CHAT | {"video"},
     "groq": _TEXT_CHAT - {"image"} | {"logprobs", "logit_bias", "n", "top_logprobs", "name"},
-    "deepseek": _TEXT_CHAT | {"schema", "choice", "n", "logit_bias", "seed", "parallel"},
+    "deepseek": _TEXT_CHAT - {"image"} | {"schema", "choice", "n", "logit_bias", "seed", "parallel"},
     "xai": _PLAIN_CHAT | {"stop", "presence_penalty", "frequency_penalty", "audio", "video", "document", "logit_bias"},
     "together": _PLAIN_CHAT - {"top_k"} | {"document", "parallel"},
     "openrouter": _PLAIN_CHAT - {"top_k"},

@@ -30,9 +30,15 @@ _NO_MODEL = frozenset(
     }
 )
 """Operations that a model is no part of."""
-_ONE_MODEL = frozenset({("reka", "audio.transcriptions"), ("xai", "audio.speech"), ("xai", "audio.transcriptions")})
-"""Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice
-and https://docs.reka.ai/speech/api-reference/transcribe-or-translate"""
+_ONE_MODEL = frozenset(
+    {
+        *(("deepseek", "audio.speech"), ("deepseek", "audio.transcriptions")),
+        ("reka", "audio.transcriptions"),
+        *(("xai", "audio.speech"), ("xai", "audio.transcriptions")),
+    }
+)
+"""Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice,
+https://docs.reka.ai/speech/api-reference/transcribe-or-translate, https://api-docs.deepseek.com/guides/tts and ../guides/asr"""
 _RELATED = {("google", "files"): "multipart/related"}
 """Bodies that hold a file and are no form."""
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")

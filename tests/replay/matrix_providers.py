@@ -59,7 +59,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "cloudflare": {"audio.translations": "@cf/openai/whisper-large-v3-turbo"},
     "cohere": {"chat": "command-a-reasoning-08-2025"},
     "databricks": {"messages": "databricks-claude-sonnet-4-5", "responses": "databricks-gpt-5"},
-    "deepseek": {"": "deepseek-reasoner"},
+    "deepseek": {"": "deepseek-flash"},
     "google": {"": "gemini-2.5-flash"},
     "groq": {"": "openai/gpt-oss-120b"},
     "novita": {

@@ -64,7 +64,7 @@ TARGETS = (
     Target("openai-responses", "openai", "gpt-4.1", "openai.responses", "responses"),
     Target("azure", "azure", "gpt-4.1", "openai.chat", "chat"),
     Target("groq", "groq", "llama-3.3-70b-versatile", "openai.chat", "chat"),
-    Target("deepseek", "deepseek", "deepseek-chat", "openai.chat", "chat"),
+    Target("deepseek", "deepseek", "deepseek-flash", "openai.chat", "chat"),
     Target("xai", "xai", "grok-4", "openai.chat", "chat"),
     Target("together", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "openai.chat", "chat"),
     Target("openrouter", "openrouter", "openai/gpt-4.1", "openai.chat", "chat"),

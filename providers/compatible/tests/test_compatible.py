@@ -199,6 +199,7 @@ def test_row_calls_the_right_place(name: str) -> None:
         ("dashscope", "rerank", "m", "https://dashscope-intl.aliyuncs.com/compatible-api/v1/reranks"),
         ("deepseek", "messages", "m", "https://api.deepseek.com/anthropic/v1/messages"),
         ("deepseek", "completions", "m", "https://api.deepseek.com/beta/completions"),
+        ("deepseek", "audio.speech", "m", "https://api.deepseek.com/v1/tools/tts"),
         ("deepinfra", "messages", "m", "https://api.deepinfra.com/anthropic/v1/messages"),
         ("moonshot", "messages", "m", "https://api.moonshot.ai/anthropic/v1/messages"),
         ("novita", "messages", "m", "https://api.novita.ai/anthropic/v1/messages"),

@@ -79,6 +79,17 @@ async def test_deepseek_thinks_as_asked() -> None:
     assert not {"thinking", "reasoning_effort"} & set((await sent_by("deepseek", messages_request(USER)))[0])
 
 
+@pytest.mark.parametrize(
+    ("effort", "word"),
+    [("minimal", "low"), ("low", "low"), ("medium", "high"), ("high", "high"), ("xhigh", "high"), ("max", "max")],
+)
+async def test_deepseeks_table_of_efforts(effort: str, word: str) -> None:
+    """Each level is the one that DeepSeek's own table has for it, and another than was asked for is named."""
+    sent, dropped = await sent_by("deepseek", responses_request(USER, reasoning={"effort": effort}), "responses")
+    assert (sent["thinking"], sent["reasoning_effort"]) == ({"type": "enabled"}, word)
+    assert dropped == ([] if word == effort else ["reasoning_effort"])
+
+
 async def test_deepseek_is_forced_only_without_thinking() -> None:
     """A forced call switches off thinking that nobody asked for; where it was asked for, the two cannot be had together."""
     forced = {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}}
@@ -93,19 +104,19 @@ async def test_deepseek_is_forced_only_without_thinking() -> None:
     assert ("tool_choice" in sent, sent["thinking"], dropped) == (False, {"type": "enabled"}, ["tool_choice"])
 
 
-async def test_deepseek_gets_thinking_back_with_calls() -> None:
-    """A turn with calls has its thinking with it, empty where there was none, as long as the model may think."""
+async def test_deepseek_gets_thinking_back_where_there_are_tools() -> None:
+    """With tools every turn of the model has its thinking with it, empty where there was none, as long as it may think."""
     thought: Json = {"type": "thinking", "thinking": "hm", "signature": ""}
     with_thought: Json = {"role": "assistant", "content": [thought, *CALL["content"]]}
     sent, _ = await sent_by("deepseek", messages_request(USER, with_thought, RESULT, tools=[TOOL]))
     assert sent["messages"][1]["reasoning_content"] == "hm"
-    sent, _ = await sent_by("deepseek", messages_request(USER, CALL, RESULT, tools=[TOOL]))
-    assert sent["messages"][1]["reasoning_content"] == ""
-    for body in (
-        messages_request(USER, CALL, RESULT, tools=[TOOL], thinking={"type": "disabled"}),
-        messages_request(USER, CALL, RESULT, tools=[TOOL]) | {"model": "deepseek-chat"},
-    ):
-        assert "reasoning_content" not in (await sent_by("deepseek", body))[0]["messages"][1]
+    spoken: Json = {"role": "assistant", "content": "yes"}
+    turns = (USER, CALL, RESULT, spoken, USER)
+    sent, _ = await sent_by("deepseek", messages_request(*turns, tools=[TOOL]))
+    assert [turn.get("reasoning_content") for turn in sent["messages"]] == [None, "", None, "", None]
+    off = messages_request(*turns, tools=[TOOL], thinking={"type": "disabled"})
+    for body in (off, messages_request(USER, spoken, USER)):
+        assert not any("reasoning_content" in turn for turn in (await sent_by("deepseek", body))[0]["messages"])
 
 
 async def test_deepseeks_errors_are_read_whatever_they_are_labelled() -> None:

@@ -1,30 +1,69 @@
-"""DeepSeek: thinking that is on unless switched off, and must come back with the calls it led to.
+"""DeepSeek: thinking that is on unless switched off, and must come back where there are tools; files and sound in its words.
 
-Sources: https://api-docs.deepseek.com/guides/thinking_mode, https://api-docs.deepseek.com/guides/json_mode
+Sources: https://api-docs.deepseek.com/guides/thinking_mode, https://api-docs.deepseek.com/guides/json_mode,
+https://api-docs.deepseek.com/guides/files_api (Anthropic's clients have files of their shape below `/anthropic`, by a beta) and,
+for files in a chat and sound, `deepseek_media`
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from typing_extensions import override
 
+from headgate.caller import passed_path
 from headgate.chat import ChatRequest, Thinking
 from headgate.dialects import Gaps
-from headgate_compatible.provider import Compatible
+from headgate.exchange import Exchange
+from headgate.operations import CHAT, FILES, SPEECH, TRANSCRIPTIONS
+from headgate.provider import operation_of
+from headgate_compatible.policy import effort_of
+from headgate_compatible.vendors import deepseek_media as media
+from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 Json = dict[str, Any]
 
-_THOUGHTLESS = "deepseek-chat"
-"""The name under which a model does not think."""
+_VERSION = b"anthropic-version"
+_BETAS = b"anthropic-beta"
+_FILES_BETA = b"files-api-2025-04-14"
 
 
-class DeepSeek(Compatible):
+class DeepSeek(JsonForms, Reshaped):
     """DeepSeek. The model is not made to call a tool while it thinks, which it refuses: not asked to think, it is told not to."""
+
+    forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: media.encode_transcript}
+    shapes: ClassVar[Mapping[str, Shape]] = {SPEECH.name: Shape(media.encode_speech)}
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        url = super().url_for(ex)
+        if not _asks_as_anthropic(ex):
+            return url
+        path = passed_path(ex)
+        return f"{url.removesuffix(path)}/anthropic/v1{path}"
+
+    @override
+    def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        headers = super().vendor_headers(ex)
+        if not _asks_as_anthropic(ex):
+            return headers
+        named = ex.headers.get(_BETAS, b"")
+        betas = named if _FILES_BETA in named else b",".join(beta for beta in (named, _FILES_BETA) if beta)
+        return {**headers, _VERSION: ex.headers[_VERSION], _BETAS: betas}
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        return media.flatten_files(body) if media.FILE in body and operation_of(ex) == CHAT.name else body
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        if request.thinking is not None and effort_of(request.thinking) == "xhigh":  # `high` by the vendor's own table
+            gaps.skip("reasoning_effort")
+            request = replace(request, thinking=replace(request.thinking, effort="high"))
         request = super().think(request, gaps)
         choice, thinking = request.tool_choice, request.thinking
         if choice is None or choice.mode not in {"required", "named"}:
@@ -36,11 +75,14 @@ class DeepSeek(Compatible):
 
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
-        is_off = request.thinking is not None and request.thinking.mode == "disabled"
-        if is_off or request.model == _THOUGHTLESS:
+        if request.thinking is not None and request.thinking.mode == "disabled":
             return
         for message in body["messages"]:
-            if message.get(
-                "tool_calls"
-            ):  # a turn with calls and no thinking is refused, one with empty thinking is not
+            # with tools a turn without thinking is refused, one with empty thinking is not
+            if message["role"] == "assistant" and (request.tools or message.get("tool_calls")):
                 message.setdefault("reasoning_content", "")
+
+
+def _asks_as_anthropic(ex: Exchange) -> bool:
+    """Whether a client of Anthropic's asks for a file."""
+    return ex.operation is FILES and _VERSION in ex.headers
