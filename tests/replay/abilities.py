@@ -96,7 +96,7 @@ CANNOT: dict[str, frozenset[str]] = {
     "xai": _PLAIN_CHAT | {"stop", "presence_penalty", "frequency_penalty", "audio", "video", "document", "logit_bias"},
     "together": _PLAIN_CHAT - {"top_k"} | {"document", "parallel"},
     "openrouter": _PLAIN_CHAT - {"top_k"},
-    "fireworks": _PLAIN_CHAT - {"top_k"} | {"audio", "video", "document"},
+    "fireworks": _PLAIN_CHAT - {"top_k"} | {"document"},
     "cerebras": _TEXT_CHAT - {"image"} | {"presence_penalty", "frequency_penalty", "logit_bias", "n", "parallel"},
     "perplexity": _TEXT_CHAT - {"top_k", "image"}
     | {"tools", "choice", "parallel", "seed", "stop", "n", "logprobs", "logit_bias", "history of tools", "free json"},

@@ -133,7 +133,7 @@ def _message(asked: Asked, message: Json) -> None:
 
 def _part(asked: Asked, role: str, part: Json) -> None:
     match part.get("type"):
-        case "image_url" | "document_url" | "video_url":
+        case "image_url" | "document_url" | "video_url" | "audio_url":
             held: Any = part[str(part["type"])]
             asked.show_url(role, str(members(held).get("url") if isinstance(held, dict) else held))
         case "input_audio":

@@ -64,7 +64,11 @@ class _Extras:
 
 _EXTRAS: Mapping[str, _Extras] = {
     "deepseek": _Extras(frozenset({"thinking"}), frozenset({"reasoning_content"})),
-    "fireworks": _Extras(frozenset({"top_k"}), frozenset({"reasoning_content"}), {"video_url": frozenset({"url"})}),
+    "fireworks": _Extras(
+        frozenset({"top_k"}),
+        frozenset({"reasoning_content"}),
+        {"audio_url": frozenset({"url"}), "video_url": frozenset({"url"})},
+    ),
     "xai": _Extras(frozenset(), frozenset({"reasoning_content"})),
 }
 """https://api-docs.deepseek.com/guides/thinking_mode, https://docs.fireworks.ai/api-reference/post-chatcompletions and

@@ -28,7 +28,7 @@ def own(row: Mapping[str, Any] | None = None, **config: Any) -> Provider:
 
 STATELESS = frozenset(
     (
-        *("bytez", "cloudflare", "deepseek", "groq", "huggingface", "llamacpp", "minimax", "mistral"),
+        *("baseten", "bytez", "cloudflare", "deepseek", "groq", "huggingface", "llamacpp", "minimax", "mistral"),
         *("moonshot", "ollama-openai"),
         "openrouter",
         *("ovhcloud", "sambanova", "scaleway", "vllm"),

@@ -290,3 +290,21 @@ async def test_thoughts_go_back_to_minimax_as_they_came() -> None:
     assert (turn["reasoning_details"], "reasoning_content" in turn, dropped) == (
         [{"type": "reasoning.text", "text": "hm"}], False, []
     )  # fmt: skip
+
+
+# Cloudflare
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "sent", "dropped"),
+    [
+        ("@cf/moonshotai/kimi-k2.6", {"type": "disabled"}, {"chat_template_kwargs": {"enable_thinking": False}}, []),
+        ("@cf/moonshotai/kimi-k2.6", THINK["thinking"], {"reasoning_effort": "medium"}, ["thinking.budget_tokens"]),
+        ("@cf/openai/gpt-oss-120b", {"type": "disabled"}, {}, ["reasoning_effort"]),
+    ],
+)
+async def test_cloudflare_is_told_not_to_think(model: str, thinking: Json, sent: Json, dropped: list[str]) -> None:
+    """Models with a switch in their template are told by it; for gpt-oss, which always thinks, the wish is left out and named."""
+    body, left_out = await sent_by("cloudflare", messages_request(USER, thinking=thinking) | {"model": model})
+    members = {name: body[name] for name in ("chat_template_kwargs", "reasoning_effort") if name in body}
+    assert (members, left_out) == (sent, dropped)

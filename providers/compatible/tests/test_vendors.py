@@ -27,9 +27,11 @@ from providers.compatible.tests.calls import (
     sent_by,
 )
 
+from headgate.chat import File, Image
 from headgate.errors import ProviderFailed, UnsupportedField
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.samples import chat_chunk, chat_reply
+from headgate_compatible import policy
 
 # Perplexity
 
@@ -115,6 +117,8 @@ PART: Json = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,A
 FILMS = {
     "byteplus": "https://docs.byteplus.com/en/docs/ModelArk/1895586",
     "dashscope": "https://www.alibabacloud.com/help/en/model-studio/vision",
+    "databricks": "https://docs.databricks.com/aws/en/machine-learning/model-serving/query-audio-video-models",
+    "deepinfra": "https://github.com/tryAGI/DeepInfra/blob/main/src/libs/DeepInfra/openapi.yaml",
     "fireworks": "https://docs.fireworks.ai/guides/video-audio-inputs",
     "moonshot": "https://platform.moonshot.ai/docs/guide/use-kimi-vision-model",
     "openrouter": "https://openrouter.ai/docs/features/multimodal/videos",
@@ -137,6 +141,53 @@ async def test_films_go_where_they_are_taken(name: str) -> None:
     else:
         with pytest.raises(UnsupportedField, match=r"`messages\[0\].content` .*`video`"):
             await sent_by(name, body, "generate")
+
+
+async def test_databricks_fetches_films_itself() -> None:
+    """A film goes by its address, which may be one of YouTube's; a picture does not."""
+    provider = deploy_row("databricks")
+    assert provider.fetches(File(url="https://youtu.be/a", media_type="video/mp4"))
+    assert not provider.fetches(Image(url="https://pics.example/a.png"))
+
+
+# sound
+
+
+BARE: Json = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+ADDRESS: Json = {"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64,AAAA"}}
+SOUNDS = {
+    "baseten": BARE,
+    "dashscope": {"type": "input_audio", "input_audio": {"data": "data:;base64,AAAA", "format": "wav"}},
+    "databricks": ADDRESS,
+    "deepinfra": BARE,
+    "fireworks": ADDRESS,
+    "llamacpp": BARE,
+}
+
+
+@pytest.mark.parametrize("name", SOUNDS)
+async def test_sound_goes_as_each_vendor_has_it(name: str) -> None:
+    """Sound of a Gemini client is the part that the vendor documents; text beside it stays as it is."""
+    sound = {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}}
+    body: Json = {"contents": [{"role": "user", "parts": [{"text": "what is said?"}, sound]}]}
+    sent, dropped = await sent_by(name, body, "generate")
+    assert sent["messages"][0]["content"] == [{"type": "text", "text": "what is said?"}, SOUNDS[name]]
+    assert dropped == []
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("audio_url", {"type": "audio_url", "audio_url": {"url": "https://sounds.example/a.mp3"}}),
+        ("data_url", {"type": "input_audio", "input_audio": {"data": "https://sounds.example/a.mp3", "format": "mp3"}}),
+    ],
+)
+def test_sound_that_is_an_address_stays_one(way: str, said: Json) -> None:
+    """DashScope takes addresses in `data`; nothing is put before one."""
+    part: Json = {"type": "input_audio", "input_audio": {"data": "https://sounds.example/a.mp3", "format": "mp3"}}
+    body: Json = {"messages": [{"role": "system", "content": "brief"}, {"role": "user", "content": [part]}]}
+    policy.say_sound(body, way)
+    assert body["messages"][1]["content"] == [said]
 
 
 # Together
@@ -343,3 +394,20 @@ def test_where_jina_searches(config: Json, searches: str, embeds: str) -> None:
         assert request.url == f"{origin}/v1{path}"
         assert request.credential is not None
         assert request.credential.origins == frozenset({f"{origin}:443"})
+
+
+async def test_jina_reads_documents_and_sees_pictures() -> None:
+    """Both go by their bytes, a document as a part of the AI SDK's; a schema is what `json_schema` holds, without a name."""
+    picture: Json = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    pdf: Json = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}}
+    schema: Json = {"type": "object", "properties": {"city": {"type": "string"}}}
+    form: Json = {"format": {"type": "json_schema", "schema": schema}}
+    body = messages_request({"role": "user", "content": [{"type": "text", "text": "where?"}, picture, pdf]})
+    sent, dropped = await sent_by("jina", body | {"output_config": form})
+    assert sent["messages"][0]["content"] == [
+        {"type": "text", "text": "where?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "file", "data": "data:application/pdf;base64,JVBERi0=", "mimeType": "application/pdf"},
+    ]
+    assert (sent["response_format"], dropped) == ({"type": "json_schema", "json_schema": schema}, [])
+    assert not deploy_row("jina").fetches(Image(url="https://pics.example/a.png"))

@@ -6,7 +6,7 @@ It reads the quirks of a row; a class beside a row adds what data cannot say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -103,6 +103,23 @@ def say_thinking(body: dict[str, Any], thinking: Thinking | None, switch: str) -
 
 def _effort_said(effort: str, switch: str) -> dict[str, Any]:
     return {"reasoning": {"effort": effort}} if switch == "reasoning/effort" else {"reasoning_effort": effort}
+
+
+def say_sound(body: dict[str, Any], way: str) -> None:
+    """Put the sound in an encoded body as `Quirks.sound` says. What is an address already stays one."""
+    for message in body["messages"]:
+        content = message.get("content")
+        for part in cast("list[dict[str, Any]]", content) if isinstance(content, list) else ():
+            if part.get("type") == "input_audio":
+                part.update(_sound_said(part.pop("input_audio"), way))
+
+
+def _sound_said(sound: dict[str, Any], way: str) -> dict[str, Any]:
+    data, kind = str(sound["data"]), f"audio/{sound['format']}" if way == "audio_url" else ""
+    url = data if ":" in data else f"data:{kind};base64,{data}"
+    if way == "audio_url":
+        return {"type": "audio_url", "audio_url": {"url": url}}
+    return {"input_audio": {**sound, "data": url}}
 
 
 def effort_of(thinking: Thinking | None) -> str | None:

@@ -205,12 +205,15 @@ class Compatible(OpenAI):
             return body
         thoughts = self.quirks.thoughts
         is_renamed = thoughts not in {"", "reasoning_content"} and b'"reasoning_content"' in body
-        if request.thinking is None and not is_renamed and type(self).finish is Compatible.finish:
+        has_sound = bool(self.quirks.sound) and b'"input_audio"' in body
+        if request.thinking is None and not (is_renamed or has_sound) and type(self).finish is Compatible.finish:
             return body
         members: Json = msgspec.json.decode(body)
         policy.say_thinking(members, request.thinking, self.quirks.switch)
         if "thinking_budget" in members or "thinking_budget" in members.get("chat_template_kwargs", {}):
             gaps.keep("thinking.budget_tokens")
+        if has_sound:
+            policy.say_sound(members, self.quirks.sound)
         for message in members["messages"] if is_renamed else ():
             if "reasoning_content" in message:
                 message["reasoning"] = message.pop("reasoning_content")

@@ -81,7 +81,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     - `knows` names optional fields, `takes` media, `formats` those of answers beside text; `max_stop` counts stop sequences.
     - `efforts` are its words for `reasoning_effort` (none: it has no such field), `switch` is the field that turns thinking
       on and off (or, `reasoning/effort`, the one that holds the effort), `thoughts` the one in which earlier thinking goes back.
-    - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string.
+    - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string. `sound` says how
+      sound goes where it is not bare base64 in `input_audio`: in a part `audio_url`, or there behind `data:;base64,`.
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
       behind; the id of a file or a batch follows), `models_path` where models are listed.
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
@@ -104,6 +105,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_stop: int | None = None
     thoughts: Literal["reasoning_content", "reasoning", "reasoning_details", ""] = "reasoning_content"
     fetches: bool = True
+    sound: Literal["audio_url", "data_url", ""] = ""
     flat: bool = False
     headers: dict[str, str] = {}
     paths: dict[str, str] = {}

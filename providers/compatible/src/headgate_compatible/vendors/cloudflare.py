@@ -1,7 +1,8 @@
 """Cloudflare: rankings, pictures and sound by what runs any model of Workers AI, since its API in OpenAI's shape has none.
 
 Sources: https://developers.cloudflare.com/workers-ai/models/bge-reranker-base and, for address and envelope,
-https://developers.cloudflare.com/workers-ai/get-started/rest-api; for pictures and sound those of `cloudflare_media`
+https://developers.cloudflare.com/workers-ai/get-started/rest-api; for pictures and sound those of `cloudflare_media`; for
+thinking that is switched off the schemas of models: https://developers.cloudflare.com/workers-ai/models/kimi-k2.6
 """
 
 from __future__ import annotations
@@ -9,24 +10,30 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.dialects import Dialect
+from headgate.chat import ChatRequest
+from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
 from headgate.forms import content_type_of, form_of
 from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
 from headgate.provider import operation_of
 from headgate.relay import Decode
 from headgate.upstream import UpstreamRequest
+from headgate_compatible import policy
 from headgate_compatible.vendors import cloudflare_media as media
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.ranking import CloudflareRerank
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
+Json = dict[str, Any]
+
+_SWITCHED = ("gemma-4", "glm-", "kimi-", "qwen3.8")
+"""Models that document a switch for thinking, by what their name holds."""
 _RUN = frozenset(each.name for each in (IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS))
 """Operations whose model stands in the address."""
 
@@ -57,6 +64,18 @@ class Cloudflare(JsonForms, Reshaped):
         if ex.attempt is None or operation not in _RUN:
             return url
         return f"{url.removesuffix(self.paths[operation]).removesuffix('/v1')}/run/{path_of(ex.attempt.model)}"
+
+    @override
+    def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        model = request.model.lower()
+        is_off = policy.effort_of(request.thinking) == "none" and any(name in model for name in _SWITCHED)
+        switch = "chat_template_kwargs" if is_off else ""
+        return replace(request, thinking=policy.think(request.thinking, self.quirks.efforts, gaps, switch))
+
+    @override
+    def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
+        if request.thinking is not None and request.thinking.mode == "disabled":
+            body["chat_template_kwargs"] = {"enable_thinking": False}
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:

@@ -1,7 +1,8 @@
 """Databricks: Claude by the Messages API, OpenAI's models by Responses too, and thinking as parts of the content.
 
 Sources: https://docs.databricks.com/aws/en/machine-learning/model-serving/query-anthropic-messages,
-https://docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference (ReasoningContent)
+https://docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference (ReasoningContent),
+https://docs.databricks.com/aws/en/machine-learning/model-serving/query-audio-video-models (films by their address)
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Databricks(Compatible):
 
     @override
     def fetches(self, part: Image | File) -> bool:
-        return False
+        return isinstance(part, File) and (part.media_type or "").startswith("video/")
 
 
 def _is_messages(request: ChatRequest, gaps: Gaps) -> bool:
