@@ -104,6 +104,17 @@ async def test_what_is_no_session(tmp_path: Path) -> None:
         await hooks.authenticate(exchange(address))
 
 
+async def test_a_host_of_the_callers_choice() -> None:
+    """What such a host calls an address of an upload is nothing that the gateway would ever go to."""
+    started = Recorded(headers=(("x-goog-upload-url", "http://10.0.0.1/x"),), body=b"")
+    config: Any = {"auth": {"mode": "passthrough"}}
+    async with gateway(upstream=ReplayUpstream({"*": started}), config=config) as client:
+        headers = {"x-goog-api-key": "sk-own", "x-headgate-provider": "google"}
+        headers["x-headgate-custom-host"] = "https://own.example/v1beta"
+        reply = await client.post("/upload/v1beta/files", json={"file": {}}, headers=headers)
+    assert (reply.status_code, reply.headers["x-goog-upload-url"]) == (200, "http://10.0.0.1/x")
+
+
 @pytest.mark.parametrize("mode", ["open", "passthrough"])
 async def test_modes_without_keys(mode: str) -> None:
     """Whatever the auth mode, the pieces of an upload need nothing but its address; the caller's key does not stand in that."""

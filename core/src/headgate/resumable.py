@@ -107,8 +107,9 @@ class Resumable(Hooks):
     @hookimpl
     def wrap_call(self, call: Call) -> Call:
         async def carry(ex: Exchange) -> Reply:
+            """The address of a session at a host of the caller's choice is told as it is: that host is not one to go on with."""
             reply: Reply = await call(ex)
-            if any(name == ADDRESS for name, _ in reply.headers):
+            if not ex.custom_host and any(name == ADDRESS for name, _ in reply.headers):
                 reply.headers = tuple(
                     (name, self._sealed(ex, value.decode("latin-1")).encode() if name == ADDRESS else value)
                     for name, value in reply.headers
