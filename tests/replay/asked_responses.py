@@ -41,6 +41,8 @@ def read_responses(body: Json) -> Asked:
     for name in _PLAIN:
         asked.put(_RENAMED.get(name, name), body.get(name))
     reasoning, form = members(body.get("reasoning")), members(members(body.get("text")).get("format"))
+    shaped = members(body.get("response_format"))  # Perplexity's Agent API has it as in chat
+    form = form or {**members(shaped.get("json_schema")), **shaped}
     asked.put("effort", reasoning.get("effort"))
     asked.put("verbosity", members(body.get("text")).get("verbosity"))
     if form.get("type") in {"json_object", "json_schema"}:

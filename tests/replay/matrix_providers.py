@@ -82,7 +82,9 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "xai": {"": "grok-4.3"},
 }
 """Models where one decides what is spoken or can be asked, by operation; the empty name is any other operation."""
-_BY_MODEL = frozenset({("vertex", "messages"), ("vertex", "chat"), ("databricks", "messages")})
+_BY_MODEL = frozenset(
+    {("vertex", "messages"), ("vertex", "chat"), ("databricks", "messages"), ("perplexity", "responses")}
+)
 """Operations behind the first that clients of other dialects are translated into all the same, because of the model."""
 
 

@@ -308,3 +308,80 @@ async def test_cloudflare_is_told_not_to_think(model: str, thinking: Json, sent:
     body, left_out = await sent_by("cloudflare", messages_request(USER, thinking=thinking) | {"model": model})
     members = {name: body[name] for name in ("chat_template_kwargs", "reasoning_effort") if name in body}
     assert (members, left_out) == (sent, dropped)
+
+
+# Z.ai, Zhipu and Moonshot
+
+
+SWITCHED = {"type": "enabled"}
+OFF: Json = {"thinking": {"type": "disabled"}}
+BUDGET = "thinking.budget_tokens"
+
+
+@pytest.mark.parametrize("name", ["zai", "zhipu"])
+@pytest.mark.parametrize(
+    ("model", "asked", "said", "told"),
+    [
+        ("glm-5.3", {}, {}, []),
+        ("glm-5.3", THINK, {"reasoning_effort": "high"}, [BUDGET, "reasoning_effort"]),
+        ("glm-5.3-flash", OFF, {"reasoning_effort": "low"}, ["reasoning_effort"]),
+        ("glm-6", OFF, {"reasoning_effort": "low"}, ["reasoning_effort"]),
+        ("glm-5.2", THINK, {"thinking": SWITCHED, "reasoning_effort": "medium"}, [BUDGET]),
+        ("glm-5.2", OFF, OFF, []),
+        ("glm-5-turbo", THINK, {"thinking": SWITCHED}, [BUDGET]),
+        ("glm-4.7", OFF, OFF, []),
+        ("glm-4-32b-0414-128k", OFF, OFF, []),
+        ("m", OFF, OFF, []),
+    ],
+)
+async def test_zai_thinks_by_generation(name: str, model: str, asked: Json, said: Json, told: list[str]) -> None:
+    """GLM-5.3 has three efforts and no switch, GLM-5.2 has both, and what came before it a switch alone."""
+    sent, dropped = await sent_by(name, messages_request(USER, **asked) | {"model": model})
+    assert {field: sent[field] for field in ("thinking", "reasoning_effort") if field in sent} == said
+    assert dropped == told
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said", "told"),
+    [
+        ("kimi-k3", THINK, {"reasoning_effort": "high"}, [BUDGET, "reasoning_effort"]),
+        ("kimi-k3.1-pro", OFF, {"reasoning_effort": "low"}, ["reasoning_effort"]),
+        ("kimi-k2.7-code", OFF, {}, ["reasoning_effort"]),
+        ("kimi-k2.7-code", THINK, {}, [BUDGET, "reasoning_effort"]),
+        ("kimi-k2.6", OFF, OFF, []),
+        ("kimi-k2.6", THINK, {"thinking": SWITCHED}, [BUDGET]),
+    ],
+)
+async def test_moonshot_thinks_by_model(model: str, asked: Json, said: Json, told: list[str]) -> None:
+    """Kimi K3 has efforts and no switch, Kimi K2.7 Code nothing to say, and others a switch."""
+    sent, dropped = await sent_by("moonshot", messages_request(USER, **asked) | {"model": model})
+    assert {field: sent[field] for field in ("thinking", "reasoning_effort") if field in sent} == said
+    assert dropped == told
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "asked", "said"),
+    [
+        ("vllm", "m", "xhigh", "xhigh"),
+        ("vllm", "m", "minimal", "minimal"),
+        ("ollama-openai", "m", "max", "max"),
+        ("xai", "grok-4.7", "xhigh", "xhigh"),
+        ("xai", "grok-4.5", "xhigh", "high"),
+    ],
+)
+async def test_efforts_that_not_all_have(name: str, model: str, asked: str, said: str) -> None:
+    """An effort that the vendor or the model has is said as it is; another is the nearest, and named."""
+    body = responses_request(USER, reasoning={"effort": asked}) | {"model": model}
+    sent, dropped = await sent_by(name, body, "responses")
+    assert (sent["reasoning_effort"], dropped) == (said, [] if said == asked else ["reasoning_effort"])
+
+
+async def test_moonshots_sampling_is_fixed_where_it_always_thinks() -> None:
+    """Any value but the fixed one is refused by name, or let drop; the fixed one is sent, and so is any to other models."""
+    body = messages_request(USER, temperature=0.2, top_p=0.95) | {"model": "kimi-k3"}
+    with pytest.raises(UnsupportedField, match=r"`temperature` .*nothing else"):
+        await sent_by("moonshot", body)
+    sent, dropped = await sent_by("moonshot", body, headers=DROP)
+    assert ("temperature" in sent, sent["top_p"], dropped) == (False, 0.95, ["temperature"])
+    sent, dropped = await sent_by("moonshot", body | {"model": "moonshot-v1-8k"})
+    assert (sent["temperature"], dropped) == (0.2, [])

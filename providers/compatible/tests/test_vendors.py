@@ -109,6 +109,38 @@ async def test_perplexity_has_json_by_a_schema_alone() -> None:
     assert (sent["response_format"]["type"], dropped) == ("json_schema", [])
 
 
+# Z.ai and Zhipu
+
+
+@pytest.mark.parametrize("name", ["zai", "zhipu"])
+@pytest.mark.parametrize(
+    ("said", "sent_as"),
+    [
+        ({"file_url": "https://a.example/a.pdf"}, {"file_url": "https://a.example/a.pdf"}),
+        (
+            {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
+            {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"},
+        ),
+    ],
+)
+async def test_files_go_to_zai_by_their_address_or_their_bytes(name: str, said: Json, sent_as: Json) -> None:
+    """An address has a member of its own there, which is not that of the bytes."""
+    body = responses_request({"role": "user", "content": [{"type": "input_file", **said}]})
+    sent, dropped = await sent_by(name, body, "responses")
+    assert (sent["messages"][0]["content"], dropped) == ([{"type": "file", "file": sent_as}], [])
+
+
+@pytest.mark.parametrize("name", ["zai", "zhipu"])
+async def test_zai_is_told_a_schema_in_words(name: str) -> None:
+    """JSON is a format there and a schema is none: it stands in the instructions, and that is named; a strict one is refused."""
+    shaped: Json = {"type": "json_schema", "name": "n", "schema": {"type": "object"}}
+    sent, dropped = await sent_by(name, responses_request(USER, text={"format": shaped}), "responses")
+    assert (sent["response_format"], dropped) == ({"type": "json_object"}, ["response_format.json_schema"])
+    assert '{"type":"object"}' in sent["messages"][0]["content"]
+    with pytest.raises(UnsupportedField, match=r"`response_format.json_schema`"):
+        await sent_by(name, responses_request(USER, text={"format": {**shaped, "strict": True}}), "responses")
+
+
 # films
 
 
@@ -120,7 +152,10 @@ FILMS = {
     "databricks": "https://docs.databricks.com/aws/en/machine-learning/model-serving/query-audio-video-models",
     "deepinfra": "https://github.com/tryAGI/DeepInfra/blob/main/src/libs/DeepInfra/openapi.yaml",
     "fireworks": "https://docs.fireworks.ai/guides/video-audio-inputs",
+    "minimax": "https://platform.minimax.io/docs/api-reference/text-chat-openai",
     "moonshot": "https://platform.moonshot.ai/docs/guide/use-kimi-vision-model",
+    "novita": "https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
+    "nvidia": "https://docs.nvidia.com/nim/large-language-models/2.1.4/advanced-use-cases/multimodal-input.html",
     "openrouter": "https://openrouter.ai/docs/features/multimodal/videos",
     "together": "https://docs.together.ai/reference/chat-completions",
     "vllm": "https://docs.vllm.ai/en/latest/features/multimodal_inputs.html",
@@ -188,6 +223,15 @@ def test_sound_that_is_an_address_stays_one(way: str, said: Json) -> None:
     body: Json = {"messages": [{"role": "system", "content": "brief"}, {"role": "user", "content": [part]}]}
     policy.say_sound(body, way)
     assert body["messages"][1]["content"] == [said]
+
+
+@pytest.mark.parametrize("name", ["novita", "nvidia"])
+async def test_sound_goes_where_it_is_taken(name: str) -> None:
+    """A sound of a Gemini client is the part that OpenAI has for it."""
+    sound: Json = {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}}
+    sent, dropped = await sent_by(name, {"contents": [{"role": "user", "parts": [sound]}]}, "generate")
+    part = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    assert (sent["messages"][0]["content"], dropped) == ([part], [])
 
 
 # Together

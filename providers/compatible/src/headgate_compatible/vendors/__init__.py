@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.byteplus import BytePlus
 from headgate_compatible.vendors.cloudflare import Cloudflare
-from headgate_compatible.vendors.counting import Moonshot, Zai
 from headgate_compatible.vendors.dashscope import DashScope
 from headgate_compatible.vendors.databricks import Databricks
 from headgate_compatible.vendors.deepinfra import DeepInfra
@@ -21,6 +20,7 @@ from headgate_compatible.vendors.inference_net import InferenceNet
 from headgate_compatible.vendors.jina import Jina, JinaShaped
 from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
+from headgate_compatible.vendors.moonshot import Moonshot
 from headgate_compatible.vendors.novita import Novita
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.ollama_shaped import OllamaShaped
@@ -33,6 +33,7 @@ from headgate_compatible.vendors.snowflake import Snowflake
 from headgate_compatible.vendors.together import Together
 from headgate_compatible.vendors.voyage import Voyage
 from headgate_compatible.vendors.xai import XAI
+from headgate_compatible.vendors.zai import Zai
 from headgate_compatible.vendors.zhipu import Zhipu
 
 CODE: Mapping[str, type[Compatible]] = {

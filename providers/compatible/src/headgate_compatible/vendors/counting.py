@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from msgspec import Raw
 from typing_extensions import override
 
-from headgate.dialects import CountDialect, Dialect, OpenAIChat
+from headgate.dialects import CountDialect, OpenAIChat
 from headgate.dialects.counts import only
 from headgate.exchange import Exchange
 from headgate.provider import operation_of
@@ -49,17 +49,3 @@ class Counting(Compatible):
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         return self._vendor_headers if operation_of(ex) == "count_tokens" else super().vendor_headers(ex)
-
-
-class Moonshot(Counting):
-    """Moonshot AI."""
-
-    own_dialects: ClassVar[Mapping[str, str]] = {"count_tokens": MoonshotCount.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {MoonshotCount.name: MoonshotCount()}
-
-
-class Zai(Counting):
-    """Z.ai."""
-
-    own_dialects: ClassVar[Mapping[str, str]] = {"count_tokens": ZaiCount.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {ZaiCount.name: ZaiCount()}

@@ -1,7 +1,9 @@
-"""Perplexity: no tools, turns that alternate strictly behind instructions at the top, and vectors in bytes.
+"""Perplexity: its Agent API for models with a slash in their names, Sonar for others, and vectors in bytes.
 
-Sources: https://docs.perplexity.ai/api-reference/sonar-post, https://docs.perplexity.ai/docs/sonar/features (a schema is the
-only format of JSON) and the types of `perplexityai` 0.46.
+Sonar has no tools, and turns that alternate strictly behind instructions at the top. Since 27 September 2026 it is there for
+customers alone who had their access prolonged: https://docs.perplexity.ai/docs/legacy/sonar/media. Other sources:
+https://docs.perplexity.ai/api-reference/sonar-post, https://docs.perplexity.ai/docs/sonar/features (a schema is the only format
+of JSON), the types of `perplexityai` 0.46 and, for the Agent API, `agent`.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from headgate.body import decode_object
 from headgate.chat import ChatRequest, Message, Part, Text, ToolCall, ToolResult
 from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
-from headgate.operations import EMBEDDINGS
-from headgate_compatible.provider import AS_IT_IS, Compatible
+from headgate.operations import EMBEDDINGS, RESPONSES
+from headgate.provider import operation_of
+from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors import agent
+from headgate_compatible.vendors.agent import AgentResponses
 from headgate_compatible.vendors.embeddings import PerplexityEmbeddings
 from headgate_compatible.vendors.sonar import SonarChat
 
@@ -25,23 +30,38 @@ Json = dict[str, Any]
 
 
 class Perplexity(Compatible):
-    """Perplexity's Sonar. Its agent API, whose models have names with a slash, is what `responses` calls."""
+    """Perplexity's Sonar and its Agent API. Clients of OpenAI's Responses are relayed to that, others are translated into it."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": PerplexityEmbeddings.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (SonarChat(), PerplexityEmbeddings())}
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (SonarChat(), AgentResponses(), PerplexityEmbeddings())
+    }
+    origins_of_thought: ClassVar[frozenset[str]] = frozenset({agent.ORIGIN})
 
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        is_own = ex.operation is EMBEDDINGS and _asks_for_bytes(ex.source)
-        return (EMBEDDINGS.name, EMBEDDINGS.dialect) if is_own else super().spoken(ex, model)
+        if ex.operation is EMBEDDINGS and _asks_for_bytes(ex.source):
+            return EMBEDDINGS.name, EMBEDDINGS.dialect
+        if ex.operation.is_chat and "/" in model:
+            return RESPONSES.name, RESPONSES.dialect
+        return super().spoken(ex, model)
+
+    @override
+    def body_for(self, ex: Exchange) -> bytes:
+        body = super().body_for(ex)
+        return agent.formatted(body) if operation_of(ex) == RESPONSES.name and b'"format"' in body else body
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        if gaps.dialect == AgentResponses.name:
+            return agent.adapt(request, gaps)
         request = super().adapt(request, gaps)
-        if gaps.dialect in AS_IT_IS:
-            return request
         spoken = [_without_calls(message, at, gaps) for at, message in enumerate(request.messages)]
         return replace(request, messages=tuple(alternating(spoken, gaps)))
+
+    @override
+    def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
+        return body if gaps.dialect == AgentResponses.name else super().finish_body(body, request, gaps)
 
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:

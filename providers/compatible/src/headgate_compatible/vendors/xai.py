@@ -1,8 +1,8 @@
 """xAI: words for effort by model, what reasoning models refuse, and a wrong key that is told as 400.
 
-Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning, for
-`realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures, sound, batches and lists of files see
-`edits`, `speech`, `transcripts`, `results` and `files`
+Sources: https://docs.x.ai/docs/guides/reasoning, https://docs.x.ai/developers/model-capabilities/text/reasoning,
+https://docs.x.ai/developers/grok-4-7, for `realtime` https://docs.x.ai/docs/guides/voice/agent, for edits of pictures, sound,
+batches and lists of files see `edits`, `speech`, `transcripts`, `results` and `files`
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from headgate_compatible.vendors.results import XAIBatches, asks_for_results
 _EFFORTS = (
     ("grok-3-mini", ("low", "high")),
     ("grok-4.3", ("none", "low", "medium", "high")),
+    ("grok-4.7", ("low", "medium", "high", "xhigh")),
     ("grok-4.20", ()),
     ("grok-4.", ("low", "medium", "high")),
     ("grok-4", ()),

@@ -11,9 +11,9 @@ from typing import ClassVar
 from headgate.dialects import Dialect
 from headgate.operations import MODERATIONS
 from headgate_compatible.vendors import moderation
-from headgate_compatible.vendors.counting import Zai
 from headgate_compatible.vendors.jina import JinaShaped
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.zai import Zai
 
 
 class Zhipu(Reshaped, Zai, JinaShaped):
