@@ -13,6 +13,7 @@ anew with `python -m tests.replay.matrix` from the repository root. A cell says
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from collections.abc import Sequence
@@ -174,8 +175,9 @@ async def _other(
 
 
 def _asking(requests: Sequence[UpstreamRequest]) -> UpstreamRequest:
-    """The call that carries the client's file where one does, else the last one."""
-    return next((each for each in requests if UPLOADED[1] in each.body), requests[-1])
+    """The call that carries the client's file, also as base64, where one does, else the last one."""
+    shown = base64.b64encode(UPLOADED[1])
+    return next((each for each in requests if UPLOADED[1] in each.body or shown in each.body), requests[-1])
 
 
 def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[str]:

@@ -469,6 +469,8 @@ _MESSAGE: Json = {
     "usage": {"image_count": 1},
 }
 """https://www.alibabacloud.com/help/en/model-studio/qwen-image-generation-and-editing-api-reference"""
+_EDITED: Json = {"id": "job-1", "status": "Ready", "result": {"sample": PICTURE_URL}, "progress": None, "details": None}
+"""https://docs.fireworks.ai/api-reference/get-generated-image-from-flux-kontex"""
 _OWN: Mapping[tuple[str, str], Json] = {
     ("mistral", "completions"): {
         "id": "fim-1",
@@ -527,4 +529,6 @@ def other_answers(operation: str, dialect: str, vendor: str = "") -> Sequence[Re
     """The same, of a vendor that takes several calls for it: one for each of them."""
     if dialect == "byteplus.embeddings":
         return [Recorded.from_json(_single(vector)) for vector in VECTORS]
+    if (vendor, operation) == ("fireworks", "images.edit"):
+        return [Recorded.from_json({"request_id": "job-1"}), Recorded.from_json(_EDITED)]
     return [other_answer(operation, dialect, vendor)]

@@ -44,7 +44,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "jina": {"chat": "https://deepsearch.jina.ai:443"},
     "inference-net": dict.fromkeys(("files", "batches"), "https://batch.inference.net:443"),
     "huggingface": dict.fromkeys(
-        ("embeddings", "images.generate", "audio.transcriptions"), "https://router.huggingface.co:443"
+        ("embeddings", "images.generate", "audio.speech", "audio.transcriptions"), "https://router.huggingface.co:443"
     ),
     "cloudflare": dict.fromkeys(
         ("rerank", "images.generate", "images.edit", "audio.speech", "audio.transcriptions", "audio.translations"),

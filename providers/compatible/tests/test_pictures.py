@@ -105,6 +105,19 @@ async def test_hugging_face_hears() -> None:
     assert (refused.json()["error"]["param"], upstream.requests) == ("response_format", [])
 
 
+async def test_hugging_face_speaks() -> None:
+    """Speech is another provider's: the one that follows the model, without which its name is sent. Its sound comes as it is."""
+    answer = Recorded(headers=(("content-type", "audio/mpeg"),), body=bytes(range(256)))
+    body = {"model": "v/hexgrad/Kokoro-82M:together", "input": "Grüße", "voice": "af_alloy"}
+    reply, upstream = await asked("huggingface", "/v1/audio/speech", answer, json=body)
+    assert (reply.status_code, reply.content) == (200, answer.body)
+    assert upstream.requests[-1].url == "https://router.huggingface.co/together/v1/audio/speech"
+    assert sent(upstream) == {**body, "model": "hexgrad/Kokoro-82M"}
+    refused, upstream = await asked("huggingface", "/v1/audio/speech", answer, json={**body, "model": "v/a/b:fal-ai"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_model")
+    assert upstream.requests == []
+
+
 # NVIDIA
 
 

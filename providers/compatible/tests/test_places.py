@@ -31,6 +31,8 @@ ACCOUNTS = "https://api.cloudflare.com/client/v4/accounts/abc/ai"
         ("cloudflare", "rerank", RANKER, ACCOUNT, f"{ACCOUNTS}/run/{RANKER}"),
         ("cloudflare", "images.generate", "@cf/a/b", ACCOUNT, f"{ACCOUNTS}/run/@cf/a/b"),
         ("huggingface", "images.generate", "a/b", {}, "https://router.huggingface.co/hf-inference/models/a/b"),
+        ("huggingface", "audio.speech", "a/b", {}, "https://router.huggingface.co/deepinfra/v1/openai/audio/speech"),
+        ("huggingface", "audio.speech", "a/b:together", OWN, "https://own.example/together/v1/audio/speech"),
         ("novita", "audio.speech", "glm-tts", {}, "https://api.novita.ai/v3/glm-tts"),
         ("novita", "images.generate", "seedream-4.5", {}, "https://api.novita.ai/v3/seedream-4.5"),
         ("nvidia", "images.generate", "a/flux.1-dev", {}, "https://ai.api.nvidia.com/v1/genai/a/flux.1-dev"),

@@ -168,6 +168,10 @@ class Compatible(OpenAI):
             return self.url + self.quirks.models_path + url[len(self.url) + len("/models") :]
         return url
 
+    def engine_for(self, ex: Exchange) -> Upstream:  # noqa: ARG002 - for vendors that differ by operation
+        """What sends a call whose answer is told in other words."""
+        return self.upstream
+
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         if operation_of(ex) not in _ANTHROPIC:

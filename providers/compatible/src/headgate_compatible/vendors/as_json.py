@@ -60,7 +60,7 @@ class JsonForms(Compatible):
         request = structs.replace(request, headers=headers, body=body, pieces=None)
         decode = self.answers.get(ex.operation.name)
         if decode is not None:
-            return await retell(ex, self.upstream, request, self._origin, decode)
+            return await retell(ex, self.engine_for(ex), request, self._origin, decode)
         return await relay(ex, self.upstream, request, self._origin)
 
 

@@ -27,8 +27,8 @@ from headgate_compatible.vendors.reshaped import Shape
 Json = dict[str, Any]
 
 _PICTURES = ("image", "image[]")
-_NUMBERS = frozenset({"guidance_scale", "n", "num_inference_steps", "output_compression", "seed"})
-_FLAGS = frozenset({"prompt_extend", "watermark"})
+_NUMBERS = frozenset({"guidance_scale", "n", "num_inference_steps", "output_compression", "safety_tolerance", "seed"})
+_FLAGS = frozenset({"prompt_extend", "prompt_upsampling", "watermark"})
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 _SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 

@@ -1,7 +1,7 @@
 """Fireworks: OpenAI's shape, rankings in that of a list, sound on hosts of its own, pictures, jobs and datasets below an account.
 
 Sources: https://docs.fireworks.ai/api-reference/rerank-documents, https://docs.fireworks.ai/guides/querying-asr-models and, for
-pictures, those of `pictures`
+pictures, those of `pictures` and `fireworks_edits`
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import quote
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -18,13 +17,16 @@ from typing_extensions import override
 from headgate.caller import passed_path
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
-from headgate.operations import IMAGES_GENERATE, PASSTHROUGH
+from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, PASSTHROUGH
 from headgate.provider import DeploymentConfig, operation_of
+from headgate.relay import Decode
 from headgate.upstream import Credential, Upstream, origin_of
 from headgate_compatible.provider import VendorConfig
-from headgate_compatible.vendors import pictures
+from headgate_compatible.vendors import fireworks_edits, pictures
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.batches import ACCOUNT_ENV, FireworksBatches
 from headgate_compatible.vendors.datasets import FireworksFiles
+from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.rerank import ListedRerank
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.tuning import FireworksTuning
@@ -33,6 +35,8 @@ SOUND, FAST_SOUND = "https://audio-prod.api.fireworks.ai/v1", "https://audio-tur
 """Where models hear, and where those with `turbo` in their name do."""
 _INFERENCE = "/inference/v1"
 """Where models answer; what is administered, jobs too, stands beside it in `/v1`."""
+_TASKS: Mapping[str, str] = {IMAGES_EDIT.name: "", IMAGES_GENERATE.name: "/text_to_image"}
+"""What stands behind the model in the address of a workflow."""
 _DATASETS = re.compile(r"/v1/accounts/[^/]+/datasets(?=[/:]|$)")
 """What jobs read and write, all that is passed on of an account: https://docs.fireworks.ai/api-reference/upload-dataset-files"""
 
@@ -43,7 +47,7 @@ class FireworksConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_
     account_id: str = ""
 
 
-class Fireworks(Reshaped):
+class Fireworks(JsonForms, Reshaped):
     """Fireworks AI. A deployment with a `base_url` of its own has everything there."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {
@@ -56,8 +60,11 @@ class Fireworks(Reshaped):
         each.name: each for each in (ListedRerank(), FireworksFiles(), FireworksBatches(), FireworksTuning())
     }
     shapes: ClassVar[Mapping[str, Shape]] = {
-        IMAGES_GENERATE.name: Shape(pictures.encode_fireworks, pictures.decode_file)
+        IMAGES_EDIT.name: Shape(fireworks_edits.encode, fireworks_edits.decode),
+        IMAGES_GENERATE.name: Shape(pictures.encode_fireworks, pictures.decode_file),
     }
+    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: fireworks_edits.encode_form}
+    answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: fireworks_edits.decode}
     own_config: ClassVar[type[VendorConfig]] = FireworksConfig
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
@@ -76,8 +83,9 @@ class Fireworks(Reshaped):
     def url_for(self, ex: Exchange) -> str:
         if ex.operation is PASSTHROUGH and _DATASETS.match(ex.path):
             return self.url_at(ex, passed_path(ex))
-        if operation_of(ex) == IMAGES_GENERATE.name and ex.attempt is not None:
-            return f"{super().url_for(ex)}/{quote(ex.attempt.model)}/text_to_image"
+        task = _TASKS.get(operation_of(ex))
+        if task is not None and ex.attempt is not None:
+            return f"{super().url_for(ex)}/{path_of(ex.attempt.model)}{task}"
         host = self._host_of(ex)
         return host + self.paths[operation_of(ex)] if host else super().url_for(ex)
 
@@ -85,6 +93,10 @@ class Fireworks(Reshaped):
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         headers = super().vendor_headers(ex)
         return {**headers, b"accept": b"image/png"} if operation_of(ex) == IMAGES_GENERATE.name else headers
+
+    @override
+    def engine_for(self, ex: Exchange) -> Upstream:
+        return fireworks_edits.Awaited(self.upstream) if operation_of(ex) == IMAGES_EDIT.name else self.upstream
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:

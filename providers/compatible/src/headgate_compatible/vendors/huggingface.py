@@ -1,4 +1,5 @@
 """Hugging Face: embeddings, pictures and transcripts by the provider `hf-inference`, which has no API in OpenAI's shape for them.
+Speech is that of providers behind the router which have OpenAI's shape for it.
 
 Sources: https://huggingface.co/docs/inference-providers/tasks/feature-extraction, those of `huggingface_media` and, for
 addresses, https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/inference/_providers/hf_inference.py
@@ -13,7 +14,7 @@ from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
-from headgate.operations import EMBEDDINGS, IMAGES_GENERATE, TRANSCRIPTIONS
+from headgate.operations import EMBEDDINGS, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
 from headgate.provider import operation_of
 from headgate_compatible.vendors import huggingface_media as media
 from headgate_compatible.vendors.as_json import Encode, JsonForms
@@ -28,6 +29,7 @@ _TASKS: Mapping[str, str] = {
     TRANSCRIPTIONS.name: "",
 }
 """Operations of `hf-inference`, and what stands behind the model in their address."""
+_BESIDE = frozenset({*_TASKS, SPEECH.name})
 
 
 class HuggingFace(JsonForms, Reshaped):
@@ -36,14 +38,19 @@ class HuggingFace(JsonForms, Reshaped):
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": HuggingFaceEmbeddings.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {HuggingFaceEmbeddings.name: HuggingFaceEmbeddings()}
     forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: media.encode_transcript}
-    shapes: ClassVar[Mapping[str, Shape]] = {IMAGES_GENERATE.name: Shape(media.encode_picture, decode_file)}
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_GENERATE.name: Shape(media.encode_picture, decode_file),
+        SPEECH.name: Shape(media.encode_speech),
+    }
 
     @override
     def url_for(self, ex: Exchange) -> str:
         url, operation = super().url_for(ex), operation_of(ex)
-        if ex.attempt is None or operation not in _TASKS:
+        if ex.attempt is None or operation not in _BESIDE:
             return url
         root = url.removesuffix(self.paths[operation]).removesuffix("/v1")
+        if operation == SPEECH.name:
+            return root + media.speaker_of(ex.attempt.model)[1]
         return f"{root}/hf-inference/models/{path_of(ex.attempt.model)}{_TASKS[operation]}"
 
     @override

@@ -1,7 +1,10 @@
 """Pictures and transcripts of Hugging Face's `hf-inference` for clients of OpenAI's: one input, and parameters beside it.
 
+Speech is that of other providers, which a model is followed by as in chat (`hexgrad/Kokoro-82M:together`).
+
 Sources: https://huggingface.co/docs/inference-providers/tasks/text-to-image (the answer is the picture itself) and
-https://huggingface.co/docs/inference-providers/tasks/automatic-speech-recognition.
+https://huggingface.co/docs/inference-providers/tasks/automatic-speech-recognition; for speech, whose answer is the sound
+itself, https://github.com/huggingface/huggingface_hub/pull/4559 and `TogetherTextToSpeechTask` of the same SDK.
 """
 
 from __future__ import annotations
@@ -14,8 +17,32 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
+from headgate.errors import InvalidRequest
 from headgate.forms import Part
 from headgate_compatible.vendors import pictures, transcripts
+
+_SPEAKERS: Mapping[str, str] = {
+    "deepinfra": "/deepinfra/v1/openai/audio/speech",
+    "together": "/together/v1/audio/speech",
+}
+"""Providers whose speech is in OpenAI's shape, and where it is; the first speaks for a model that names none."""
+
+
+def speaker_of(model: str) -> tuple[str, str]:
+    """A model without its provider, and the path of that one's speech. Raises InvalidRequest for a provider without any."""
+    name, _, provider = model.partition(":")
+    path = _SPEAKERS.get(provider or next(iter(_SPEAKERS)))
+    if path is None:
+        told = f"`{provider}` has no speech here: follow the model by one of {', '.join(f'`:{each}`' for each in _SPEAKERS)}"
+        raise InvalidRequest(told, param="model", code="unsupported_model")
+    return name, path
+
+
+def encode_speech(body: bytes, _gaps: Gaps) -> bytes:
+    """OpenAI's request for speech, with the model's name as its provider knows it."""
+    members = decode_object(body)
+    members["model"] = speaker_of(members["model"])[0]
+    return msgspec.json.encode(members)
 
 
 def encode_picture(body: bytes, gaps: Gaps) -> bytes:

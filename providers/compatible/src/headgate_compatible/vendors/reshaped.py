@@ -52,7 +52,7 @@ class Reshaped(Compatible):
         if shape is None or shape.decode is None:
             return super().call(ex)
         request = self.prepare(ex)
-        return retell(ex, self.upstream, request, self._origin, partial(_told, shape.decode, request.body))
+        return retell(ex, self.engine_for(ex), request, self._origin, partial(_told, shape.decode, request.body))
 
 
 def _told(decode: Callable[[RawHeaders, bytes, bytes], Reply], sent: bytes, headers: RawHeaders, body: bytes) -> Reply:
