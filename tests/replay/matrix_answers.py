@@ -24,6 +24,7 @@ TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
 PICTURE = "aGVsbG8="
 PICTURE_URL = "https://pictures.example/1.png"
+SOUND_URL = "https://sounds.example/1.wav"
 HEARD = {"text": "heard"}
 TOKENS = 5
 REPLICATE = "replicate.prediction"
@@ -431,6 +432,17 @@ JOBS: Mapping[str, Any] = {
         "name": "accounts/matrix/supervisedFineTuningJobs/job-1",
         "dataset": "accounts/matrix/datasets/file-1",
     },
+    "dashscope.fine_tuning": {
+        "request_id": "1",
+        "output": {
+            "job_id": "job-1",
+            "status": "PENDING",
+            "model": "m",
+            "training_file_ids": ["file-1"],
+            "training_type": "sft",
+            "create_time": "1970-01-01 00:00:01",
+        },
+    },
     "vertex.batches": {
         **_VERTEX_JOB,
         "name": f"{_VERTEX_PLACE}/batchPredictionJobs/job-1",
@@ -495,6 +507,10 @@ _OWN: Mapping[tuple[str, str], Json] = {
     ("cloudflare", "images.generate"): {"success": True, "result": {"image": PICTURE}},
     ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
     ("minimax", "images.generate"): {"data": {"image_base64": [PICTURE]}, "base_resp": {"status_code": 0}},
+    ("dashscope", "audio.speech"): {"output": {"audio": {"url": SOUND_URL, "data": "", "id": "1", "expires_at": 2}}},
+    ("dashscope", "audio.transcriptions"): {
+        "output": {"choices": [{"message": {"role": "assistant", "content": [HEARD]}, "finish_reason": "stop"}]}
+    },
     ("dashscope", "images.edit"): _MESSAGE,
     ("dashscope", "images.generate"): _MESSAGE,
     ("novita", "images.edit"): {"images": [PICTURE_URL]},
@@ -531,4 +547,7 @@ def other_answers(operation: str, dialect: str, vendor: str = "") -> Sequence[Re
         return [Recorded.from_json(_single(vector)) for vector in VECTORS]
     if (vendor, operation) == ("fireworks", "images.edit"):
         return [Recorded.from_json({"request_id": "job-1"}), Recorded.from_json(_EDITED)]
+    if (vendor, operation) == ("dashscope", "audio.speech"):
+        sound = Recorded(headers=(("content-type", "audio/wav"),), body=SOUND)
+        return [other_answer(operation, dialect, vendor), sound]
     return [other_answer(operation, dialect, vendor)]

@@ -62,7 +62,7 @@ class TogetherTuning(JobDialect):
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        method, numbers, place = _method_of(asked, gaps, ("supervised", "dpo"))
+        method, numbers, place = method_of(asked, gaps, ("supervised", "dpo"))
         beta = numbers.take("beta") if method == "dpo" else None
         trained = {"method": "dpo", **given(dpo_beta=None if beta == "auto" else beta)}
         body: Json = {
@@ -72,14 +72,14 @@ class TogetherTuning(JobDialect):
                 validation_file=asked.find("validation_file", str),
                 suffix=asked.find("suffix", str),
                 random_seed=asked.find("seed", int),
-                n_epochs=_number(numbers, "n_epochs"),
-                batch_size=_number(numbers, "batch_size"),
+                n_epochs=number_of(numbers, "n_epochs"),
+                batch_size=number_of(numbers, "batch_size"),
                 training_method=trained if method == "dpo" else None,
             ),
             **_wandb_of(asked, gaps),
             **own_members(asked, self._OWN),
         }
-        _refuse_multiplier(numbers, gaps, place)
+        refuse_multiplier(numbers, gaps, place)
         return body
 
     @override
@@ -98,7 +98,7 @@ class TogetherTuning(JobDialect):
         else:
             method = {"type": "supervised", "supervised": {"hyperparameters": numbers}}
         return {
-            **_job(said.get("id"), status, said.get("status")),
+            **job_of(said.get("id"), status, said.get("status")),
             "created_at": seconds_of(said.get("created_at")) or 0,
             "finished_at": seconds_of(said.get("updated_at")) if ended else None,
             "model": said.get("model") or said.get("from_checkpoint") or "",
@@ -169,17 +169,18 @@ class FireworksTuning(FireworksJobs):
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        _, numbers, place = _method_of(asked, gaps, ("supervised",))
+        _, numbers, place = method_of(asked, gaps, ("supervised",))
         validation = asked.find("validation_file", str)
         body: Json = {
             "dataset": self.dataset(asked.need("training_file", str)),
             "baseModel": asked.need("model", str),
             **given(
-                evaluationDataset=self.dataset(validation) if validation else None, epochs=_number(numbers, "n_epochs")
+                evaluationDataset=self.dataset(validation) if validation else None,
+                epochs=number_of(numbers, "n_epochs"),
             ),
             **own_members(asked, self._OWN),
         }
-        if _number(numbers, "batch_size") is not None:
+        if number_of(numbers, "batch_size") is not None:
             gaps.refuse(f"{place}.batch_size", "write `batchSize` in the vendor's measure beside `model`")
         for name, why in (
             ("suffix", "write the whole name of the new model as `outputModel`"),
@@ -187,7 +188,7 @@ class FireworksTuning(FireworksJobs):
         ):
             if asked.take(name) is not None:
                 gaps.refuse(name, why)
-        _refuse_multiplier(numbers, gaps, place)
+        refuse_multiplier(numbers, gaps, place)
         return body
 
     @override
@@ -195,7 +196,7 @@ class FireworksTuning(FireworksJobs):
         status = self.status_of(said)
         numbers: Json = {"n_epochs": said.get("epochs")}
         return {
-            **_job(self.short(said.get("name")), status, said.get("state")),
+            **job_of(self.short(said.get("name")), status, said.get("state")),
             "created_at": seconds_of(said.get("createTime")) or 0,
             "finished_at": seconds_of(said.get("completedTime") or said.get("updateTime"))
             if status in _ENDED
@@ -214,13 +215,13 @@ class FireworksTuning(FireworksJobs):
         }
 
 
-def _job(name: object, status: str, native: object) -> Json:
+def job_of(name: object, status: str, native: object) -> Json:
     """What every job says. The vendors name no organization and no files with results."""
     told: Json = {"id": name, "object": "fine_tuning.job", "status": status, "native_status": native}
     return {**told, "organization_id": "", "result_files": []}
 
 
-def _method_of(asked: Members, gaps: Gaps, known: Sequence[str]) -> tuple[str, Members, str]:
+def method_of(asked: Members, gaps: Gaps, known: Sequence[str]) -> tuple[str, Members, str]:
     """How is trained, by which numbers, and where they stand: in `method`, or in the older `hyperparameters`."""
     method = asked.inner_if_given("method")
     older = asked.inner_if_given("hyperparameters")
@@ -241,14 +242,15 @@ def _method_of(asked: Members, gaps: Gaps, known: Sequence[str]) -> tuple[str, M
     return kind, numbers or Members({}), f"method.{kind}.hyperparameters"
 
 
-def _number(numbers: Members, name: str) -> int | None:
+def number_of(numbers: Members, name: str) -> int | None:
     """A whole number; None where the vendor is to find one."""
     if numbers.peek(name) == "auto":
         numbers.take(name)
     return numbers.find(name, int)
 
 
-def _refuse_multiplier(numbers: Members, gaps: Gaps, place: str) -> None:
+def refuse_multiplier(numbers: Members, gaps: Gaps, place: str) -> None:
+    """Take a multiplier of the rate of learning; `gaps` is told of one that is a number."""
     value = numbers.take("learning_rate_multiplier")
     if value not in {None, "auto"}:
         gaps.refuse(f"{place}.learning_rate_multiplier", _MULTIPLIER)
