@@ -175,10 +175,10 @@ async def _other(
 
 
 def _asking(requests: Sequence[UpstreamRequest]) -> UpstreamRequest:
-    """The call that carries the client's file, also as base64, where one does, else the last that is the vendor's to read."""
+    """The call that carries the client's file, also as base64, where one does, else the last that is no download."""
     shown = base64.b64encode(UPLOADED[1])
-    last = next((each for each in reversed(requests) if each.credential is not None), requests[-1])
-    return next((each for each in requests if UPLOADED[1] in each.body or shown in each.body), last)
+    asked = [each for each in requests if each.headers]
+    return next((each for each in asked if UPLOADED[1] in each.body or shown in each.body), asked[-1])
 
 
 def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[str]:

@@ -22,6 +22,7 @@ BYTES = [[1.0, -128.0, 127.0], [0.0, 5.0, -7.0]]
 SCORES = [(1, 0.875), (0, 0.125)]
 TEXTS = ["Grüße", "two"]
 SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
+SOUND_URL = "https://sound.example/1.mp3"
 PICTURE = "aGVsbG8="
 PICTURE_URL = "https://pictures.example/1.png"
 SOUND_URL = "https://sounds.example/1.wav"
@@ -518,6 +519,8 @@ _OWN: Mapping[tuple[str, str], Json] = {
     ("novita", "audio.speech"): {"audio": SOUND.hex()},
     ("nvidia", "images.generate"): {"artifacts": [{"base64": PICTURE, "finishReason": "SUCCESS", "seed": 1}]},
     ("reka", "audio.transcriptions"): {"transcript": "heard", "transcript_translation_with_timestamp": []},
+    ("replicate", "audio.speech"): {"id": "p1", "status": "succeeded", "output": SOUND_URL},
+    ("replicate", "audio.transcriptions"): {"id": "p1", "status": "succeeded", "output": ["he", "ard"]},
     ("replicate", "images.generate"): {"id": "p1", "status": "succeeded", "output": [PICTURE_URL]},
     ("siliconflow", "images.edit"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
     ("siliconflow", "images.generate"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},

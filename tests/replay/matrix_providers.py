@@ -69,7 +69,11 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "audio.transcriptions": "glm-asr",
     },
     "openai": {"": "gpt-5.1"},
-    "replicate": {"": "openai/gpt-5"},
+    "replicate": {
+        "": "openai/gpt-5",
+        "audio.speech": "minimax/speech-02-turbo",
+        "audio.transcriptions": "openai/gpt-4o-transcribe",
+    },
     "perplexity": {"chat": "sonar-pro", "responses": "openai/gpt-5.1"},
     "vertex": {
         "": "gemini-2.5-flash",

@@ -8,8 +8,9 @@ https://replicate.com/docs/topics/predictions/streaming.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
-from tests.replay.matrix_answers import REPLICATE, Said, chat_answer
+from tests.replay.matrix_answers import REPLICATE, SOUND, SOUND_URL, Said, chat_answer
 from tests.replay.reading import Json
 from tests.replay.targets import canned, framed
 
@@ -41,11 +42,16 @@ _SCHEMAS: Json = {
     "reasoning_effort": {"type": "string", "enum": ["minimal", "low", "medium", "high"]},
     "verbosity": {"type": "string", "enum": ["low", "medium", "high"]},
 }
-_DESCRIBED: Json = {
-    "owner": "openai",
-    "name": "gpt-5",
-    "latest_version": {"id": "v", "openapi_schema": {"components": {"schemas": _SCHEMAS}}},
+_HEARING: Json = {
+    "properties": {"audio_file": _TEXT, "language": _TEXT, "prompt": _TEXT, "temperature": {"type": "number"}}
 }
+_SPEAKING: Json = {"properties": {"text": _TEXT, "voice_id": _TEXT, "speed": {"type": "number"}}}
+_MODELS: Mapping[str, Json] = {
+    _MODEL: _SCHEMAS,
+    "minimax/speech-02-turbo": {"Input": _SPEAKING},
+    "openai/gpt-4o-transcribe": {"Input": _HEARING},
+}
+"""What these models take: https://replicate.com/minimax/speech-02-turbo, https://replicate.com/openai/gpt-4o-transcribe/api/schema"""
 
 
 def wire_of(name: str) -> Wire:
@@ -93,7 +99,10 @@ def _as_prediction(upstream: ReplayUpstream, answer: Recorded, is_stream: bool) 
         201,
     )
     upstream.answer("*", answer)
-    upstream.answer(f"/v1/models/{_MODEL}", Recorded.from_json(_DESCRIBED))
+    for model, schemas in _MODELS.items():
+        version = {"id": "v", "openapi_schema": {"components": {"schemas": schemas}}}
+        upstream.answer(f"/v1/models/{model}", Recorded.from_json({"latest_version": version}))
+    upstream.answer(urlsplit(SOUND_URL).path, Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND))
     upstream.answer(f"/v1/models/{_MODEL}/predictions", begun if is_stream else answer)
     upstream.answer(f"/v1/files/{_ID}", answer.varied(body=events))
     upstream.answer(f"/v1/predictions/{_ID}", Recorded(body=over))

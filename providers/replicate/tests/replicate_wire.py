@@ -64,7 +64,7 @@ WIDE = described(
 
 
 def inputs(model: Json) -> Inputs:
-    return read_inputs("o/n", model)
+    return read_inputs(model)
 
 
 def asked(*messages: Message, **fields: Any) -> ChatRequest:

@@ -40,6 +40,7 @@ from headgate.chat import (
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest, UnsupportedField
 from headgate_replicate import ReplicateChat
+from headgate_replicate.inputs import PROMPTS
 
 SYSTEM = Message("system", (Text("be kind"),))
 USER = Message("user", (Text("hello"),))
@@ -264,4 +265,4 @@ def test_a_request_of_its_own_is_written_again(model: Json) -> None:
 def test_what_is_no_language_model(model: Json) -> None:
     """A model without a prompt, or without a schema, is refused, and the message says how it is reached."""
     with pytest.raises(InvalidRequest, match="passthrough"):
-        inputs(model)
+        inputs(model).first(PROMPTS)

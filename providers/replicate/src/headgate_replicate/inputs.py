@@ -6,7 +6,7 @@ Meta and OpenAI there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -30,6 +30,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "verbosity": ("verbosity",),
 }
 """Where a model may take what a caller asks for: the first of these names that its schema has."""
+PROMPTS = ("prompt", "messages")
+"""What a model that is asked in words has one of."""
 
 
 class Field(Struct, frozen=True):
@@ -47,7 +49,20 @@ class Inputs(Struct, frozen=True):
 
     def find(self, meaning: str) -> Field | None:
         """The input for one of `NAMES`; None when the model has none."""
-        return next((self.fields[name] for name in NAMES[meaning] if name in self.fields), None)
+        return self.find_first(NAMES[meaning])
+
+    def find_first(self, names: Iterable[str]) -> Field | None:
+        """The first of these inputs that the model has; None when it has none of them."""
+        return next((self.fields[name] for name in names if name in self.fields), None)
+
+    def first(self, names: Sequence[str]) -> Field:
+        """The first of these inputs that the model has. Raises InvalidRequest when it has none of them."""
+        found = self.find_first(names)
+        if found is None:
+            wanted = " or ".join(f"`{name}`" for name in names)
+            told = f"the model takes no {wanted} by the schema it publishes, so only passthrough reaches it"
+            raise InvalidRequest(told, param="model", code="unsupported_model")
+        return found
 
     @property
     def has_messages(self) -> bool:
@@ -55,16 +70,13 @@ class Inputs(Struct, frozen=True):
         return "messages" in self.fields
 
 
-def read_inputs(model: str, described: Json) -> Inputs:
-    """The inputs in a model's or a version's description. Raises InvalidRequest for what takes no prompt."""
+def read_inputs(described: Json) -> Inputs:
+    """The inputs in a model's or a version's description; none where it tells none."""
     version = as_object(described.get("latest_version")) or described
     schemas = as_object(
         (as_object((as_object(version.get("openapi_schema")) or {}).get("components")) or {}).get("schemas")
     )
-    properties = as_object((as_object((schemas or {}).get("Input")) or {}).get("properties"))
-    if not properties or not {"prompt", "messages"} & properties.keys():
-        told = f"`{model}` takes no `prompt` by the schema it publishes, so only passthrough reaches it"
-        raise InvalidRequest(told, param="model", code="unsupported_model")
+    properties = as_object((as_object((schemas or {}).get("Input")) or {}).get("properties")) or {}
     return Inputs({name: _field(name, as_object(said) or {}, schemas or {}) for name, said in properties.items()})
 
 

@@ -1,10 +1,10 @@
-"""Replicate as a provider: chat and pictures by the schema that each model publishes, everything else passed through."""
+"""Replicate as a provider: chat, pictures and sound by the schema that each model publishes, everything else passed through."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -14,14 +14,16 @@ from headgate.body import decode_object
 from headgate.caller import checked_base_url
 from headgate.dialects import Dialect, Gaps
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed
-from headgate.exchange import Exchange, Reply
-from headgate.operations import IMAGES_GENERATE
+from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.files import download
+from headgate.forms import parts_of
+from headgate.operations import IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
 from headgate.provider import DeploymentConfig, Provider
-from headgate.relay import passed_headers, retell, scrub
-from headgate.upstream import Upstream, UpstreamResponse, WholeResponse
-from headgate_replicate import pictures
+from headgate.relay import Decode, passed_headers, retell, scrub
+from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
+from headgate_replicate import pictures, sound
 from headgate_replicate.chat import ReplicateChat
-from headgate_replicate.inputs import Inputs, read_inputs
+from headgate_replicate.inputs import PROMPTS, Inputs, read_inputs
 from headgate_replicate.predictions import Awaited, Predictions
 
 KEPT_S = 600.0
@@ -29,10 +31,11 @@ KEPT_S = 600.0
 MOST_KEPT = 256
 _MODEL = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{8,64}))?", re.ASCII)
 _JSON = (b"content-type", b"application/json")
+_MEDIA = (IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS)
 
 
 class Replicate(Provider):
-    """Models of text and of pictures on Replicate.
+    """Models of text, pictures and sound on Replicate.
 
     A model is `owner/name`, or `owner/name:version` where its owner does not keep it running.
     """
@@ -43,23 +46,29 @@ class Replicate(Provider):
     docs = "https://replicate.com/docs/reference/http"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": ReplicateChat.name,
-        IMAGES_GENERATE.name: IMAGES_GENERATE.dialect,
+        **{each.name: each.dialect for each in _MEDIA},
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {ReplicateChat.name: ReplicateChat()}
-    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", IMAGES_GENERATE.name), "/predictions")
+    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", *(each.name for each in _MEDIA)), "/predictions")
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
         super().__init__(deployment, config, upstream)
         self._kept: dict[str, tuple[float, Inputs]] = {}
         self.predictions = Predictions(self.url, upstream)
+        self._ways: Mapping[str, Callable[[Exchange], Coroutine[Any, Any, Reply]]] = {
+            IMAGES_GENERATE.name: self._pictures,
+            SPEECH.name: self._speech,
+            TRANSCRIPTIONS.name: self._transcription,
+        }
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
         attempt = ex.attempt
         if attempt is not None and isinstance(attempt.dialect, ReplicateChat):
             return self._chat(ex)
-        return self._pictures(ex) if ex.operation is IMAGES_GENERATE and attempt is not None else super().call(ex)
+        way = self._ways.get(ex.operation.name)
+        return super().call(ex) if way is None or attempt is None else way(ex)
 
     @override
     def url_for(self, ex: Exchange) -> str:
@@ -69,6 +78,10 @@ class Replicate(Provider):
         owner, name, version = _model_of(attempt.model)
         path = "" if version else f"/models/{owner}/{name}"
         return (checked_base_url(ex.base_url) if ex.base_url else self.url) + path + self.paths["chat"]
+
+    @override
+    def fields_for(self, ex: Exchange) -> Mapping[str, str]:
+        return {} if ex.operation is TRANSCRIPTIONS else super().fields_for(ex)
 
     @override
     async def send(self, ex: Exchange) -> UpstreamResponse:
@@ -81,34 +94,79 @@ class Replicate(Provider):
         return {} if self.is_passed(ex) else {b"accept": b"application/json"}
 
     async def _chat(self, ex: Exchange) -> Reply:
-        """A chat, in the dialect of its model. An error that comes instead of the model's schema is the answer."""
+        """A chat, in the dialect of its model."""
         attempt = ex.attempt
         if attempt is None:
             raise ProviderFailed("a call without an attempt cannot be made")
+        found = await self._described(ex, PROMPTS)
+        if isinstance(found, Reply):
+            return found
+        attempt.dialect = ReplicateChat(found)
+        return await super().call(ex)
+
+    async def _pictures(self, ex: Exchange) -> Reply:
+        """Pictures, once their prediction is over."""
+        found = await self._described(ex, PROMPTS)
+        if isinstance(found, Reply):
+            return found
+        request, gaps = self.prepare(ex), self._gaps(ex)
+        body = pictures.encode(request.body, _version_of(ex), found, gaps)
+        return await self._told(ex, request, body, gaps, pictures.decode)
+
+    async def _speech(self, ex: Exchange) -> Reply:
+        """The file that a prediction makes, from where Replicate stores it. No credential goes there."""
+        found = await self._described(ex, sound.TEXTS)
+        if isinstance(found, Reply):
+            return found
+        request, gaps = self.prepare(ex), self._gaps(ex)
+        body = sound.encode_speech(request.body, _version_of(ex), found, gaps)
+        reply = await self._told(ex, request, body, gaps, _whole)
+        if reply.status != 200:
+            return reply
         try:
-            found = await self._inputs(ex, attempt.model)
+            return await download(self.upstream, request, [sound.address_in(reply.body)])
         except ProviderError as error:
             error.blame(self.name, self.deployment)
             raise
-        if isinstance(found, Inputs):
-            attempt.dialect = ReplicateChat(found)
-            return await super().call(ex)
-        return await self._refused(ex, found)
 
-    async def _pictures(self, ex: Exchange) -> Reply:
-        """Pictures, once their prediction is over. An error that comes instead of the model's schema is the answer."""
-        model = ex.attempt.model if ex.attempt is not None else ""
+    async def _transcription(self, ex: Exchange) -> Reply:
+        """What a prediction heard, once it is over."""
+        upload, attempt = ex.upload, ex.attempt
+        if upload is None or attempt is None:
+            raise InvalidRequest("a transcript needs a form with the sound in `file`", param="file")
+        found = await self._described(ex, sound.SOUNDS)
+        if isinstance(found, Reply):
+            return found
+        request, gaps = self.prepare(ex), self._gaps(ex)
+        parts = parts_of(await upload.read(sound.MAX_BYTES), upload.boundary or b"")
+        values = attempt.target.override_params
+        body = sound.encode_transcription(parts, values, _version_of(ex), found, gaps)
+        return await self._told(ex, request, body, gaps, sound.decode_transcript)
+
+    async def _told(self, ex: Exchange, request: UpstreamRequest, body: bytes, gaps: Gaps, decode: Decode) -> Reply:
+        """Begin a prediction with `body`, and tell its end as `decode` does."""
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        headers = tuple(pair for pair in request.headers if pair[0] != _JSON[0])
+        request = replace(request, headers=(*headers, _JSON), body=body, pieces=None)
+        return await retell(ex, Awaited(self._predictions(ex)), request, self._origin, decode)
+
+    def _gaps(self, ex: Exchange) -> Gaps:
+        return Gaps(self.name, self.policy(ex))
+
+    async def _described(self, ex: Exchange, takes: Sequence[str]) -> Inputs | Reply:
+        """What the model takes; or the error that came instead, which is the answer.
+
+        Raises ProviderError, and InvalidRequest for a model that has none of the inputs `takes`.
+        """
         try:
-            found = await self._inputs(ex, model)
+            found = await self._inputs(ex, ex.attempt.model if ex.attempt is not None else "")
         except ProviderError as error:
             error.blame(self.name, self.deployment)
             raise
         if not isinstance(found, Inputs):
             return await self._refused(ex, found)
-        request, gaps = self.prepare(ex), Gaps(self.name, self.policy(ex))
-        request = replace(request, body=pictures.encode(request.body, _model_of(model)[2], found, gaps))
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-        return await retell(ex, Awaited(self._predictions(ex)), request, self._origin, pictures.decode)
+        found.first(takes)
+        return found
 
     def _predictions(self, ex: Exchange) -> Predictions:
         """The predictions of this call: the deployment's, or those of the caller's address."""
@@ -125,7 +183,8 @@ class Replicate(Provider):
         url = f"{base}/models/{owner}/{name}" + (f"/versions/{version}" if version else "")
         prepared = self.prepare(ex)
         headers = tuple(pair for pair in prepared.headers if pair[0] != b"content-type")
-        response = await self.upstream.send(replace(prepared, method="GET", url=url, headers=headers, body=b""))
+        asked = replace(prepared, method="GET", url=url, headers=headers, body=b"", pieces=None)
+        response = await self.upstream.send(asked)
         try:
             body = await response.read()
         finally:
@@ -136,7 +195,7 @@ class Replicate(Provider):
             described = decode_object(body)
         except InvalidRequest as error:
             raise ProviderFailed(f"the model's schema is not JSON: {error}", code="upstream_bad_reply") from None
-        inputs = read_inputs(model, described)
+        inputs = read_inputs(described)
         if is_own:
             self._keep(model, inputs)
         return inputs
@@ -166,3 +225,11 @@ def _model_of(model: str) -> tuple[str, str, str]:
         told = "a model of Replicate is `owner/name` or `owner/name:version`"
         raise InvalidRequest(told, param="model", code="unsupported_model")
     return found[1], found[2], found[3] or ""
+
+
+def _version_of(ex: Exchange) -> str:
+    return _model_of(ex.attempt.model)[2] if ex.attempt is not None else ""
+
+
+def _whole(headers: RawHeaders, body: bytes) -> Reply:
+    return Reply(200, headers, body)
