@@ -25,7 +25,6 @@ SOUND = b"ID3\x04\x00\xff\xfb\x90\x00"
 SOUND_URL = "https://sound.example/1.mp3"
 PICTURE = "aGVsbG8="
 PICTURE_URL = "https://pictures.example/1.png"
-SOUND_URL = "https://sounds.example/1.wav"
 HEARD = {"text": "heard"}
 TOKENS = 5
 REPLICATE = "replicate.prediction"
