@@ -175,17 +175,11 @@ class Bench:
     async def count_calls(self, *, stream: bool = False) -> float:
         """Calls of Python functions per request; the harness's own few are among them, always the same ones.
 
-        What else the process does in between, a timer or the end of an object that another test left, only adds: no
-        garbage is collected while it counts, and the least of some rounds is taken.
+        What else the process does in between, such as a timer, only adds: the least of some rounds is taken.
         """
         for _ in range(_WARM):
             await self.request(stream=stream)
-        gc.collect()
-        gc.disable()
-        try:
-            return min([await self._count_round(stream=stream) for _ in range(_ROUNDS)])
-        finally:
-            gc.enable()
+        return min([await self._count_round(stream=stream) for _ in range(_ROUNDS)])
 
     async def _count_round(self, *, stream: bool) -> float:
         seen = 0
@@ -236,12 +230,13 @@ async def _cpu_s(step: Callable[[], Awaitable[None]]) -> float:
 async def _measure(stages: list[str], repeats: int) -> dict[str, Cost]:
     async with AsyncExitStack() as stack:
         benches = {stage: await open_bench(stack, stage) for stage in stages}
+        gc.collect()  # what others have left must not end while calls are counted
+        gc.disable()
+        stack.callback(gc.enable)
         calls = {stage: await bench.count_calls() for stage, bench in benches.items()}
         per_chunk = {stage: await bench.calls_per_chunk() for stage, bench in benches.items()}
         steps = {"": reference_work, **{stage: bench.request for stage, bench in benches.items()}}
         spent: dict[str, list[float]] = {name: [] for name in steps}
-        gc.disable()
-        stack.callback(gc.enable)
         for turn in range(repeats):
             if turn % _COLLECTED == 0:
                 gc.collect()

@@ -286,6 +286,7 @@ def test_calls_of_something_else_do_not_count(noisy: range) -> None:
     assert asyncio.run(Bench(app, Upstream(), "call").count_calls()) == 4.0
 
 
+@pytest.mark.timeout(120)  # a profile of every call, on a machine that may stall
 def test_calls_are_the_same_each_time() -> None:
     """Calls of Python functions do not depend on the machine's mood, and every stage adds some."""
     first, second = measure_stages(repeats=3), measure_stages(repeats=3)
