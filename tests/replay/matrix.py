@@ -27,7 +27,6 @@ from tests.replay.clients import DIALECTS
 from tests.replay.matrix_answers import (
     BYTES,
     HEARD,
-    JOBS,
     PICTURE,
     PICTURE_URL,
     SCORES,
@@ -40,6 +39,7 @@ from tests.replay.matrix_asking import FILE as UPLOADED
 from tests.replay.matrix_asking import file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
 from tests.replay.matrix_chat import Asking, features
+from tests.replay.matrix_jobs import JOBS
 from tests.replay.matrix_providers import (
     chat_operations,
     deployment_of,

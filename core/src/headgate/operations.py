@@ -20,8 +20,9 @@ class Operation(msgspec.Struct, frozen=True):
 
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
-    `is_streamed`: bodies of any kind are sent on as they come. `aliases` are further paths at which clients know it.
-    `is_socket`: it is a WebSocket, whose model stands in the query, and `body_bytes` is the size of one message.
+    `model_prefix` is what a model's name may begin with there. `is_streamed`: bodies of any kind are sent on as they come.
+    `aliases` are further paths at which clients know it. `is_socket`: it is a WebSocket, whose model stands in the query, and
+    `body_bytes` is the size of one message.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Operation(msgspec.Struct, frozen=True):
     is_tree: bool = False
     aliases: tuple[str, ...] = ()
     is_socket: bool = False
+    model_prefix: str = ""
 
     def takes(self, method: str) -> bool:
         """Whether this is one of its methods."""
@@ -58,7 +60,6 @@ def _tree(
     has_model: bool = False,
     is_streamed: bool = False,
     method: str = "GET, POST, DELETE",
-    aliases: tuple[str, ...] = (),
 ) -> Operation:
     return Operation(
         name,
@@ -70,7 +71,6 @@ def _tree(
         is_model_optional=True,
         is_streamed=is_streamed,
         is_tree=True,
-        aliases=aliases,
     )
 
 
@@ -155,13 +155,10 @@ GENERATE_BATCH = Operation(
 )
 """A new batch of the Gemini API, of answers or of embeddings. https://ai.google.dev/gemini-api/docs/batch-api"""
 GENERATE_BATCHES = _tree("generate.batches", "/v1beta/batches", MIB, method="GET, POST, PATCH, DELETE")
-GENERATE_CACHES = _tree(
-    "generate.caches",
-    "/v1beta/cachedContents",
-    64 * MIB,
-    has_model=True,
-    method="GET, POST, PATCH, DELETE",
+GENERATE_CACHES = msgspec.structs.replace(
+    _tree("generate.caches", "/v1beta/cachedContents", 64 * MIB, has_model=True, method="GET, POST, PATCH, DELETE"),
     aliases=("/v1/cachedContents",),
+    model_prefix="models/",
 )
 """Cached contents of the Gemini API. https://ai.google.dev/api/caching"""
 BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}

@@ -26,7 +26,6 @@ from headgate.errors import (
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.fleet import broke, let_go
 from headgate.folds import every, first, notify
-from headgate.operations import GENERATE_CACHES
 from headgate.plan import Plan
 from headgate.provider import Provider
 from headgate.relay import OwnedStream, discard
@@ -214,8 +213,7 @@ def _probe(plan: Plan, ex: Exchange) -> None:
         ex.keep_json(decoded)
     if operation.is_model_in_path:
         return
-    model = probe.model or ""
-    _name_model(ex, named or (model.removeprefix("models/") if operation is GENERATE_CACHES else model))
+    _name_model(ex, named or (probe.model or "").removeprefix(operation.model_prefix))
     ex.stream = bool(probe.stream) and operation.can_stream
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens

@@ -78,7 +78,9 @@ def session_url(ex: Exchange) -> str:
 
 
 class Resumable(Hooks):
-    """Gives sessions addresses of the gateway, and finds them again by these."""
+    """Gives sessions addresses of the gateway, and finds them again by these. It is the first of all plugins, so that an
+    address says who asks even where a key comes along with it.
+    """
 
     operations = frozenset({GENERATE_UPLOADS.name})
 
@@ -89,19 +91,17 @@ class Resumable(Hooks):
     @override
     @hookimpl
     async def authenticate(self, ex: Exchange) -> Principal | None:
-        session = self._found(ex)
-        return session.principal() if session is not None else None
+        named = parse_qs(ex.query.decode("latin-1")).get(_PARAMETER)
+        if named is None:
+            return None
+        session = ex.data[UPLOADS] = self._opened(named[-1])
+        return session.principal()
 
     @override
     @hookimpl
     async def route(self, ex: Exchange) -> Target | None:
-        session = self._found(ex)
-        if session is None:
-            return None
-        if ex.principal is None or ex.principal.key != session.key:
-            raise UploadUnknown("this upload was begun with another key")
-        ex.data[UPLOADS] = session
-        return Target(deployment=session.deployment)
+        session = ex.data.get(UPLOADS)
+        return Target(deployment=session.deployment) if isinstance(session, _Session) else None
 
     @override
     @hookimpl
@@ -117,11 +117,6 @@ class Resumable(Hooks):
             return reply
 
         return carry
-
-    def _found(self, ex: Exchange) -> _Session | None:
-        """The session that a request names; None where it names none. Raises UploadUnknown."""
-        named = parse_qs(ex.query.decode("latin-1")).get(_PARAMETER)
-        return self._opened(named[-1]) if named is not None else None
 
     def _sealed(self, ex: Exchange, url: str) -> str:
         """The gateway's address for the session at `url` that this exchange has begun."""

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from headgate.dialects.jobs import Action, Asked, KeptDialect
+from headgate.dialects.gaps import Gaps
+from headgate.dialects.jobs import Action, Asked, KeptDialect, VendorCall, objects_in, seconds_of
 from headgate.dialects.openai.members import Json, Members
-from headgate.errors import UnsupportedField
+from headgate.errors import InvalidRequest, UnsupportedField
 
 FILE = "file"
 """The part of a client's form that holds the file; in what is asked the name of that file."""
@@ -27,6 +28,10 @@ FILE_ACTIONS: Mapping[Action, tuple[str, str]] = {
     "delete": ("DELETE", "/{id}"),
 }
 """What nearly every vendor has, and where, behind its path for datasets."""
+
+
+READ = ("user_data", "assistants", "vision")
+"""What files are for that a model reads."""
 
 
 class FileDialect(KeptDialect):
@@ -52,6 +57,44 @@ class FileDialect(KeptDialect):
         if asked.action == "delete":
             return {"id": asked.id, "object": "file", "deleted": True}
         return super().decode_answer(asked, said)
+
+
+class ReadFiles(FileDialect):
+    """Files that models read, told in Anthropic's words, with no purpose: what a client uploads cannot be read back, what was
+    made can and is relayed as it comes. A codec sets its name and how its pages go on.
+
+    Source: https://platform.claude.com/docs/en/api/beta/files
+    """
+
+    path = "/files"
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
+
+    @override
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        purpose_of(asked, READ, gaps.target)
+        asked.find(FILE, str)
+        return VendorCall("POST", self.path, file=FILE)
+
+    @override
+    def decode_job(self, said: Json, asked: Asked) -> Json:
+        told: Json = {
+            "id": said.get("id"),
+            "bytes": said.get("size_bytes") or 0,
+            "created_at": seconds_of(said.get("created_at")) or 0,
+            "filename": said.get("filename") or "",
+            "purpose": asked.body.get("purpose") or READ[0],
+            "mime_type": said.get("mime_type"),
+            "downloadable": said.get("downloadable"),
+        }
+        return file_object(told, "processed", None)
+
+    @override
+    def urls_in(self, said: Json, asked: Asked) -> Sequence[str]:
+        raise InvalidRequest("the content of a file is relayed", param="file_id", code="unsupported_content")
+
+    @override
+    def jobs_in(self, said: Any) -> Sequence[Json]:
+        return objects_in(said, "data")
 
 
 def purpose_of(asked: Members, known: Sequence[str], target: str) -> str:

@@ -22,7 +22,7 @@ from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
 from headgate_compatible.vendors.as_json import text_of
-from headgate_compatible.vendors.pictures import proportions_of, refuse_unknown, size_of
+from headgate_compatible.vendors.pictures import proportions_of, refuse_form, refuse_number, refuse_unknown, size_of
 
 Json = dict[str, Any]
 
@@ -141,10 +141,8 @@ def _check_maker(model: str) -> None:
 def _settle(members: Json, model: str, gaps: Gaps) -> None:
     """Take out of a request what these models do not know, made and edited pictures alike."""
     refuse_unknown(members, gaps, ("output_format",))
-    if members.pop("n", None) not in {None, 1}:
-        gaps.refuse("n", "there is one picture for a request there")
-    if members.pop("response_format", None) not in {None, "b64_json"}:
-        gaps.refuse("response_format", "pictures come as `b64_json` from there")
+    refuse_number(members, gaps)
+    refuse_form(members, gaps, "b64_json")
     known = ("jpeg", "png") if model.startswith((_CORE, _ULTRA)) else ("jpeg", "png", "webp")
     form = members.get("output_format")
     if form not in known:

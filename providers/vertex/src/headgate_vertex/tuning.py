@@ -17,7 +17,8 @@ from typing_extensions import override
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import Action, Asked, as_object, objects_in, own_members, seconds_of
 from headgate.dialects.openai.members import Json, Members, given
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.dialects.tuning import method_of
+from headgate.errors import InvalidRequest
 from headgate_vertex.jobs import VertexJobs, last_of, trouble_in
 from headgate_vertex.models import find_model
 
@@ -51,7 +52,7 @@ class VertexTuning(VertexJobs):
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        method, numbers, place = _method_of(asked, gaps)
+        method, numbers, place = method_of(asked, gaps, tuple(_SPECS))
         hyper = {
             **given(
                 epochCount=_number(numbers, "n_epochs", int),
@@ -113,26 +114,6 @@ class VertexTuning(VertexJobs):
         ended = seconds_of(job.get("endTime") or job.get("updateTime")) or 0
         told = [_checkpoint(each, asked.id, ended) for each in found]
         return sorted(told, key=lambda each: each["step_number"], reverse=True)
-
-
-def _method_of(asked: Members, gaps: Gaps) -> tuple[str, Members, str]:
-    """How is trained, by which numbers, and where they stand: in `method`, or in the older `hyperparameters`."""
-    method, older = asked.inner_if_given("method"), asked.inner_if_given("hyperparameters")
-    if method is None:
-        return "supervised", older or Members({}), "hyperparameters"
-    kind = method.need("type", str)
-    if kind not in _SPECS:
-        raise UnsupportedField(
-            f"`method.type` cannot be `{kind}`: `{gaps.target}` trains {', '.join(_SPECS)} by this API",
-            param="method.type",
-        )
-    if older is not None:
-        raise InvalidRequest(
-            "`hyperparameters` stand in `method` already; leave one of them out", param="hyperparameters"
-        )
-    held = method.inner_if_given(kind)
-    numbers = held.inner_if_given("hyperparameters") if held is not None else None
-    return kind, numbers or Members({}), f"method.{kind}.hyperparameters"
 
 
 def _number(numbers: Members, name: str, kind: type[float]) -> float | None:

@@ -26,7 +26,8 @@ from headgate.dialects.jobs import (
     seconds_of,
 )
 from headgate.dialects.openai.members import Json, Members, given
-from headgate_compatible.vendors.tuning import job_of, method_of, number_of, refuse_multiplier
+from headgate.dialects.tuning import method_of, number_of
+from headgate_compatible.vendors.tuning import job_of, refuse_multiplier
 
 _SIZE = 100
 _KINDS: Mapping[str, str] = {"supervised": "sft", "dpo": "dpo_full"}

@@ -1,9 +1,9 @@
 """Files of OpenAI's clients at OpenRouter, which tells them in Anthropic's words, and lists of files at xAI.
 
 Sources: https://openrouter.ai/docs/api/api-reference/files/download-file-content and
-https://github.com/OpenRouterTeam/python-sdk/blob/main/docs/sdks/files/README.mdx. Files there have no purpose. What a client
-uploads cannot be read back; what was made there can. xAI: https://docs.x.ai/developers/files/managing-files; its lists go on by a
-token (https://github.com/xai-org/xai-proto/blob/main/proto/xai/api/v1/files.proto), so that an OpenAI client, which asks for what
+https://github.com/OpenRouterTeam/python-sdk/blob/main/docs/sdks/files/README.mdx; xAI:
+https://docs.x.ai/developers/files/managing-files. Its lists go on by a token
+(https://github.com/xai-org/xai-proto/blob/main/proto/xai/api/v1/files.proto), so that an OpenAI client, which asks for what
 stands behind the last file, would be told the first page for ever.
 """
 
@@ -15,50 +15,19 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from headgate.dialects import Gaps
-from headgate.dialects.files import FILE, FILE_ACTIONS, FileDialect, file_object, purpose_of
+from headgate.dialects.files import READ, ReadFiles
 from headgate.dialects.jobs import Action, Asked, KeptDialect, VendorCall, as_object, objects_in, seconds_of
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import InvalidRequest
 
-_PURPOSES = ("user_data", "assistants", "vision")
-"""What files there are for: to be read by a model."""
 _PAGE = {"limit": "1000"}
 """As large as pages can be."""
 
 
-class OpenRouterFiles(FileDialect):
-    """Files of OpenRouter, of up to 100 MB. Their content is relayed as it comes."""
+class OpenRouterFiles(ReadFiles):
+    """Files of OpenRouter, of up to 100 MB."""
 
     name = "openrouter.files"
-    path = "/files"
-    actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
-
-    @override
-    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        purpose_of(asked, _PURPOSES, gaps.target)
-        asked.find(FILE, str)
-        return VendorCall("POST", self.path, file=FILE)
-
-    @override
-    def decode_job(self, said: Json, asked: Asked) -> Json:
-        told: Json = {
-            "id": said.get("id"),
-            "bytes": said.get("size_bytes") or 0,
-            "created_at": seconds_of(said.get("created_at")) or 0,
-            "filename": said.get("filename") or "",
-            "purpose": asked.body.get("purpose") or _PURPOSES[0],
-            "mime_type": said.get("mime_type"),
-            "downloadable": said.get("downloadable"),
-        }
-        return file_object(told, "processed", None)
-
-    @override
-    def urls_in(self, said: Json, asked: Asked) -> Sequence[str]:
-        raise InvalidRequest("the content of a file is relayed", param="file_id", code="unsupported_content")
-
-    @override
-    def jobs_in(self, said: Any) -> Sequence[Json]:
-        return objects_in(said, "data")
 
     @override
     def first_page(self) -> Mapping[str, str]:
@@ -88,7 +57,7 @@ class XAIFileLists(KeptDialect):
     @override
     def decode_job(self, said: Json, asked: Asked) -> Json:
         told = {**said, "object": "file", "created_at": seconds_of(said.get("created_at")) or 0}
-        return {**told, "purpose": said.get("purpose") or _PURPOSES[0], "status": said.get("status") or "processed"}
+        return {**told, "purpose": said.get("purpose") or READ[0], "status": said.get("status") or "processed"}
 
     @override
     def jobs_in(self, said: Any) -> Sequence[Json]:

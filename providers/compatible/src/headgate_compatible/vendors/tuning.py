@@ -17,7 +17,8 @@ from typing_extensions import override
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import USUAL_ACTIONS, Action, Asked, JobDialect, objects_in, own_members, seconds_of
 from headgate.dialects.openai.members import Json, Members, given
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.dialects.tuning import method_of, number_of
+from headgate.errors import UnsupportedField
 from headgate_compatible.vendors.batches import FireworksJobs
 
 _ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -219,34 +220,6 @@ def job_of(name: object, status: str, native: object) -> Json:
     """What every job says. The vendors name no organization and no files with results."""
     told: Json = {"id": name, "object": "fine_tuning.job", "status": status, "native_status": native}
     return {**told, "organization_id": "", "result_files": []}
-
-
-def method_of(asked: Members, gaps: Gaps, known: Sequence[str]) -> tuple[str, Members, str]:
-    """How is trained, by which numbers, and where they stand: in `method`, or in the older `hyperparameters`."""
-    method = asked.inner_if_given("method")
-    older = asked.inner_if_given("hyperparameters")
-    if method is None:
-        return "supervised", older or Members({}), "hyperparameters"
-    kind = method.need("type", str)
-    if kind not in known:
-        raise UnsupportedField(
-            f"`method.type` cannot be `{kind}`: `{gaps.target}` trains {', '.join(known)} by this API",
-            param="method.type",
-        )
-    if older is not None:
-        raise InvalidRequest(
-            "`hyperparameters` stand in `method` already; leave one of them out", param="hyperparameters"
-        )
-    held = method.inner_if_given(kind)
-    numbers = held.inner_if_given("hyperparameters") if held is not None else None
-    return kind, numbers or Members({}), f"method.{kind}.hyperparameters"
-
-
-def number_of(numbers: Members, name: str) -> int | None:
-    """A whole number; None where the vendor is to find one."""
-    if numbers.peek(name) == "auto":
-        numbers.take(name)
-    return numbers.find(name, int)
 
 
 def refuse_multiplier(numbers: Members, gaps: Gaps, place: str) -> None:

@@ -1,0 +1,145 @@
+"""New jobs and files as vendors tell them that have a shape of their own: what the matrix lets them answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.replay.reading import Json
+
+_FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-01T00:00:01Z", "model": "m"}
+_VERTEX_JOB: Json = {"state": "JOB_STATE_PENDING", "createTime": "1970-01-01T00:00:01Z"}
+_VERTEX_PLACE = "projects/matrix/locations/us-central1"
+_TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
+JOBS: Mapping[str, Any] = {
+    "xai.batches": {
+        "batch_id": "job-1",
+        "name": "file-1",
+        "create_time": "1970-01-01T00:00:01Z",
+        "input_file_id": "file-1",
+        "state": {"num_requests": 0, "num_pending": 0, "num_success": 0, "num_error": 0, "num_cancelled": 0},
+    },
+    "voyage.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "endpoint": "/v1/embeddings",
+        "input_file_id": "file-1",
+        "completion_window": "12h",
+        "model": "m",
+        "status": "validating",
+        "created_at": "1970-01-01T00:00:01.031781+00:00",
+    },
+    "openrouter.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "endpoint": "/v1/chat/completions",
+        "model": "m",
+        "completion_window": "24h",
+        "status": "validating",
+        "created_at": 1,
+        "finalized_at": None,
+        "request_counts": {"total": 1, "completed": 0, "failed": 0},
+        "usage": None,
+        "results": None,
+        "error": None,
+    },
+    "openrouter.files": {
+        "id": "file-1",
+        "type": "file",
+        "filename": "talk.wav",
+        "mime_type": "audio/wav",
+        "size_bytes": 2,
+        "created_at": "1970-01-01T00:00:01Z",
+        "downloadable": False,
+    },
+    "anthropic.files": {
+        "id": "file-1",
+        "type": "file",
+        "filename": "talk.wav",
+        "mime_type": "audio/wav",
+        "size_bytes": 2,
+        "created_at": "1970-01-01T00:00:01Z",
+    },
+    "google.files": {
+        "file": {
+            "name": "files/file-1",
+            "displayName": "talk.wav",
+            "mimeType": "audio/wav",
+            "sizeBytes": "2",
+            "createTime": "1970-01-01T00:00:01Z",
+            "state": "PROCESSING",
+        }
+    },
+    "fireworks.files": {
+        "name": "accounts/matrix/datasets/file-1",
+        "state": "UPLOADING",
+        "createTime": "1970-01-01T00:00:01Z",
+    },
+    "cohere.files": {
+        "id": "file-1",
+        "name": "talk.wav",
+        "created_at": "1970-01-01T00:00:01Z",
+        "dataset_type": "batch-openai-chat-input",
+        "validation_status": "queued",
+    },
+    "mistral.batches": {
+        "id": "job-1",
+        "object": "batch",
+        "input_files": ["file-1"],
+        "endpoint": "/v1/chat/completions",
+        "errors": [],
+        "status": "QUEUED",
+        "created_at": 1,
+        "total_requests": 0,
+        "completed_requests": 0,
+        "succeeded_requests": 0,
+        "failed_requests": 0,
+    },
+    "together.batches": {"job": {**_TOGETHER_JOB, "status": "VALIDATING", "input_file_id": "file-1"}},
+    "fireworks.batches": {
+        **_FIREWORKS_JOB,
+        "name": "accounts/matrix/batchInferenceJobs/job-1",
+        "inputDatasetId": "accounts/matrix/datasets/file-1",
+    },
+    "cohere.batches": {
+        "batch": {
+            "id": "job-1",
+            "name": "file-1",
+            "input_dataset_id": "file-1",
+            "model": "m",
+            "status": "BATCH_STATUS_QUEUED",
+            "created_at": "1970-01-01T00:00:01Z",
+        }
+    },
+    "together.fine_tuning": {**_TOGETHER_JOB, "status": "queued", "model": "m", "training_file": "file-1"},
+    "fireworks.fine_tuning": {
+        **_FIREWORKS_JOB,
+        "state": "JOB_STATE_PENDING",
+        "name": "accounts/matrix/supervisedFineTuningJobs/job-1",
+        "dataset": "accounts/matrix/datasets/file-1",
+    },
+    "dashscope.fine_tuning": {
+        "request_id": "1",
+        "output": {
+            "job_id": "job-1",
+            "status": "PENDING",
+            "model": "m",
+            "training_file_ids": ["file-1"],
+            "training_type": "sft",
+            "create_time": "1970-01-01 00:00:01",
+        },
+    },
+    "vertex.batches": {
+        **_VERTEX_JOB,
+        "name": f"{_VERTEX_PLACE}/batchPredictionJobs/job-1",
+        "model": "publishers/google/models/gemini-2.5-flash",
+        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["gs://matrix/file-1"]}},
+    },
+    "vertex.fine_tuning": {
+        **_VERTEX_JOB,
+        "name": f"{_VERTEX_PLACE}/tuningJobs/job-1",
+        "baseModel": "gemini-2.5-flash",
+        "supervisedTuningSpec": {"trainingDatasetUri": "gs://matrix/file-1"},
+    },
+}
+"""New jobs and files as vendors tell them that have a shape of their own, by dialect."""
