@@ -15,6 +15,7 @@ from typing import Any
 MATRIX = Path("tests/replay/matrix.json")
 OTHERS = Path("tests/replay/others.json")
 REASONS = Path("tests/replay/reasoning.toml")
+ABSENT = Path("tests/replay/absent.toml")
 Json = dict[str, Any]
 
 FEATURES = ("whole", "stream", "tools", "parallel", "images", "structured", "reasoning")
@@ -38,7 +39,14 @@ _OTHERS = (
     "responses.input_tokens",
     "generate.embed",
     "generate.embed_one",
+    "generate.files",
+    "generate.uploads",
+    "generate.batch",
+    "generate.batches",
+    "generate.caches",
+    "messages.batches",
     "realtime",
+    "generate.live",
 )
 _PROVIDERS = {"azure": "azure-openai"}
 """Providers of the matrix that the recordings call otherwise."""
@@ -65,15 +73,20 @@ OTHER_LEGEND = """
 **yes**: a request for the operation reached the method, host and path that the vendor documents, as written down beside its
 page in [documented.toml](../../tests/replay/documented.toml), with the credential and the model where they belong, and the
 client got its answer; for embeddings and rankings number for number, in the client's shape. A number counts recorded exchanges
-with the vendor that arrive as well. For `realtime` it is a session over a WebSocket: the vendor's events reached the client and
-the client's the vendor, and what they state of usage was counted.
+with the vendor that arrive as well. For `realtime` and `generate.live` it is a session over a WebSocket: the vendor's events
+reached the client and the client's the vendor, and what they state of usage was counted.
 
-An empty cell is an operation that the provider does not declare: none was found in the vendor's documents, one that is deprecated
-there (fine-tuning of Mistral and Cohere), or one in another shape than its clients know (batches of AI21, which are forms with
-the requests in them). Batches and fine-tuning of Mistral, Cohere, Together, Fireworks, xAI, OpenRouter, Voyage, Vertex AI and
-Bedrock, and files of Anthropic, Cohere, Fireworks, Google and OpenRouter, are translated
-([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through
-`passthrough`, which every provider has. `compatible` takes any of these operations from its configuration.
+An empty cell is an operation that the provider does not declare, since the vendor has none or for a reason told
+[below](#what-is-empty). Batches, fine-tuning and files that a vendor has in a shape of its own are translated
+([how](translation.md#batches-and-fine-tuning)). What is not declared is reached through `passthrough`, which every provider has.
+`compatible` takes any of these operations from its configuration.
+
+"""
+ABSENT_LEGEND = """
+## What is empty
+
+Which pages list what a vendor's API has, and which operations it has in some form although its cell is empty, with the reason.
+What any other empty cell stands for is on none of these pages.
 
 """
 
@@ -81,7 +94,8 @@ Bedrock, and files of Anthropic, Cohere, Fireworks, Google and OpenRouter, are t
 def matrix_tables() -> str:
     """Both tables, one row for each provider and chat operation, and one for each provider with others."""
     rows: Mapping[str, Json] = json.loads(MATRIX.read_text("utf-8"))
-    return "".join([CHAT_LEGEND, *_chat_rows(rows), *_reasons(), OTHER_LEGEND, *_other_rows(rows)])
+    parts = [CHAT_LEGEND, *_chat_rows(rows), *_reasons(), OTHER_LEGEND, *_other_rows(rows), ABSENT_LEGEND, *_absences()]
+    return "".join(parts)
 
 
 def _chat_rows(rows: Mapping[str, Json]) -> list[str]:
@@ -103,6 +117,18 @@ def _reasons() -> list[str]:
             names = ", ".join(f"`{name}`" for name, why in reasons.items() if why == reason)
             lines.append(f"- {names} (**{word}**): {reason}\n")
     return lines
+
+
+def _absences() -> list[str]:
+    """What each provider does not declare although its vendor has it, and where that was looked up."""
+    data: Mapping[str, Json] = tomllib.loads(ABSENT.read_text("utf-8"))
+    return [f"- `{name}`: {'; '.join(_absent(section))}\n" for name, section in data.items()]
+
+
+def _absent(section: Json) -> list[str]:
+    named = [f"{name} ({why})" for name, why in section.items() if name not in {"read", "unread"}]
+    pages = ", ".join(f"[{number}]({page})" for number, page in enumerate(section["read"], 1))
+    return [*named, f"read: {pages}" if pages else f"no list was found: {section.get('unread', '')}"]
 
 
 def _cell(held: Json, feature: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from core.tests.realtime import closed, provided, served
 from websockets.asyncio.server import ServerConnection
 
-from headgate.dialects.openai.realtime import Meter
+from headgate.dialects.openai.realtime import RealtimeMeter
 
 ASR = "conversation.item.input_audio_transcription.completed"
 HEARD = {
@@ -52,14 +52,14 @@ def set_up_in_beta(model: str, kind: str = "session.created") -> bytes:
     return event(kind, session={"input_audio_transcription": {"model": model}})
 
 
-def metered(*messages: bytes) -> Meter:
-    meter = Meter()
+def metered(*messages: bytes) -> RealtimeMeter:
+    meter = RealtimeMeter()
     for message in messages:
         meter.take(message)
     return meter
 
 
-def tokens(meter: Meter) -> dict[str, tuple[int, int]]:
+def tokens(meter: RealtimeMeter) -> dict[str, tuple[int, int]]:
     """Tokens in and out, by model; "*" are all of them."""
     found = {name: (used.prompt, used.completion) for name, used in meter.by_model.items()}
     return found if meter.usage is None else {"*": (meter.usage.prompt, meter.usage.completion), **found}

@@ -40,6 +40,7 @@ from tests.replay.matrix_asking import file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
 from tests.replay.matrix_chat import Asking, features
 from tests.replay.matrix_jobs import JOBS
+from tests.replay.matrix_live import live_row
 from tests.replay.matrix_providers import (
     chat_operations,
     deployment_of,
@@ -63,7 +64,7 @@ FILE = Path(__file__).parent / "matrix.json"
 _RANKS = ("yes", "left out", "refused", "no")
 """Cells from the best to the worst; a cell of several clients is the worst of theirs."""
 COUNTED = tuple(each.name for each in (COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT))
-_SESSIONS = frozenset({"realtime"})
+_SESSIONS = {"realtime": session_row, "generate.live": live_row}
 """Operations that are sessions over a WebSocket and not requests."""
 _NAMED = {("bedrock", "batches"): "bedrock.batches"}
 """Operations that pass as they are but for a model, which stands in a header there, as if they had this dialect."""
@@ -96,7 +97,7 @@ async def _cell(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, faults: list[str]
 ) -> Json:
     if operation in _SESSIONS:
-        return await session_row(kind, operation, faults)
+        return await _SESSIONS[operation](kind, operation, faults)
     if operation in COUNTED:
         return await _counted(client, upstream, kind, operation, faults)
     if operation in chat_operations(kind):

@@ -27,7 +27,7 @@ from headgate.upstream import Opening, UpstreamRequest, UpstreamResponse
 from headgate.upstream.engines import create_engine
 from headgate.upstream.interface import Connecting
 
-_LIMIT_S = 20
+LIMIT_S = 20
 _USED = {"total_tokens": 16, "input_tokens": 9, "output_tokens": 7}
 _TALK: Mapping[str, Json] = {
     "session.update": {"type": "session.updated", "event_id": "e2", "session": {"instructions": "Grüße"}},
@@ -44,7 +44,7 @@ _SCRIPTS: Mapping[str, Mapping[str, Json]] = {"together": _DICTATION}
 _CREATED: Json = {"type": "session.created", "event_id": "e1", "session": {"id": "sess_1"}}
 
 
-class _Elsewhere:
+class Elsewhere:
     """An Upstream that opens WebSockets at a port of this machine, whatever the address, and keeps what was asked for."""
 
     def __init__(self, port: int) -> None:
@@ -77,7 +77,7 @@ async def session_row(kind: type[Provider], operation: str, faults: list[str]) -
     script = _SCRIPTS.get(kind.name, _TALK)
     with tempfile.TemporaryDirectory() as folder:
         async with provided(partial(_play, script)) as vendor:
-            elsewhere = _Elsewhere(vendor.port)
+            elsewhere = Elsewhere(vendor.port)
             others = {DEPLOYMENT: deployment_of(kind)}
             async with served(vendor.port, Path(folder), kind, others=others, upstream=elsewhere) as gateway:
                 wrong = await _talk(gateway, f"{DEPLOYMENT}/{model_of(kind, operation)}", script)
@@ -99,7 +99,7 @@ async def _play(script: Mapping[str, Json], connection: ServerConnection) -> Non
 async def _talk(gateway: Served, model: str, script: Mapping[str, Json]) -> list[str]:
     """What a client does not get of the vendor's session, and what is not counted of it."""
     got: list[Json] = []
-    async with asyncio.timeout(_LIMIT_S), gateway.connect(model) as client:
+    async with asyncio.timeout(LIMIT_S), gateway.connect(model) as client:
         got.append(json.loads(await client.recv()))
         for kind in script:
             await client.send(json.dumps({"type": kind}))
@@ -115,10 +115,15 @@ async def _talk(gateway: Served, model: str, script: Mapping[str, Json]) -> list
 
 def _heard(vendor: Provided, model: str) -> Iterator[str]:
     """What is wrong with the handshake as it came to the vendor."""
+    yield from keys_of(vendor)
+    if not vendor.paths or not vendor.paths[-1].endswith(f"={model}"):
+        yield f"another model is asked for: {vendor.paths}"
+
+
+def keys_of(vendor: Provided) -> Iterator[str]:
+    """What is wrong with the keys that came to the vendor."""
     said = [value for head in vendor.heads[-1:] for value in head.values()]
     if not any(KEY in value for value in said):
         yield "the vendor did not get its key"
     if any(CALLERS_KEY in value for value in said):
         yield "the vendor got the caller's key"
-    if not vendor.paths or not vendor.paths[-1].endswith(f"={model}"):
-        yield f"another model is asked for: {vendor.paths}"

@@ -315,8 +315,9 @@ class Hooks:
     """Hooks that this instance, as it is configured, has no use for; set it in `configure` at the latest. They cost nothing."""
     operations: frozenset[str] = frozenset()
     """Names of the operations that the request hooks and `wrap_call` are for, where they are not for all; requests for
-    others do not pay for them. Sessions over a WebSocket are refused while a guardrail is for `realtime`, whose texts no
-    hook sees: one that may be passed by leaves it out. Class or instance attribute, set before `configure`."""
+    others do not pay for them. Sessions over a WebSocket (`realtime`, `generate.live`) are refused while a guardrail is
+    for them, whose texts no hook sees: one that may be passed by leaves them out. Class or instance attribute, set before
+    `configure`."""
 
     def is_stale(self) -> bool:
         """Whether what `start` read has changed, so that a reload must start the plugin anew, though its settings are the same.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from websockets.frames import Frame, Opcode
 
 from headgate.errors import InvalidRequest, ProviderError, UnsupportedField
 from headgate.exchange import Exchange, Reply
@@ -22,7 +23,9 @@ async def open_session(
     origin: Origin,
     authorize: Callable[[UpstreamRequest], Awaitable[UpstreamRequest]],
 ) -> Reply:
-    """Open a WebSocket to the provider. The reply of an open one holds it as `socket`; a refusal is an error reply.
+    """Open a WebSocket to the provider, and send the body of `request`, if it has one, as the first message.
+
+    The reply of an open one holds it as `socket`; a refusal is an error reply.
 
     Raises ProviderError, and InvalidRequest where the engine has no WebSockets.
     """
@@ -30,6 +33,7 @@ async def open_session(
         raise InvalidRequest("this engine opens no WebSockets", code="unsupported_operation")
     try:
         request = await authorize(request)
+        first, request = request.body, msgspec.structs.replace(request, body=b"")
         own = (request.credential.secret.reveal_bytes(),) if request.credential else ()
         secrets = (*own, *origin.secrets)
         answer = await upstream.connect(request)
@@ -37,6 +41,8 @@ async def open_session(
             return relayed_error(ex, answer.status, passed_headers(answer.headers, secrets), answer.body, secrets)
         headers = tuple(pair for pair in passed_headers(answer.headers, secrets) if not _is_handshake(pair[0]))
         answer.socket.secrets = secrets
+        if first:
+            answer.socket.send(Frame(Opcode.TEXT, first))
         return Reply(200, headers, socket=answer.socket)
     except ProviderError as error:
         error.blame(origin.provider, origin.deployment)

@@ -22,7 +22,8 @@ class Operation(msgspec.Struct, frozen=True):
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
     `model_prefix` is what a model's name may begin with there. `is_streamed`: bodies of any kind are sent on as they come.
     `aliases` are further paths at which clients know it. `is_socket`: it is a WebSocket, whose model stands in the query, and
-    `body_bytes` is the size of one message.
+    `body_bytes` is the size of one message; with `is_model_in_message` the client's first message names the model, and is the
+    body.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Operation(msgspec.Struct, frozen=True):
     is_tree: bool = False
     aliases: tuple[str, ...] = ()
     is_socket: bool = False
+    is_model_in_message: bool = False
     model_prefix: str = ""
 
     def takes(self, method: str) -> bool:
@@ -166,6 +168,24 @@ BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}
 REALTIME = Operation(
     "realtime", "GET", "/v1/realtime", "openai.realtime", 16 * MIB, is_model_optional=True, is_socket=True
 )
+_LIVE = "/ws/google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
+GENERATE_LIVE = Operation(
+    "generate.live",
+    "GET",
+    _LIVE.format("v1beta"),
+    "google.live",
+    16 * MIB,
+    errors=GENERATE.dialect,
+    aliases=tuple(
+        slash + _LIVE.format(version)
+        for slash in ("", "/")
+        for version in ("v1beta", "v1alpha", "v1")
+        if slash or version != "v1beta"
+    ),
+    is_socket=True,
+    is_model_in_message=True,
+)
+"""Gemini's Live API, https://ai.google.dev/api/live. Google's clients put it below a base URL that ends in a slash."""
 MODELS = Operation("models", "GET, HEAD", "/v1/models", "", 64 * KIB, has_model=False)
 GENERATE_MODELS = msgspec.structs.replace(MODELS, name="generate.models", path="/v1beta/models")
 LISTINGS = (MODELS, GENERATE_MODELS)
@@ -203,6 +223,7 @@ OPERATIONS = (
     GENERATE_BATCHES,
     GENERATE_CACHES,
     REALTIME,
+    GENERATE_LIVE,
     MODELS,
     GENERATE_MODELS,
     PASSTHROUGH,
@@ -217,6 +238,8 @@ FIXED = {
     for path in (each.path, *each.aliases)
 }
 """Operations that stand at fixed paths, or above others, by each of these paths."""
+SOCKETS = frozenset({path for path, each in FIXED.items() if each.is_socket})
+"""Paths at which WebSockets are spoken."""
 TREES = {f"{path}/": each for path, each in FIXED.items() if each.is_tree}
 """Operations that everything below a path belongs to, by how such paths begin."""
 _GOOGLE = re.compile(r"(?:/v1beta/(?:models/)?|/v1/models/)(.+):(\w+)", re.DOTALL)

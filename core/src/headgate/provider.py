@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
@@ -327,6 +327,12 @@ class Provider:
         Raises ProviderFailed (code `upstream_credentials`) when none is to be had. The default changes nothing.
         """
         return request
+
+    def session_reader(self, ex: Exchange) -> Callable[[bytes], bytes] | None:  # noqa: ARG002 - for those that differ
+        """What makes a message of the vendor's, in a session over a WebSocket, one of the operation's dialect; None where
+        it is one already. It never raises. Added in 0.1.
+        """
+        return None
 
     # the call
 

@@ -95,7 +95,7 @@ class Socket(asyncio.Protocol):
 
     def start(self, owner: Owner) -> None:
         """Give everything to `owner` from now on, what has come already first."""
-        self._owner = owner
+        self._owner, self._is_told = owner, False
         early, self._early = self._early, []
         for frame in early:
             owner.take(self, frame)
@@ -104,6 +104,10 @@ class Socket(asyncio.Protocol):
             owner.lost(self)
         else:
             self._regulate()
+
+    def rest(self) -> None:
+        """Keep what comes for the next owner; little more is read meanwhile."""
+        self._owner = None
 
     @property
     def held_bytes(self) -> int:

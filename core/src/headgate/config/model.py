@@ -46,7 +46,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     `reader_stall_s` that a client may leave a reply unread; `keepalive_s` a connection may idle. `in_flight` exchanges
     and `inflight_bytes` of request bodies at one time; more is answered with 503. Memory peaks at about four times
     `inflight_bytes`, when all bodies are whole and are being sent on. Forms are sent on as they come: `form_bytes` is how
-    much of one is held while its field `model` is looked for. For `realtime` `body_bytes` is the size of one message.
+    much of one is held while its field `model` is looked for. For sessions (`realtime`, `generate.live`)
+    `body_bytes` is the size of one message.
     `state_bytes` is what the store `memory` may hold; it changes only with a restart.
     """
 

@@ -10,6 +10,7 @@ from headgate.dialects.counts import AnthropicCount, CountDialect, GoogleCount, 
 from headgate.dialects.gaps import Gaps, Policy
 from headgate.dialects.google.embed import GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google.generate import GoogleGenerate
+from headgate.dialects.google.live import GoogleLive
 from headgate.dialects.interface import (
     ChatDialect,
     Dialect,
@@ -30,6 +31,7 @@ from headgate.dialects.openai.moderations import OpenAIModerations
 from headgate.dialects.openai.realtime import OpenAIRealtime
 from headgate.dialects.openai.text import OpenAICompletions
 from headgate.dialects.responses.dialect import OpenAIResponses
+from headgate.dialects.session import Meter, SessionDialect
 from headgate.dialects.sse import Ending, SseFramer
 
 __all__ = [
@@ -51,6 +53,8 @@ __all__ = [
     "GoogleEmbed",
     "GoogleEmbedOne",
     "GoogleGenerate",
+    "GoogleLive",
+    "Meter",
     "OpenAIChat",
     "OpenAICompletions",
     "OpenAIEmbeddings",
@@ -63,6 +67,7 @@ __all__ = [
     "Policy",
     "RerankDialect",
     "ResponsesCount",
+    "SessionDialect",
     "SseFramer",
     "StreamDecoder",
     "StreamEncoder",

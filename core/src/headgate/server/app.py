@@ -66,7 +66,7 @@ def _routed(gateway: Gateway, handler: Handler) -> Litestar:
 
     return Litestar(
         route_handlers=[
-            *(_operation_route(handler, operation, path) for path, operation in FIXED.items()),
+            *(_operation_route(handler, operation, path) for path, operation in FIXED.items() if path[:2] != "//"),
             _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
             _operation_route(handler, PASSTHROUGH, "/v1beta", is_mount=True),
             _health(),

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from headgate.config import Limits
 from headgate.errors import InvalidRequest, Overloaded, RequestError
-from headgate.operations import REALTIME
+from headgate.operations import SOCKETS
 from headgate.server.cycle import LINGER_BYTES, Cycle
 from headgate.server.replies import error_reply
 
@@ -246,7 +246,7 @@ class Door(asyncio.Protocol):
         cycle = self.cycle
         if cycle is not None:
             scope = cycle.scope
-            is_spoken = scope["path"] == REALTIME.path and scope["http_version"] == "1.1"
+            is_spoken = scope["path"] in SOCKETS and scope["http_version"] == "1.1"
             cycle.wants_socket = is_spoken and not is_early and not self.waiting and not cycle.wants_socket
             if cycle.wants_socket:
                 return

@@ -14,6 +14,7 @@ import structlog
 from headgate import pipeline
 from headgate.caller import check_path
 from headgate.config import Limits
+from headgate.dialects.words import words_of
 from headgate.errors import (
     BodyTimeout,
     InvalidRequest,
@@ -35,15 +36,17 @@ from headgate.operations import (
     MESSAGES,
     MODELS,
     PASSTHROUGH,
+    REALTIME,
     Operation,
     client_dialect,
     find_named,
     named_below,
 )
+from headgate.plan import Plan
 from headgate.relay import discard
 from headgate.server.arrays import CONTENT_TYPE, ArrayStream, wants_array
 from headgate.server.cycle import Cycle
-from headgate.server.realtime import Handshake, model_in, read_subprotocols, run_session
+from headgate.server.realtime import Handshake, Opening, let_in, model_in, read_subprotocols, run_session
 from headgate.server.replies import JSON, SHOULD_NOT_RETRY, error_headers, has_retried, own_headers
 from headgate.server.uploads import Inflow, is_sent_on, too_large, too_many_bodies
 from headgate.suggest import shown
@@ -53,6 +56,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 _ONCE = (b"authorization", b"content-type", b"content-length", b"api-key", b"x-api-key", b"traceparent")
 _ANTHROPIC = MESSAGES.dialect
+_FAILED = "the gateway failed; its log has the reason"
 
 log = structlog.get_logger("headgate")
 
@@ -119,22 +123,52 @@ class Handler:
             raise
         except Exception:
             log.exception("the gateway failed", request_id=ex.id)
-            await self._write_error(ex, run, RequestError("the gateway failed; its log has the reason"))
+            await self._write_error(ex, run, RequestError(_FAILED))
 
     async def _talk(self, generation: Generation, ex: Exchange, run: _Run, scope: Any) -> None:
         """A WebSocket session, or the reply that refuses it."""
         handshake = Handshake.from_scope(scope, generation.body_limits[ex.operation.name])
         if self.gateway.is_draining:
             raise Overloaded("the gateway is shutting down", code="shutting_down", retry_after_s=1)
-        reply = await pipeline.run(generation.plans[ex.operation.name], ex, _no_body)
+        plan = generation.plans[ex.operation.name]
+        if ex.operation.is_model_in_message:
+            await self._talk_first(plan, ex, run, handshake)
+            return
+        reply = await pipeline.run(plan, ex, _no_body)
         if reply.socket is None:
             await self._write(ex, run, reply)
             return
         run.has_started = True
         try:
-            await run_session(self.gateway, ex, reply, handshake)
+            client = await let_in(self.gateway, ex, handshake, reply.headers)
+            await run_session(self.gateway, ex, reply, client)
         finally:
             await discard(reply)
+
+    async def _talk_first(self, plan: Plan, ex: Exchange, run: _Run, handshake: Handshake) -> None:
+        """A WebSocket session that the client's first message decides on: refused once it is let in, it is closed."""
+        opening = Opening(self.gateway, ex, handshake, run.gone)
+        reply: Reply | None = None
+        try:
+            reply = await pipeline.run(plan, ex, opening.read)
+            if reply.socket is None or opening.client is None:
+                reply.closing = opening.refuse(reply.status, words_of(reply.status, reply.body).message)
+                ex.outcome = "complete"
+            else:
+                await run_session(self.gateway, ex, reply, opening.client)
+        except RequestError as error:
+            if opening.client is None:
+                raise
+            ex.error, ex.outcome = error, "error"
+            opening.refuse(error.status, error.message)
+        except Exception:
+            opening.refuse(RequestError.status, _FAILED)
+            raise
+        finally:
+            run.has_started = opening.client is not None
+            opening.leave()
+            if reply is not None:
+                await discard(reply)
 
     def _exchange(self, operation: Operation, scope: Any, generation: Generation) -> Exchange:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -346,10 +380,10 @@ def _not_taken(ex: Exchange) -> RequestError:
     if operation is GENERATE_MODELS and ex.scope_method == "POST":
         return _nothing_at(ex)
     if operation.is_socket:
-        path = operation.path
+        path = ex.path
+        others = f"; other ways in are passed through: `POST {path}/client_secrets`, `POST {path}/calls`"
         return UpgradeRequired(
-            f"`{path}` speaks WebSocket: ask for it with GET and `upgrade: websocket`; other ways in are passed through: "
-            f"`POST {path}/client_secrets`, `POST {path}/calls`"
+            f"`{path}` speaks WebSocket: ask for it with GET and `upgrade: websocket`{others if operation is REALTIME else ''}"
         )
     return MethodNotAllowed(f"`{operation.path}` takes {operation.method}{_there_is(operation.path)}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,9 +21,17 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from headgate.dialects.openai.realtime import Meter
-from headgate.errors import InvalidRequest, Overloaded, ProviderFailed, ProviderTimeout, RequestError, UpgradeRequired
-from headgate.exchange import Closing, Exchange, Reply
+from headgate.dialects import SessionDialect
+from headgate.errors import (
+    BodyTimeout,
+    InvalidRequest,
+    Overloaded,
+    ProviderFailed,
+    ProviderTimeout,
+    RequestError,
+    UpgradeRequired,
+)
+from headgate.exchange import Closing, Exchange, RawHeaders, Reply
 from headgate.gateway import Gateway
 from headgate.relay import scrub
 from headgate.server.cycle import Cycle
@@ -98,39 +106,147 @@ class Handshake(Struct, frozen=True):
         return cls(cycle, ws, tuple(said))
 
 
-async def run_session(gateway: Gateway, ex: Exchange, reply: Reply, handshake: Handshake) -> None:
-    """Let the client in and relay until both connections have ended. `ex` and `reply` tell how it went."""
-    provider, attempt, cycle = reply.socket, ex.attempt, handshake.cycle
-    if provider is None or attempt is None:
-        raise ProviderFailed("a session needs an open socket")
-    config = gateway.generation.loaded.config
-    client = Socket(handshake.ws, config.limits.reader_stall_s)
+async def let_in(gateway: Gateway, ex: Exchange, handshake: Handshake, more: RawHeaders = ()) -> Socket:
+    """Answer a client's handshake, with `more` headers than the gateway's own, and take its connection over."""
+    cycle = handshake.cycle
+    client = Socket(handshake.ws, gateway.generation.loaded.config.limits.reader_stall_s)
     client.on_lost = cycle.door.state.connections.discard
     if cycle.door.full is not None:
         await cycle.door.full.wait()
     if not cycle.wants_socket:
         raise InvalidRequest("nothing may be sent before the handshake is answered", code="bad_handshake")
-    session = Session(gateway, ex, reply, client, provider, config.limits.inflight_bytes)
+    cycle.switch((*own_headers(ex), (b"x-request-id", ex.id.encode()), *more, *handshake.headers), client)
+    return client
+
+
+async def run_session(gateway: Gateway, ex: Exchange, reply: Reply, client: Socket) -> None:
+    """Relay between a client that was let in and the provider until both connections have ended. `ex` and `reply` tell how
+    it went.
+    """
+    provider, attempt = reply.socket, ex.attempt
+    if provider is None or attempt is None:
+        raise ProviderFailed("a session needs an open socket")
+    session = Session(gateway, ex, reply, client, provider)
     reply.status = attempt.status = 101
-    cycle.switch((*own_headers(ex), (b"x-request-id", ex.id.encode()), *reply.headers, *handshake.headers), client)
     await session.run(attempt.provider.timeouts_for(ex))
+
+
+class Held:
+    """How many bytes of messages that are not whole are held of one side: they count as bodies do."""
+
+    def __init__(self, gateway: Gateway, ex: Exchange) -> None:
+        self._gateway = gateway
+        self._ex = ex
+        self._limit = gateway.generation.loaded.config.limits.inflight_bytes
+        self._bytes = 0
+
+    def count(self, held_bytes: int) -> bool:
+        """Note how many it is now. False when it has become more and the gateway holds too much."""
+        more = held_bytes - self._bytes
+        self._bytes += more
+        self._ex.held_bytes += more
+        self._gateway.body_bytes += more
+        return more <= 0 or self._gateway.body_bytes <= self._limit
+
+
+class Opening:
+    """A client that is let in before a provider is found for it, which its first message says.
+
+    What goes wrong until then is told by how its connection is closed.
+    """
+
+    def __init__(self, gateway: Gateway, ex: Exchange, handshake: Handshake, gone: Callable[[], None]) -> None:
+        self.client: Socket | None = None
+        self._gateway = gateway
+        self._ex = ex
+        self._handshake = handshake
+        self._gone = gone
+        self._held = Held(gateway, ex)
+        self._parts: list[bytes] = []
+        self._message: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def read(self) -> bytes:
+        """Let the client in, and wait for its first message, which is the body and names the model."""
+        ex = self._ex
+        self.client = await let_in(self._gateway, ex, self._handshake)
+        self.client.start(self)
+        stall_s = self._gateway.generation.loaded.config.limits.body_stall_s
+        try:
+            async with asyncio.timeout(stall_s):
+                message = await self._message
+        except TimeoutError:
+            raise BodyTimeout(f"no first message came for {stall_s:g} s") from None
+        if not self._held.count(len(message)):
+            raise _too_many()
+        if isinstance(ex.dialect, SessionDialect):
+            ex.model = ex.dialect.model_in(message)
+        return message
+
+    def refuse(self, status: int, message: str) -> Closing:
+        """Tell the client why there is no session: what an HTTP reply would have said. How it was closed."""
+        code = _close_code(status)
+        if self.client is not None:
+            self.client.close(code, message)
+        return Closing("gateway", code, message)
+
+    def leave(self) -> None:
+        """Nobody will say more to a client that was let in; what was said stands."""
+        if self.client is not None:
+            self.client.close(CloseCode.GOING_AWAY)
+
+    # what the socket tells
+
+    def take(self, socket: Socket, frame: Frame) -> None:
+        """See Owner."""
+        self._parts.append(bytes(frame.data))
+        self._ex.request_bytes += len(frame.data)
+        if frame.fin and not self._message.done():
+            socket.rest()
+            self._message.set_result(b"".join(self._parts))
+
+    def heard(self, socket: Socket) -> None:
+        """See Owner."""
+        if not self._held.count(socket.held_bytes):
+            self._fail(_too_many())
+
+    def room(self, socket: Socket) -> None:
+        """See Owner. Nothing is sent yet."""
+
+    def ended(self, socket: Socket, end: End) -> None:  # noqa: ARG002 - see Owner
+        """See Owner."""
+        if end.kind == "failed":
+            self._fail(InvalidRequest(f"the client broke off: {end.reason}", code="bad_websocket"))
+        else:
+            self._gone()
+
+    def lost(self, socket: Socket) -> None:
+        """See Owner. `ended` has said it."""
+
+    def drain(self) -> None:
+        """See Owner."""
+        self._fail(Overloaded("the gateway is shutting down", code="shutting_down"))
+
+    def _fail(self, error: RequestError) -> None:
+        if not self._message.done():
+            self._message.set_exception(error)
 
 
 class Session:
     """A client and a provider that talk. The first end of either, or a limit, ends it."""
 
-    def __init__(
-        self, gateway: Gateway, ex: Exchange, reply: Reply, client: Socket, provider: Socket, inflight_bytes: int
-    ) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, ex: Exchange, reply: Reply, client: Socket, provider: Socket) -> None:
         self._ex = ex
         self._reply = reply
         self._client = client
         self._provider = provider
-        self._inflight_bytes = inflight_bytes
-        self._held: dict[Socket, int] = {client: 0, provider: 0}
-        self._parts: list[bytes] | None = None
-        self._meter = Meter()
+        self._held = {client: Held(gateway, ex), provider: Held(gateway, ex)}
+        self._parts: list[bytes] = []
+        self._kind = Opcode.TEXT
+        if not isinstance(ex.dialect, SessionDialect) or ex.attempt is None:
+            raise TypeError(f"`{ex.operation.name}` has no dialect of sessions")
+        self._meter = ex.dialect.meter()
+        self._is_in_bytes = ex.dialect.is_in_bytes
+        self._read = ex.attempt.provider.session_reader(ex)
         self._ending = asyncio.Event()
         self._gone = asyncio.Event()
         if client.ws.max_message_size is not None:
@@ -178,21 +294,23 @@ class Session:
         if ex.ttft_s is None:
             ex.ttft_s = time.perf_counter() - ex.started
         ex.reply_bytes += len(frame.data)
-        data = bytes(frame.data)
-        said = scrub(data, self._provider.secrets)
-        self._client.send(frame if said is data else Frame(frame.opcode, said, frame.fin))
-        self._count(frame, data)
+        if self._read is None:
+            data = bytes(frame.data)
+            said = scrub(data, self._provider.secrets)
+            self._client.send(frame if said is data else Frame(frame.opcode, said, frame.fin))
+        message = self._whole(frame)
+        if message is None:
+            return
+        if self._read is not None:
+            self._client.send(Frame(self._kind, scrub(self._read(message), self._provider.secrets)))
+        if self._kind is Opcode.TEXT or self._is_in_bytes:
+            self._meter.take(message)
+        self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model
 
     def heard(self, socket: Socket) -> None:
         """See Owner. What is held of frames that are not whole counts as bodies do."""
-        gateway, more = self._gateway, socket.held_bytes - self._held[socket]
-        if not more:
-            return
-        self._held[socket] += more
-        self._ex.held_bytes += more
-        gateway.body_bytes += more
-        if more > 0 and gateway.body_bytes > self._inflight_bytes:
-            self._stop(Overloaded("the gateway holds too many messages"), CloseCode.TRY_AGAIN_LATER)
+        if not self._held[socket].count(socket.held_bytes):
+            self._stop(_too_many(), CloseCode.TRY_AGAIN_LATER)
 
     def room(self, socket: Socket) -> None:
         """See Owner."""
@@ -269,16 +387,23 @@ class Session:
     def _other(self, socket: Socket) -> Socket:
         return self._provider if socket is self._client else self._client
 
-    def _count(self, frame: Frame, data: bytes) -> None:
-        """Add what an event of the provider states to the usage so far. A text may come in several frames."""
-        if frame.opcode is Opcode.TEXT:
-            self._parts = [data]
-        elif frame.opcode is Opcode.CONT and self._parts is not None:
-            self._parts.append(data)
-        else:
-            self._parts = None
-        if self._parts is None or not frame.fin:
-            return
-        parts, self._parts = self._parts, None
-        self._meter.take(data if len(parts) == 1 else b"".join(parts))
-        self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model
+    def _whole(self, frame: Frame) -> bytes | None:
+        """The provider's message that `frame` completes; it may come in several frames."""
+        if frame.opcode is not Opcode.CONT:
+            self._kind, self._parts = frame.opcode, []
+        self._parts.append(bytes(frame.data))
+        if not frame.fin:
+            return None
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("the gateway holds too many messages")
+
+
+def _close_code(status: int) -> int:
+    """How a connection is closed for an error of this HTTP status (RFC 6455 section 7.4.1, and the registry of codes)."""
+    if status in {429, 503}:
+        return CloseCode.TRY_AGAIN_LATER
+    return CloseCode.POLICY_VIOLATION if 400 <= status < 500 else CloseCode.INTERNAL_ERROR

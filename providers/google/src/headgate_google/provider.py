@@ -19,8 +19,9 @@ from typing_extensions import override
 from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps, GoogleEmbed, GoogleEmbedOne
+from headgate.dialects.google import live
 from headgate.dialects.google import policy as google_policy
-from headgate.dialects.google.embed import with_model
+from headgate.dialects.google.embed import resource_name, with_model
 from headgate.exchange import Exchange
 from headgate.operations import (
     BATCHES,
@@ -30,6 +31,7 @@ from headgate.operations import (
     GENERATE_BATCHES,
     GENERATE_CACHES,
     GENERATE_FILES,
+    GENERATE_LIVE,
     GENERATE_UPLOADS,
     IMAGES_GENERATE,
 )
@@ -47,6 +49,10 @@ _IN_LAYER = frozenset({IMAGES_GENERATE.name, BATCHES.name})
 """What goes to the layer in OpenAI's shape."""
 _UPLOAD = GENERATE_UPLOADS.path
 """What stands before the version in the paths of uploads."""
+_SOCKETS = "/ws/"
+"""How the paths of WebSockets begin, below the host."""
+_LIVE_VERSION, _EARLY = "v1beta", "v1alpha"
+"""The version in the path of a session, for which the base URL's stands, and the one that clients ask for what comes early."""
 _UPLOAD_HEADERS = tuple(
     f"x-goog-upload-{name}".encode()
     for name in ("protocol", "command", "offset", "file-name", "header-content-length", "header-content-type")
@@ -76,6 +82,7 @@ class Google(Provider):
         GENERATE_BATCH.name: "",
         GENERATE_BATCHES.name: "",
         GENERATE_CACHES.name: "",
+        GENERATE_LIVE.name: "google.live",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {GoogleFiles.name: GoogleFiles()}
@@ -138,14 +145,18 @@ class Google(Provider):
         if operation == GENERATE_UPLOADS.name:
             below = passed_path(ex, _UPLOAD)  # a version, and what is uploaded
             return f"{_UPLOAD}/{below[1:].partition('/')[2]}"
+        if operation == GENERATE_LIVE.name:
+            return GENERATE_LIVE.path.replace(_LIVE_VERSION, _EARLY) if _EARLY in ex.path else GENERATE_LIVE.path
         return passed_path(ex, "/v1beta" if ex.path.startswith("/v1beta/") else "/v1")
 
     @override
     def url_at(self, ex: Exchange, target: str) -> str:
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
+        root, _, version = base.rpartition("/")
+        if target.startswith(_SOCKETS):
+            return root + target.replace(_LIVE_VERSION, version)
         if not target.startswith(f"{_UPLOAD}/"):
             return base + target
-        root, _, version = base.rpartition("/")
         return f"{root}{_UPLOAD}/{version}{target.removeprefix(_UPLOAD)}"
 
     @override
@@ -153,6 +164,10 @@ class Google(Provider):
         """Files are told in OpenAI's shape; their content is relayed."""
         found = super().spoken(ex, model)
         return (FILES.name, "") if found == _FILES and ex.path.endswith("/content") else found
+
+    @override
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        return {}
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
@@ -166,6 +181,8 @@ class Google(Provider):
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
+        if attempt is not None and ex.operation is GENERATE_LIVE:
+            return live.with_model(ex.source, resource_name(attempt.model))
         if attempt is not None and ex.operation in {GENERATE_CACHES, GENERATE_BATCH} and attempt.body is None:
             return naming.with_model(ex.source, attempt.model) if attempt.model else ex.source
         if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:

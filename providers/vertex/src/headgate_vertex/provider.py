@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
@@ -21,16 +21,26 @@ from headgate.dialects import AnthropicCount, Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
+from headgate.dialects.google import live as google_live
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
-from headgate.operations import BATCHES, COUNTS, EMBEDS, FINE_TUNING, IMAGES_GENERATE, PASSTHROUGH, RERANK
+from headgate.operations import (
+    BATCHES,
+    COUNTS,
+    EMBEDS,
+    FINE_TUNING,
+    GENERATE_LIVE,
+    IMAGES_GENERATE,
+    PASSTHROUGH,
+    RERANK,
+)
 from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import Origin, Secrets, retell
 from headgate.secret import Secret
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
-from headgate_vertex import pictures
+from headgate_vertex import live, pictures
 from headgate_vertex.batches import VertexBatches
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
@@ -100,6 +110,7 @@ class Vertex(Provider):
         "images.generate": "openai.images",
         "batches": VertexBatches.name,
         "fine_tuning.jobs": VertexTuning.name,
+        GENERATE_LIVE.name: "google.live",
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
@@ -160,7 +171,7 @@ class Vertex(Provider):
             return counted, "" if counted == name else dialect
         if name == "embeddings" or ex.operation in EMBEDS:
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
-        if ex.operation is IMAGES_GENERATE:
+        if ex.operation in {IMAGES_GENERATE, GENERATE_LIVE}:
             return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
         return (name, self.dialects[name]) if name in _OTHERS else None
 
@@ -224,6 +235,8 @@ class Vertex(Provider):
     def url_for(self, ex: Exchange) -> str:
         operation, attempt = operation_of(ex), ex.attempt
         method = self.paths.get(operation)
+        if operation == GENERATE_LIVE.name:
+            return self._live_url(ex)
         if method is None or attempt is None:
             return super().url_for(ex)
         if operation == RERANK.name:
@@ -249,9 +262,25 @@ class Vertex(Provider):
         base = HOST if self._is_ranked(ex) else checked_base_url(ex.base_url) if ex.base_url else self.url
         return f"{base}/projects/{quote(self.project, safe=':')}{CONFIG}"
 
+    def _live_url(self, ex: Exchange) -> str:
+        """Sessions are opened below the host; the version is that of the base URL."""
+        root, _, version = (checked_base_url(ex.base_url) if ex.base_url else self.url).rpartition("/")
+        return root + live.PATH.format(version=version)
+
+    @override
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        return {}
+
+    @override
+    def session_reader(self, ex: Exchange) -> Callable[[bytes], bytes] | None:
+        return live.as_gemini
+
     @override
     def body_for(self, ex: Exchange) -> bytes:
         attempt, operation = ex.attempt, operation_of(ex)
+        if attempt is not None and operation == GENERATE_LIVE.name:
+            where = "/".join((self._place.removeprefix("/"), *find_model(attempt.model).path))
+            return google_live.with_model(ex.source, where.removeprefix("/"))
         if attempt is not None and attempt.body is not None and operation == "count_tokens":
             return _with_members(attempt.body, {"model": find_model(attempt.model).id})
         if attempt is None or attempt.body is not None or operation not in self.paths:

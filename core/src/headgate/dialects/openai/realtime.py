@@ -10,7 +10,7 @@ https://developers.openai.com/api/docs/guides/realtime-costs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -19,9 +19,8 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import Usage, add_usage
-from headgate.dialects.interface import Dialect, TextPlace
 from headgate.dialects.responses.usage import decode_usage as input_usage
-from headgate.dialects.sse import Ending
+from headgate.dialects.session import Meter, SessionDialect
 from headgate.errors import RequestError
 
 Json = dict[str, Any]
@@ -49,11 +48,8 @@ class _Event(Struct):
 _event = msgspec.json.Decoder(_Event)
 
 
-class Meter:
-    """What a session has used so far, from the provider's messages as they come.
-
-    `usage` is all of it, `by_model` what of it each model used; the model that the session is with has the name "".
-    """
+class RealtimeMeter:
+    """See Meter."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -85,41 +81,20 @@ class Meter:
         self.by_model[model] = add_usage(self.by_model.get(model), usage)
 
 
-class OpenAIRealtime(Dialect):
-    """The `openai.realtime` dialect. What is said is not shown to anybody: where guardrails judge, sessions are refused."""
+class OpenAIRealtime(SessionDialect):
+    """The `openai.realtime` dialect."""
 
     name = "openai.realtime"
     operation = "realtime"
-    reads_replies = False
 
     @override
-    def request_texts(self, body: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def reply_texts(self, body: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def event_texts(self, data: Json) -> Sequence[TextPlace]:
-        return ()
-
-    @override
-    def ending(self, tail: Sequence[bytes], *, is_broken: bool = False) -> Ending:
-        return "cut" if is_broken else "complete"
+    def meter(self) -> Meter:
+        return RealtimeMeter()
 
     @override
     def error_event(self, error: RequestError) -> bytes:
         held = {"type": error.type, "code": error.error_code, "message": error.message, "param": error.param}
         return msgspec.json.encode({"type": "error", "error": held})
-
-    @override
-    def tail_usage(self, tail: Sequence[bytes]) -> Usage | None:
-        """What the messages together say they used."""
-        meter = Meter()
-        for message in tail:
-            meter.take(message)
-        return meter.usage
 
 
 def _decode_usage(raw: Mapping[str, Any]) -> Usage:
