@@ -57,6 +57,7 @@ from tests.replay.vendors import DEPLOYMENT
 
 from headgate.operations import COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT
 from headgate.provider import Provider
+from headgate.tallying import COUNTERS
 from headgate.testing import Client, ReplayUpstream, gateway
 from headgate.upstream import UpstreamRequest
 
@@ -134,9 +135,11 @@ def _worse(one: str | None, other: str) -> str:
 async def _counted(
     client: Client, upstream: ReplayUpstream, kind: type[Provider], operation: str, faults: list[str]
 ) -> Json:
-    """How a vendor counts tokens, for its own clients and for those of the other APIs that count."""
+    """How a vendor counts tokens, for its own clients and, where it is this way that they take, for those of the other APIs."""
     row: Json = {}
-    for asked in (operation, *(each for each in COUNTED if each not in kind.dialects)):
+    is_usual = operation == next(each for each in COUNTERS if each in kind.dialects)
+    others = [each for each in COUNTED if each not in kind.dialects] if is_usual else []
+    for asked in (operation, *others):
         request = other_request(asked, DEPLOYMENT, model_of(kind, operation), "")
         upstream.requests.clear()
         upstream.answer("*", other_answer(operation, kind.dialects[operation], kind.name))

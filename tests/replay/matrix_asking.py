@@ -130,14 +130,15 @@ _RESULTS: Json = {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPre
 
 
 def file_of(dialect: str) -> str:
-    """The file that a job is asked to read: Vertex AI has none of its own, and reads from Cloud Storage."""
-    return "gs://matrix/file-1" if dialect.startswith("vertex.") else "file-1"
+    """The file that a job is asked to read: Vertex AI and Jina have none of their own, and read from Cloud Storage."""
+    return "gs://matrix/file-1" if dialect.startswith(("vertex.", "jina.")) else "file-1"
 
 
 _ARE_READ = frozenset({"anthropic.files", "openrouter.files"})
 """Files that are there for models to read."""
 _OF_BATCHES: Mapping[str, Json] = {
     "voyage.batches": {"endpoint": "/v1/embeddings"},
+    "jina.batches": {"endpoint": "/v1/embeddings"},
     "openrouter.batches": {"input_file_id": "", "requests": [{"custom_id": "1", "body": {}}]},
 }
 """What is asked otherwise of batches, by dialect."""

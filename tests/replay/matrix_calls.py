@@ -95,7 +95,7 @@ def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]
 def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
     path = urlsplit(request.url).path
     if is_form:
-        return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or path.endswith(f"/{model}")
+        return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or f"/{model}/" in f"{path}/"
     said: Mapping[str, Any] = json.loads(request.body)
     spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
     return not spoken.isdisjoint({said.get("model"), said.get("baseModel")}) or any(

@@ -29,6 +29,7 @@ JOBS: Mapping[str, Any] = {
         "status": "validating",
         "created_at": "1970-01-01T00:00:01.031781+00:00",
     },
+    "jina.batches": {"batch_id": "job-1", "status": "submitted", "created_at": 1},
     "openrouter.batches": {
         "id": "job-1",
         "object": "batch",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from providers.compatible.tests.calls import (
@@ -157,6 +158,7 @@ FILMS = {
     "novita": "https://novita.ai/docs/api-reference/model-apis-llm-create-chat-completion",
     "nvidia": "https://docs.nvidia.com/nim/large-language-models/2.1.4/advanced-use-cases/multimodal-input.html",
     "openrouter": "https://openrouter.ai/docs/features/multimodal/videos",
+    "reka": "https://docs.reka.ai/chat/multimodal",
     "together": "https://docs.together.ai/reference/chat-completions",
     "vllm": "https://docs.vllm.ai/en/latest/features/multimodal_inputs.html",
     "zai": "https://docs.z.ai/api-reference/llm/chat-completion",
@@ -258,6 +260,35 @@ def test_togethers_sessions_are_of_the_beta() -> None:
         for operation in ("realtime", "chat")
     ]
     assert heads == [b"realtime=v1", None]
+
+
+def test_sessions_of_ones_own_server() -> None:
+    """Sessions of vLLM stand beside its other paths, with the model in the address, as its own clients ask for them."""
+    provider = deploy_row("vllm")
+    request = provider.prepare_socket(exchange(provider, {"model": "m"}, "realtime"))
+    assert (request.url, request.credential) == ("http://127.0.0.1:8000/v1/realtime?model=m", None)
+
+
+async def test_llamacpp_counts_for_clients_of_responses_itself() -> None:
+    """What a client of Responses has counted goes on as it came; clients of Google's are counted as Anthropic's are."""
+    provider = deploy_row("llamacpp", ReplayUpstream({"*": Recorded.from_json({"input_tokens": 11})}))
+    body = b'{"model":"m","input":"Gr\xc3\xbc\xc3\x9fe","tools":[]}'
+    ex = exchange(provider, body, "responses.input_tokens")
+    reply = await provider.call(ex)
+    upstream: Any = provider.upstream
+    assert upstream.requests[-1].url == "http://127.0.0.1:8080/v1/responses/input_tokens"
+    assert (upstream.requests[-1].body, await body_of(reply)) == (body, b'{"input_tokens":11}')
+    other = exchange(provider, {"model": "m", "contents": []}, "generate.count_tokens")
+    assert provider.spoken(other, "m") == ("count_tokens", "anthropic.count")
+
+
+@pytest.mark.parametrize(("model", "operation"), [("claude-sonnet-4-5", "messages"), ("llama3.3-70b", "chat")])
+def test_snowflakes_messages_are_claudes(model: str, operation: str) -> None:
+    """Its Messages API has Claude alone: a client of it that asks for another model is translated into chat."""
+    provider = deploy_row("snowflake")
+    ex = exchange(provider, {"model": model, "max_tokens": 5, "messages": [USER]}, "messages")
+    assert ex.attempt is not None
+    assert ex.attempt.operation == operation
 
 
 async def test_togethers_instructions_hold_no_pictures() -> None:

@@ -2,13 +2,18 @@
 
 Sources: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html and
 .../API_runtime_InvokeEndpointWithResponseStream.html; of containers
-https://docs.djl.ai/docs/serving/serving/docs/lmi/user_guides/chat_input_output_schema.html
+https://docs.djl.ai/docs/serving/serving/docs/lmi/user_guides/chat_input_output_schema.html and, for rankings, which vLLM tells by
+their bodies, https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/sagemaker/api_router.py. Pictures, speech and
+transcripts are AWS's own images: https://aws.github.io/deep-learning-containers/vllm-omni/deployment/sagemaker/, whose
+`CustomAttributes` name the path that is meant and whose forms pass
+(https://github.com/aws/deep-learning-containers/blob/main/scripts/docker/vllm/omni_sagemaker_serve.py), and
+https://aws.github.io/deep-learning-containers/whisperx/deployment/sagemaker/, which takes forms at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,21 +23,41 @@ from typing_extensions import override
 from headgate.body import encode_with_model
 from headgate.caller import checked_base_url
 from headgate.chat import ChatRequest, File, Image
-from headgate.dialects import Gaps
+from headgate.dialects import Dialect, Gaps
 from headgate.errors import InvalidRequest, Problem, StartupError
-from headgate.exchange import Exchange
+from headgate.exchange import Exchange, Reply
+from headgate.forms import FormEdit, parts_of
+from headgate.operations import (
+    IMAGES_EDIT,
+    IMAGES_GENERATE,
+    RERANK,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.upstream import Upstream, UpstreamRequest
 from headgate_bedrock.aws import Aws, AwsConfig
 from headgate_bedrock.containers import ContainerCall, Containers
 from headgate_compatible import policy
 from headgate_compatible.row import Quirks
+from headgate_compatible.vendors.ranking import JinaRerank
 
 _NAME = r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
 _MODEL = re.compile(rf"({_NAME})(?:/({_NAME}))?")
 """An endpoint, and perhaps an inference component of it; the names are as botocore's model has them."""
 _LONGEST = 63
 _COMPONENT = b"x-amzn-sagemaker-inference-component"
+_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+_ROUTE = b"route="
+_ROUTED = {
+    each.name: _ROUTE + each.path.encode()
+    for each in (IMAGES_GENERATE, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+}
+"""What AWS's images are told of operations whose bodies do not say what is meant."""
+MOST_BYTES = 25 * 1024 * 1024
+"""How large a body of InvokeEndpoint may be: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html"""
+_MODEL_FIELD = "model"
 _TAKEN = Quirks(
     knows=["top_k", "user"],
     takes=("image", "audio", "video"),
@@ -52,7 +77,7 @@ class SageMakerConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class SageMaker(Aws):
-    """OpenAI's chat, completions and embeddings on SageMaker endpoints, relayed as the container writes them.
+    """What containers on SageMaker endpoints have of OpenAI's API, relayed as the container writes it, and rankings.
 
     `model` is the endpoint's name, `endpoint/component` an inference component of it.
     """
@@ -68,9 +93,14 @@ class SageMaker(Aws):
         "chat": "openai.chat",
         "completions": "openai.completions",
         "embeddings": "openai.embeddings",
+        RERANK.name: JinaRerank.name,
+        **{each.name: each.dialect for each in (IMAGES_GENERATE, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)},
         "passthrough": "",
     }
-    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", "completions", "embeddings"), "/invocations")
+    codecs: ClassVar[Mapping[str, Dialect]] = {JinaRerank.name: JinaRerank()}
+    paths: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("chat", "completions", "embeddings", RERANK.name, *_ROUTED), "/invocations"
+    )
     forwarded: ClassVar[tuple[str, ...]] = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-inference-id")
     Config = SageMakerConfig
 
@@ -122,13 +152,23 @@ class SageMaker(Aws):
         if attempt is None or self.is_passed(ex):
             return {}
         component = _endpoint_of(attempt.model)[1]
-        accept = b"application/vnd.amazon.eventstream" if ex.stream else b"application/json"
-        return {b"accept": accept, **({_COMPONENT: component.encode()} if component else {})}
+        framed = {b"accept": b"application/vnd.amazon.eventstream"} if ex.stream else {}
+        usual = {} if operation_of(ex) in _ROUTED else {b"accept": b"application/json"}
+        return {**usual, **framed, **({_COMPONENT: component.encode()} if component else {})}
+
+    @override
+    def headers_for(self, ex: Exchange) -> dict[bytes, bytes]:
+        headers = super().headers_for(ex)
+        route = _ROUTED.get(operation_of(ex), b"")
+        said = headers.get(_ATTRIBUTES, b"")
+        if route and _ROUTE not in said:
+            headers[_ATTRIBUTES] = b",".join(each for each in (said, route) if each)
+        return headers
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body, attempt = super().body_for(ex), ex.attempt
-        if attempt is None or self.is_passed(ex):
+        if attempt is None or self.is_passed(ex) or ex.upload is not None:
             return body
         served = self._served.get(attempt.model)
         if served:
@@ -136,6 +176,40 @@ class SageMaker(Aws):
         members: dict[str, Any] = dict(msgspec.json.decode(body, type=dict[str, Raw]))
         members.pop("model", None)
         return msgspec.json.encode(members)
+
+    @override
+    def fields_for(self, ex: Exchange) -> Mapping[str, str]:
+        """A form names the model as the container knows it, as other bodies do."""
+        fields = dict(super().fields_for(ex))
+        served = self._served.get(fields.pop(_MODEL_FIELD, ""))
+        return {_MODEL_FIELD: served, **fields} if served else fields
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return super().call(ex) if ex.upload is None else self._call_with_form(ex)
+
+    async def _call_with_form(self, ex: Exchange) -> Reply:
+        """Read a form whole, since a signature counts for all of a body, and send it."""
+        attempt, upload = ex.attempt, ex.upload
+        if attempt is None or upload is None or upload.boundary is None:
+            return await super().call(ex)
+        body, values = await upload.read(MOST_BYTES), self.fields_for(ex)
+        parts = parts_of(body, upload.boundary)
+        ex.stream = any(part.name == "stream" and part.content == b"true" for part in parts)
+        if _MODEL_FIELD not in values:
+            body = _without(_MODEL_FIELD, body, upload.boundary, [part.name for part in parts])
+        edit = FormEdit(upload.boundary, values)
+        attempt.body = edit.feed(body)
+        edit.end()
+        return await super().call(ex)
+
+
+def _without(field: str, body: bytes, boundary: bytes, names: list[str]) -> bytes:
+    """A form without one of its fields; `names` are those of its parts. All else is as it came."""
+    dash = b"--" + boundary
+    before, *parts, after = body.split(dash)
+    kept = [part for name, part in zip(names, parts, strict=True) if name != field]
+    return dash.join([before, *kept, after])
 
 
 def _endpoint_of(model: str) -> tuple[str, str]:

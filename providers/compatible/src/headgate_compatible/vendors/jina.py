@@ -3,7 +3,7 @@
 Sources: https://api.jina.ai/redoc, https://jina.ai/deepsearch; for the schema of an answer https://docs.jina.ai, as machines get
 it; for parts of a message what the vendor's server does with them (`image_url` becomes `image`, others are the AI SDK's:
 https://github.com/jina-ai/node-DeepResearch/blob/main/src/app.ts) and what its own page sends
-(https://github.com/jina-ai/deepsearch-ui/blob/main/app.js).
+(https://github.com/jina-ai/deepsearch-ui/blob/main/app.js). For batches see `jina_batches`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing_extensions import override
 from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
+from headgate.operations import BATCHES
 from headgate.provider import operation_of
 from headgate.upstream import Credential, origin_of
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.embeddings import JinaEmbeddings
+from headgate_compatible.vendors.jina_batches import JinaBatches, results_asked
 from headgate_compatible.vendors.ranking import JinaRerank
 
 Json = dict[str, Any]
@@ -32,11 +34,25 @@ DEEPSEARCH = "https://deepsearch.jina.ai/v1"
 class Jina(Compatible):
     """Jina AI. A deployment with a `base_url` of its own has everything there."""
 
-    own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": JinaEmbeddings.name, "rerank": JinaRerank.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {JinaEmbeddings.name: JinaEmbeddings(), JinaRerank.name: JinaRerank()}
+    own_dialects: ClassVar[Mapping[str, str]] = {
+        "embeddings": JinaEmbeddings.name,
+        "rerank": JinaRerank.name,
+        BATCHES.name: JinaBatches.name,
+    }
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (JinaEmbeddings(), JinaRerank(), JinaBatches())
+    }
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """The results of a batch are relayed: they are OpenAI's lines."""
+        return (BATCHES.name, "") if results_asked(ex) else super().spoken(ex, model)
 
     @override
     def url_for(self, ex: Exchange) -> str:
+        results = results_asked(ex)
+        if results:
+            return self.url_at(ex, results)
         return DEEPSEARCH + self.paths["chat"] if self._is_search(ex) else super().url_for(ex)
 
     @override
