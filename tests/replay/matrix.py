@@ -211,6 +211,8 @@ def _is_retold(operation: str, said: Json) -> bool:
     """Whether an answer in a vendor's own shape says the same as OpenAI's clients read it."""
     if operation == "completions":
         return openai.types.Completion.model_validate(said).choices[0].text == " there"
+    if operation == "files":
+        return _untold(operation, said, "file-1") == []
     return operation == "moderations" and [each["flagged"] for each in objects(said["results"])] == [False]
 
 

@@ -33,12 +33,17 @@ _NO_MODEL = frozenset(
 _ONE_MODEL = frozenset(
     {
         *(("deepseek", "audio.speech"), ("deepseek", "audio.transcriptions")),
+        *(("nvidia", "audio.speech"), ("nvidia", "audio.transcriptions")),
         ("reka", "audio.transcriptions"),
         *(("xai", "audio.speech"), ("xai", "audio.transcriptions")),
     }
 )
 """Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice,
-https://docs.reka.ai/speech/api-reference/transcribe-or-translate, https://api-docs.deepseek.com/guides/tts and ../guides/asr"""
+https://docs.reka.ai/speech/api-reference/transcribe-or-translate,
+https://docs.nvidia.com/nim/speech/latest/reference/api-references/tts/http-tts.html,
+https://api-docs.deepseek.com/guides/tts and ../guides/asr"""
+_FORMS = frozenset({("nvidia", "audio.speech")})
+"""Operations that are sent as forms without a file."""
 _RELATED = {("google", "files"): "multipart/related"}
 """Bodies that hold a file and are no form."""
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
@@ -49,7 +54,7 @@ def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: st
     """How the vendor was called, without what is secret, and what is wrong with it."""
     if request is None:
         return {}, ["nothing was sent"]
-    is_form = UPLOADED[1] in request.body
+    is_form = UPLOADED[1] in request.body or (kind.name, operation) in _FORMS
     wrong = [*_key_faults(request, kind), *misplaced(request, kind, operation)]
     content_type = dict(request.headers).get(b"content-type", b"").decode().partition(";")[0]
     usual = _RELATED.get((kind.name, operation), "multipart/form-data")

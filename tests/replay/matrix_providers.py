@@ -38,7 +38,17 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "vertex": {"project": "matrix", "location": "us-central1"},
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
-_ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {("vertex", "rerank"): {"location": "global"}}
+_ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("vertex", "rerank"): {"location": "global"},
+    **{("siliconflow", each): {"base_url": "https://api.siliconflow.cn/v1"} for each in ("files", "batches")},
+    **{
+        ("nvidia", operation): {"base_url": "https://nim.example/v1"}
+        for operation in (
+            *("responses", "messages", "count_tokens"),
+            *("images.edit", "audio.speech", "audio.transcriptions"),
+        )
+    },
+}
 """What a deployment says instead where a vendor has an operation at another place than the rest."""
 _PLAIN = "some-model"
 _THOUGHTS: Mapping[str, str] = {"minimax": "details", "mistral": "parts"}
@@ -65,6 +75,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "novita": {
         "images.generate": "seedream-5.0-lite",
         "images.edit": "seedream-5.0-lite",
+        "images.variations": "reimagine",
         "audio.speech": "minimax-speech-2.8-hd",
         "audio.transcriptions": "glm-asr",
     },

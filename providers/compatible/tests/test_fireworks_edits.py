@@ -12,7 +12,7 @@ from providers.compatible.tests.calls import Json
 
 from headgate.testing import Recorded, ReplayUpstream, gateway
 from headgate_compatible import catalogue
-from headgate_compatible.vendors import fireworks_edits
+from headgate_compatible.vendors import awaited
 
 DROP = {"x-headgate-unsupported": "drop"}
 MODEL = "accounts/fireworks/models/flux-kontext-pro"
@@ -28,7 +28,7 @@ BEGUN = Recorded.from_json({"request_id": "job-1"})
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pause of these tests is longer than a moment."""
-    monkeypatch.setattr(fireworks_edits, "POLL_S", 0.001)
+    monkeypatch.setattr(awaited, "POLL_S", 0.001)
 
 
 def job(status: str, result: Any = None) -> Recorded:

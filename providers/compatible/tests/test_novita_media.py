@@ -125,3 +125,35 @@ async def test_a_form_without_sound() -> None:
     given: Json = {"data": {"model": "v/glm-asr"}, "files": {"other": ("a.wav", b"RIFF", "audio/wav")}}
     reply, upstream = await asked("/v1/audio/transcriptions", Recorded.from_json({"text": "a"}), **given)
     assert (reply.status_code, upstream.requests) == (400, [])
+
+
+async def test_reimagine_varies() -> None:
+    """A picture goes as base64, and the one that is made comes back as such."""
+    fields = {"model": "v/reimagine", "n": "1", "response_format": "b64_json", "user": "u"}
+    given: Json = {"data": fields, "files": {"image": ("a.png", PNG, "image/png")}}
+    answer = Recorded.from_json({"image_file": "aGk=", "image_type": "png"})
+    reply, upstream = await asked("/v1/images/variations", answer, **given)
+    assert (reply.status_code, reply.json()) == (200, {"created": 0, "data": [{"b64_json": "aGk="}]})
+    assert reply.headers["x-headgate-dropped"] == "user"
+    assert upstream.requests[-1].url == "https://api.novita.ai/v3/reimagine"
+    assert sent(upstream) == {"image_file": base64.b64encode(PNG).decode()}
+    reply, _ = await asked("/v1/images/variations", Recorded.from_json({"image_type": "png"}), **given)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_bad_reply")
+
+
+@pytest.mark.parametrize(("field", "value"), [("n", "2"), ("response_format", "url"), ("size", "256x256")])
+async def test_what_reimagine_cannot_be_told(field: str, value: str) -> None:
+    """It is refused by name, and nothing is sent."""
+    given: Json = {
+        "data": {"model": "v/reimagine", field: value},
+        "files": {"image": ("a.png", PNG, "image/png")},
+    }
+    reply, upstream = await asked("/v1/images/variations", MADE, **given)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, field, [])
+
+
+async def test_a_variation_of_two_pictures() -> None:
+    """There is one to a request."""
+    picture = ("image", ("a.png", PNG, "image/png"))
+    reply, upstream = await asked("/v1/images/variations", MADE, data={"model": "v/reimagine"}, files=[picture] * 2)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, "image", [])

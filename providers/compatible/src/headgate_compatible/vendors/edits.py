@@ -27,8 +27,13 @@ from headgate_compatible.vendors.reshaped import Shape
 Json = dict[str, Any]
 
 _PICTURES = ("image", "image[]")
-_NUMBERS = frozenset({"guidance_scale", "n", "num_inference_steps", "output_compression", "safety_tolerance", "seed"})
-_FLAGS = frozenset({"prompt_extend", "prompt_upsampling", "watermark"})
+_NUMBERS = frozenset(
+    {
+        *("guidance", "guidance_scale", "height", "n", "num_inference_steps", "output_compression", "safety_tolerance"),
+        *("seed", "steps", "width"),
+    }
+)
+_FLAGS = frozenset({"disable_safety_checker", "fast_mode", "prompt_extend", "prompt_upsampling", "watermark"})
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 _SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 

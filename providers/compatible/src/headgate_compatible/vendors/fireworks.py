@@ -24,6 +24,7 @@ from headgate.upstream import Credential, Upstream, origin_of
 from headgate_compatible.provider import VendorConfig
 from headgate_compatible.vendors import fireworks_edits, pictures
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.awaited import Awaited
 from headgate_compatible.vendors.batches import ACCOUNT_ENV, FireworksBatches
 from headgate_compatible.vendors.datasets import FireworksFiles
 from headgate_compatible.vendors.places import path_of
@@ -96,7 +97,7 @@ class Fireworks(JsonForms, Reshaped):
 
     @override
     def engine_for(self, ex: Exchange) -> Upstream:
-        return fireworks_edits.Awaited(self.upstream) if operation_of(ex) == IMAGES_EDIT.name else self.upstream
+        return Awaited(self.upstream, fireworks_edits.JOBS) if operation_of(ex) == IMAGES_EDIT.name else self.upstream
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:

@@ -7,7 +7,6 @@ result is: `request_id` and, in `sample`, an address, as `fireworks-image-model.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,17 +17,13 @@ from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import as_object
 from headgate.dialects.words import openai_envelope
-from headgate.errors import ErrorWords, ProviderError, ProviderFailed, ProviderTimeout
+from headgate.errors import ErrorWords, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
+from headgate.upstream import UpstreamRequest
 from headgate_compatible.vendors import edits, pictures
+from headgate_compatible.vendors.awaited import Jobs
 
-POLL_S = 0.5
-"""The first pause before a look at a job; each next one is half as long again, up to `POLL_MOST_S`."""
-POLL_MOST_S = 2.0
-MISSES = 3
-"""Looks that may fail one after another before the answer is given up."""
 _DONE, _LOST = "Ready", "Task not found"
 _MODERATED = frozenset({"Request Moderated", "Content Moderated"})
 _OVER = _MODERATED | {_DONE, "Error", "Failed"}
@@ -70,65 +65,22 @@ def decode(headers: RawHeaders, body: bytes, _sent: bytes = b"") -> Reply:
     return pictures.made(headers, [{"url": sample}])
 
 
-class Awaited:
-    """Jobs as an engine whose replies are answers: what is sent begins one, and its reply comes once that is over.
-
-    Nothing cancels a job there; one that nobody waits for any more is not asked after.
-    """
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """See Upstream. Raises ProviderTimeout when the job is not over in time."""
-        limits = request.timeouts
-        try:
-            async with asyncio.timeout(min(limits.first_byte_s, limits.total_s)):
-                begun, body = await self._read(request)
-                return await self._watch(_look(request, body)) if _is_good(begun) else begun
-        except TimeoutError:
-            raise ProviderTimeout("the edit was not done in time") from None
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-    async def _watch(self, look: UpstreamRequest) -> UpstreamResponse:
-        """Look at a job until it is over, or until too many looks fail."""
-        pause_s, misses = POLL_S, 0
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, POLL_MOST_S)
-            try:
-                seen, body = await self._read(look)
-            except ProviderError:
-                misses += 1
-                if misses >= MISSES:
-                    raise
-                continue
-            status = pictures.object_in(body).get("status") if _is_good(seen) else None
-            misses = misses + 1 if status in {None, _LOST} else 0
-            if misses >= MISSES or status in _OVER:
-                return seen
-
-    async def _read(self, request: UpstreamRequest) -> tuple[UpstreamResponse, bytes]:
-        response = await self._upstream.send(request)
-        try:
-            body = await response.read()
-        finally:
-            response.close()
-        return WholeResponse(response.status, response.headers, body), body
-
-
-def _is_good(response: UpstreamResponse) -> bool:
-    return 200 <= response.status < 300
-
-
 def _look(request: UpstreamRequest, begun: bytes) -> UpstreamRequest:
     """The call that asks after the job that `request` began. Raises ProviderFailed where none was."""
     job = pictures.object_in(begun).get("request_id")
     if not isinstance(job, str) or not job:
         raise ProviderFailed("the reply is no job: it has no `request_id`", code="upstream_bad_reply")
     return replace(request, url=request.url + "/get_result", body=msgspec.json.encode({"id": job}))
+
+
+def _state(body: bytes) -> str | None:
+    """A job's state; one that is not known yet has none."""
+    status = pictures.object_in(body).get("status")
+    return None if status == _LOST else status
+
+
+JOBS = Jobs(_look, _state, _OVER)
+"""How its jobs are asked after."""
 
 
 def _settled(body: bytes, gaps: Gaps) -> bytes:

@@ -1,4 +1,7 @@
-"""Novita: pictures and sound beside its API in OpenAI's shape, each model at an address of its own. Sources: `novita_media`"""
+"""Novita: pictures and sound beside its API in OpenAI's shape, each model at an address of its own.
+
+Sources: those of `novita_media` and `novita_tasks`
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ from typing import ClassVar
 from typing_extensions import override
 
 from headgate.exchange import Exchange
-from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
+from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, IMAGES_VARIATIONS, SPEECH, TRANSCRIPTIONS
 from headgate.provider import operation_of
 from headgate.relay import Decode
+from headgate.upstream import Upstream
 from headgate_compatible.vendors import novita_media as media
+from headgate_compatible.vendors import novita_tasks
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.awaited import Awaited
 from headgate_compatible.vendors.jina import JinaShaped
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
-_BESIDE = frozenset(each.name for each in (IMAGES_EDIT, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS))
+_BESIDE = frozenset(each.name for each in (IMAGES_EDIT, IMAGES_GENERATE, IMAGES_VARIATIONS, SPEECH, TRANSCRIPTIONS))
 """Operations whose model stands in the address."""
 
 
@@ -26,9 +32,13 @@ class Novita(JsonForms, Reshaped, JinaShaped):
 
     forms: ClassVar[Mapping[str, Encode]] = {
         IMAGES_EDIT.name: media.encode_edit,
+        IMAGES_VARIATIONS.name: media.encode_variation,
         TRANSCRIPTIONS.name: media.encode_transcript,
     }
-    answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: media.decode_picture}
+    answers: ClassVar[Mapping[str, Decode]] = {
+        IMAGES_EDIT.name: media.decode_picture,
+        IMAGES_VARIATIONS.name: media.decode_variation,
+    }
     shapes: ClassVar[Mapping[str, Shape]] = {
         IMAGES_EDIT.name: Shape(media.encode_edit_in_json, media.decode_picture),
         IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
@@ -45,4 +55,16 @@ class Novita(JsonForms, Reshaped, JinaShaped):
         url, operation = super().url_for(ex), operation_of(ex)
         if ex.attempt is None or operation not in _BESIDE:
             return url
-        return f"{url.removesuffix(self.paths[operation]).removesuffix('/openai/v1')}/v3/{path_of(ex.attempt.model)}"
+        model = path_of(ex.attempt.model)
+        beside = url.removesuffix(self.paths[operation]).removesuffix("/openai/v1")
+        return f"{beside}/v3/async/{model}" if _is_task(ex) else f"{beside}/v3/{model}"
+
+    @override
+    def engine_for(self, ex: Exchange) -> Upstream:
+        return Awaited(self.upstream, novita_tasks.JOBS) if _is_task(ex) else self.upstream
+
+
+def _is_task(ex: Exchange) -> bool:
+    """Whether a call begins a task."""
+    model = ex.attempt.model if ex.attempt is not None else ""
+    return model in novita_tasks.MODELS and operation_of(ex) in {IMAGES_EDIT.name, IMAGES_GENERATE.name}

@@ -1,12 +1,13 @@
 """Pictures and sound of Novita for clients of OpenAI's: each model is at an address of its own, with members of its own.
 
 Sources: https://novita.ai/docs/api-reference/model-apis-seedream-5.0-lite, ../model-apis-seedream-4.5, ../model-apis-seedream-4-0
-and https://github.com/novitalabs/novita-skills (audio-api.md: `glm-tts`, `minimax-speech-...`, `glm-asr`). Other models there
-make tasks to be asked after, which no client of OpenAI's does.
+../model-apis-reimagine (variations) and https://github.com/novitalabs/novita-skills (audio-api.md: `glm-tts`,
+`minimax-speech-...`, `glm-asr`). Models whose pictures are tasks: `novita_tasks`.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -14,10 +15,10 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
-from headgate.errors import ProviderFailed
+from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
-from headgate_compatible.vendors import edits, minimax_media, pictures, transcripts
+from headgate_compatible.vendors import edits, minimax_media, novita_tasks, pictures, transcripts
 from headgate_compatible.vendors.reshaped import Shape
 from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
 
@@ -26,12 +27,16 @@ Json = dict[str, Any]
 _OLDER = "seedream-4.0"
 """The model that calls the pictures it is given `images`."""
 _GLM_KINDS = ("wav", "pcm")
+_IDLE = frozenset({("n", b"1"), ("response_format", b"b64_json"), ("size", b"auto")})
+"""What asks Reimagine for nothing."""
 
 
 def encode_picture(body: bytes, gaps: Gaps) -> bytes:
-    """OpenAI's request for a picture as Seedream takes it. `gaps` is told of what it cannot honour."""
+    """OpenAI's request for a picture as its model takes it. `gaps` is told of what that cannot honour."""
     members = decode_object(body)
     model = members.pop("model", None)
+    if (task := _task_of(model)) is not None:
+        return novita_tasks.encode(body, gaps, task)
     pictures.refuse_unknown(members, gaps)
     pictures.refuse_number(members, gaps)
     pictures.refuse_form(members, gaps, "url")
@@ -43,19 +48,46 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
 
 
 def encode_edit(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes:
-    """OpenAI's form of an edit as Seedream takes it, with what `values` overrides. `gaps` is told of what it has not."""
+    """OpenAI's form of an edit as its model takes it, with what `values` overrides. `gaps` is told of what that has not."""
+    if (task := _task_of(values.get("model"))) is not None:
+        return novita_tasks.encode_form(parts, values, gaps, task)
     return encode_picture(edits.from_form(parts, values, gaps, edits.NOVITA), gaps)
 
 
 def encode_edit_in_json(body: bytes, gaps: Gaps) -> bytes:
-    """OpenAI's JSON of an edit as Seedream takes it."""
+    """OpenAI's JSON of an edit as its model takes it."""
+    if (task := _task_of(decode_object(body).get("model"))) is not None:
+        return novita_tasks.encode_json(body, gaps, task)
     return encode_picture(edits.from_json(body, gaps, edits.NOVITA), gaps)
 
 
 def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes = b"") -> Reply:
-    """A good answer, the addresses of pictures, in OpenAI's shape. Raises ProviderFailed for one without."""
-    urls = cast("list[Any]", pictures.object_in(body).get("images") or [])
+    """A good answer, addresses or a task that is over, in OpenAI's shape. Raises ProviderFailed for one without pictures."""
+    held = pictures.object_in(body)
+    if "task" in held:
+        return novita_tasks.decode(headers, held)
+    urls = cast("list[Any]", held.get("images") or [])
     return pictures.made(headers, [{"url": url} for url in urls])
+
+
+def encode_variation(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes:
+    """OpenAI's form of a variation as Reimagine takes it. Raises InvalidRequest for none or several pictures."""
+    given, members = list(parts), {name: value for name, value in values.items() if name != "model"}
+    files = [part for part in given if part.name == "image"]
+    if len(files) != 1:
+        raise InvalidRequest("`image` must be one picture there", param="image")
+    for part in given:
+        if part.name == "user":
+            gaps.skip(part.name)
+        elif part.name not in {"image", "model", *values} and (part.name, part.content) not in _IDLE:
+            gaps.refuse(part.name)
+    return msgspec.json.encode({"image_file": b64encode(files[0].content).decode(), **members})
+
+
+def decode_variation(headers: RawHeaders, body: bytes) -> Reply:
+    """A good answer of Reimagine's, a picture's bytes, in OpenAI's shape. Raises ProviderFailed for one without."""
+    picture = pictures.object_in(body).get("image_file")
+    return pictures.made(headers, [{"b64_json": picture}] if picture else [])
 
 
 def speech_of(model: str) -> Shape:
@@ -68,6 +100,10 @@ def encode_transcript(parts: Iterable[Part], values: Mapping[str, Any], gaps: Ga
     members, file = transcripts.fields_of(parts, {"prompt": "prompt"}, gaps)
     said = {name: value for name, value in values.items() if name != "model"}
     return msgspec.json.encode({**members, "file": transcripts.uri_of(file), **said})
+
+
+def _task_of(model: object) -> novita_tasks.Model | None:
+    return novita_tasks.MODELS.get(model) if isinstance(model, str) else None
 
 
 def _encode_glm(body: bytes, gaps: Gaps) -> bytes:

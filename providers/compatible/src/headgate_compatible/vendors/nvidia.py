@@ -1,9 +1,12 @@
-"""NVIDIA: embeddings that must be told what a text is, and rankings and pictures at addresses of their own.
+"""NVIDIA: embeddings that must be told what a text is, rankings and pictures at addresses of their own, and what only servers of
+one's own (NIMs) have.
 
 Sources: https://docs.api.nvidia.com/nim/reference/nvidia-llama-3_2-nv-rerankqa-1b-v2-infer (hosted),
 https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html (servers of one's own),
 https://docs.api.nvidia.com/nim/reference/black-forest-labs-flux_1-dev-infer (pictures, hosted; a server of one's own makes them
-as OpenAI does: https://docs.nvidia.com/nim/visual-genai/latest/index.html)
+as OpenAI does: https://docs.nvidia.com/nim/visual-genai/latest/index.html),
+https://docs.nvidia.com/nim/large-language-models/2.1.4/reference/api-reference.html (Responses, Messages and counting: servers of
+one's own) and, for their sound, those of `nvidia_sound`
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ from urllib.parse import quote
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.dialects import Dialect
+from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
-from headgate.operations import IMAGES_GENERATE, RERANK
-from headgate.provider import operation_of
-from headgate.upstream import Credential, origin_of
-from headgate_compatible.vendors import pictures
+from headgate.operations import IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS
+from headgate.provider import DeploymentConfig, operation_of
+from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
+from headgate_compatible.vendors import nvidia_sound, pictures
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.embeddings import NvidiaEmbeddings
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.ranking import NvidiaRerank
@@ -30,10 +34,12 @@ RETRIEVAL = "https://ai.api.nvidia.com/v1/retrieval"
 PICTURES = "https://ai.api.nvidia.com/v1/genai"
 _APART = frozenset({IMAGES_GENERATE.name, RERANK.name})
 """Operations on a host of their own, where NVIDIA runs the model."""
+_HOSTED = frozenset({"chat", "completions", "embeddings", "rerank", "images.generate", "passthrough"})
+"""Operations of what NVIDIA runs; others are of servers of one's own."""
 
 
-class Nvidia(Reshaped):
-    """NVIDIA's hosted models, and with a `base_url` a NIM of one's own."""
+class Nvidia(JsonForms, Reshaped):
+    """NVIDIA's hosted models, and with a `base_url` a NIM of one's own, which has more operations."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": NvidiaEmbeddings.name, "rerank": NvidiaRerank.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {
@@ -43,6 +49,24 @@ class Nvidia(Reshaped):
     shapes: ClassVar[Mapping[str, Shape]] = {
         IMAGES_GENERATE.name: Shape(pictures.encode_nvidia, pictures.decode_nvidia)
     }
+
+    forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: nvidia_sound.to_transcribe}
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        if self.url == self.base_url:
+            hosted = {name: dialect for name, dialect in self.dialects.items() if name in _HOSTED}
+            self.dialects = hosted  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        if operation_of(ex) != SPEECH.name:
+            return request
+        gaps = Gaps(self.name, self.policy(ex))
+        request = nvidia_sound.as_form(request, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return request
 
     @override
     def shape_of(self, ex: Exchange) -> Shape | None:

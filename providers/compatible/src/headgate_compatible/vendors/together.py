@@ -1,5 +1,5 @@
 """Together: token probabilities are asked for by a number, only users speak in parts, rankings are in Jina's shape, and jobs
-have shapes of their own.
+and pictures (`together_pictures`) have shapes of their own.
 
 Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options`,
 the `strict` of a function or the `detail` of a picture. `realtime`: https://docs.together.ai/docs/inference/transcription/streaming
@@ -16,10 +16,13 @@ from typing_extensions import override
 from headgate.chat import ChatRequest, Image, Message, Part, Text, ToolResult
 from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
-from headgate.operations import REALTIME
-from headgate_compatible.provider import Compatible
+from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, REALTIME
+from headgate.relay import Decode
+from headgate_compatible.vendors import together_pictures
+from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.batches import TogetherBatches
 from headgate_compatible.vendors.ranking import TogetherRerank
+from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.tuning import TogetherTuning
 
 Json = dict[str, Any]
@@ -28,7 +31,7 @@ _BETA = {b"openai-beta": b"realtime=v1"}
 """What its sessions want of every client."""
 
 
-class Together(Compatible):
+class Together(JsonForms, Reshaped):
     """Together AI."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {
@@ -38,6 +41,12 @@ class Together(Compatible):
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
         each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning())
+    }
+    forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: together_pictures.encode_form}
+    answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: together_pictures.decode}
+    shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_EDIT.name: Shape(together_pictures.encode_json, together_pictures.decode),
+        IMAGES_GENERATE.name: Shape(together_pictures.encode, together_pictures.decode),
     }
 
     @override
