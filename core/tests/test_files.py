@@ -56,6 +56,14 @@ def test_the_file_alone_goes_on(content: bytes, parts: str) -> None:
     assert (edit.size, edit.is_closed) == (len(content), True)
 
 
+@pytest.mark.parametrize("held", [[PURPOSE, file()], [file(), PURPOSE]], ids=["before", "behind"])
+def test_fields_of_the_vendors_own(held: list[bytes]) -> None:
+    """What the vendor is to be told stands before the file, once, whatever the client's form says."""
+    edit = FileEdit(BOUNDARY.encode(), ("purpose",), "data", fields={"purpose": "films", "kept": "1"})
+    assert edit.feed(form(*held)) == field(b"purpose", b"films") + field(b"kept", b"1") + sent()
+    edit.end()
+
+
 @given(st.lists(st.integers(0, 400), max_size=12))
 def test_pieces_of_any_size(cuts: list[int]) -> None:
     """It does not matter where the form is cut on its way."""

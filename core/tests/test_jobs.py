@@ -53,6 +53,10 @@ class AcmeTuning(JobDialect):
         return {"id": said.get("key"), "status": said.get("state")}
 
     @override
+    def refusal_in(self, said: Any) -> tuple[int, bytes] | None:
+        return (409, b'{"error": {"message": "no"}}') if "wrong" in said else None
+
+    @override
     def jobs_in(self, said: Any) -> Sequence[Json]:
         return objects_in(said)
 
@@ -232,3 +236,11 @@ async def test_bodies_that_nobody_reads() -> None:
     async with gateway(Acme, providers=DEPLOYED, upstream=ReplayUpstream()) as client:
         reply = await client.post("/v1/fine_tuning/jobs/j/cancel", json={"reason": "late"}, headers=HEADERS)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "reason")
+
+
+async def test_an_error_with_a_good_status() -> None:
+    """What a vendor says is an error is one, with the status that it means, and nothing follows it."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"wrong": 1})})
+    async with gateway(Acme, providers=DEPLOYED, upstream=upstream) as client:
+        reply = await client.get("/v1/fine_tuning/jobs", headers=HEADERS)
+    assert (reply.status_code, reply.json()["error"]["message"], len(upstream.requests)) == (409, "no", 1)

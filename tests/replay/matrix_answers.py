@@ -266,6 +266,7 @@ _JINA: Json = {"model": "m", "results": _ranked()["results"], "usage": {"total_t
 _LISTED: Json = {"object": "list", "data": _ranked()["results"], "model": "m", "usage": {"total_tokens": TOKENS}}
 _BY_DIALECT: Mapping[str, Any] = {
     "bedrock.count": {"inputTokens": 7},
+    "dashscope.count": {"request_id": "1", "output": {"token_ids": [1]}, "usage": {"input_tokens": 7}},
     "moonshot.count": {"data": {"total_tokens": 7}},
     "zai.count": {"id": "1", "usage": {"prompt_tokens": 7, "total_tokens": 7}},
     "openai.completions": {
@@ -415,6 +416,9 @@ def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
         return Recorded.from_json(_OWN[vendor, operation])
     if operation == "images.generate" and vendor in {"fireworks", "huggingface"}:
         return Recorded(headers=(("content-type", "image/png"),), body=base64.b64decode(PICTURE))
+    if (vendor, operation) == ("dashscope", "audio.translations"):
+        said = {"index": 0, "delta": {"content": HEARD["text"]}, "finish_reason": "stop"}
+        return Recorded.from_events({"id": "c1", "object": "chat.completion.chunk", "choices": [said]})
     if operation == "audio.speech":
         return Recorded(headers=(("content-type", "audio/mpeg"),), body=SOUND)
     if dialect in JOBS:

@@ -134,7 +134,7 @@ def file_of(dialect: str) -> str:
     return "gs://matrix/file-1" if dialect.startswith(("vertex.", "jina.")) else "file-1"
 
 
-_ARE_READ = frozenset({"anthropic.files", "openrouter.files"})
+_ARE_READ = frozenset({"anthropic.files", "minimax.files", "openrouter.files"})
 """Files that are there for models to read."""
 _OF_BATCHES: Mapping[str, Json] = {
     "voyage.batches": {"endpoint": "/v1/embeddings"},

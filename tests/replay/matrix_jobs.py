@@ -83,6 +83,16 @@ JOBS: Mapping[str, Any] = {
         "dataset_type": "batch-openai-chat-input",
         "validation_status": "queued",
     },
+    "minimax.files": {
+        "file": {
+            "file_id": "file-1",
+            "bytes": 2,
+            "created_at": 1,
+            "filename": "talk.wav",
+            "purpose": "video_understanding",
+        },
+        "base_resp": {"status_code": 0, "status_msg": "success"},
+    },
     "mistral.batches": {
         "id": "job-1",
         "object": "batch",

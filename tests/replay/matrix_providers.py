@@ -36,9 +36,12 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "mistral": {"responses": "native"},
     "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "us-central1"},
+    "zai": {"responses": "native"},
+    "zhipu": {"responses": "native"},
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
 _ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("dashscope", "completions"): {"base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1"},
     ("vertex", "rerank"): {"location": "global"},
     **{("siliconflow", each): {"base_url": "https://api.siliconflow.cn/v1"} for each in ("files", "batches")},
     **{

@@ -5,7 +5,8 @@ Nothing of a large file is held: its form becomes the vendor's while it passes, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -36,20 +37,28 @@ Check = Callable[[Json], None]
 FIELDS_BYTES = 256 * 1024
 """How far into a form its file must begin."""
 _USUAL_NAME = "file.jsonl"
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+_FIELD = b'%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
 _RELATED = b"%b\r\nContent-Type: application/json; charset=utf-8\r\n\r\n%b\r\n%b\r\nContent-Type: %b\r\n\r\n"
 OCTETS = (b"content-type", b"application/octet-stream")
 """What the content of a file is where nobody says more."""
 
 
 class FileEdit:
-    """A form on its way of which the file alone goes on, in the part `part`, or behind the JSON `about` where there is
-    some. `said` is what the rest says, by field.
+    """A form on its way of which the file alone goes on, in the part `part` behind other `fields`, or behind the JSON `about`
+    where there is some. `said` is what the rest says, by field.
 
     `check` is told that once the form has ended; what it raises comes before the provider has a whole form.
     """
 
     def __init__(
-        self, boundary: bytes, names: Sequence[str], part: str = FILE, check: Check | None = None, about: bytes = b""
+        self,
+        boundary: bytes,
+        names: Sequence[str],
+        part: str = FILE,
+        check: Check | None = None,
+        about: bytes = b"",
+        fields: Mapping[str, str] = _NO_FIELDS,
     ) -> None:
         self.said: Json = {}
         self.size = 0
@@ -59,6 +68,7 @@ class FileEdit:
         self._part = part
         self._check = check
         self._about = about
+        self._before = b"".join(_FIELD % (self._dash, name.encode(), value.encode()) for name, value in fields.items())
         self._is_in_file = False
 
     @property
@@ -98,7 +108,7 @@ class FileEdit:
         self._is_in_file = True
         name = self.said[FILE] = filename_of(head.raw) or _USUAL_NAME
         if not self._about:
-            return self._dash + b"\r\n" + with_names(head.raw, self._part, name)
+            return self._before + self._dash + b"\r\n" + with_names(head.raw, self._part, name)
         return _RELATED % (self._dash, self._about, self._dash, type_of(head.raw, name))
 
     def _close(self) -> bytes:
@@ -152,7 +162,7 @@ class FileForm:
     def put_into(self, request: UpstreamRequest, call: VendorCall, check: Check) -> UpstreamRequest:
         """`request`, which has no body yet, with the file as `call` wants it. `check` is told what the whole form says."""
         about = msgspec.json.encode(call.about) if call.about is not None else b""
-        edit = self._edit = FileEdit(self._boundary, self._names, call.file, check, about)
+        edit = self._edit = FileEdit(self._boundary, self._names, call.file, check, about, call.fields)
         kind = content_type_of(self._boundary, b"related" if about else b"form-data")
         headers = (*request.headers, (b"content-type", kind))
         if self._upload is not None:

@@ -65,23 +65,28 @@ class _Carrying:
                     f"what is asked for ends more than {MAX_CALLS} pages down the provider's list", param="after"
                 )
             try:
-                status, told, body = await self._send(call, asked, first)
+                status, heads, body = await self._send(call, asked, first)
             except RequestError:
                 await self._undo(asked, said)
                 raise
             secrets = self._provider.secrets_of(ex)
-            headers = passed_headers(told, secrets)
+            headers = passed_headers(heads, secrets)
             if not 200 <= status < 300:
                 await self._undo(asked, said)
                 return relayed_error(ex, status, headers, body, secrets)
-            said.append(_decoded(body))
+            answer = _decoded(body)
+            refusal = dialect.refusal_in(answer)
+            if refusal is not None:
+                await self._undo(asked, said)
+                return relayed_error(ex, refusal[0], headers, refusal[1], secrets)
+            said.append(answer)
             if call.file and self._form is not None:
                 asked = replace(asked, body={**asked.body, "bytes": self._form.size})
             call = dialect.following(asked, said)
         if asked.action == "content":
             return await self._content(asked, said, secrets)
-        answer = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
-        return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), answer)
+        told = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
+        return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), told)
 
     async def _asked(self) -> Asked:
         """What the client asks; of a file that is uploaded what its form says so far."""

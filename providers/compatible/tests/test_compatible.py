@@ -58,6 +58,7 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
 }
 """Operations that a vendor has at another address."""
 OTHERS_ALONE: Mapping[str, frozenset[str]] = {
+    "dashscope": frozenset({"completions"}),
     "nvidia": frozenset(
         {"responses", "messages", "count_tokens", "images.edit", "audio.speech", "audio.transcriptions"}
     ),

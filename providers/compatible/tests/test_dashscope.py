@@ -8,6 +8,7 @@ from typing import Any
 
 import openai.types.fine_tuning as tuning
 import pytest
+from openai.types.fine_tuning import jobs
 from providers.compatible.tests.asking import KEY, Json, at, sent
 
 from headgate.testing import Recorded, ReplayUpstream, gateway
@@ -39,10 +40,10 @@ JOB: Json = {
 }
 
 
-async def asked(path: str, *answers: Recorded, **given: Any) -> tuple[Any, ReplayUpstream]:
+async def asked(path: str, *answers: Recorded, base_url: str = "", **given: Any) -> tuple[Any, ReplayUpstream]:
     """A client's reply, and what was asked for it."""
     upstream = ReplayUpstream({"*": answers})
-    settings = {"provider": "dashscope", "api_key": KEY}
+    settings = {"provider": "dashscope", "api_key": KEY, "base_url": base_url}
     async with gateway(catalogue()["dashscope"], providers={"v": settings}, upstream=upstream) as client:
         return await client.post(path, **given), upstream
 
@@ -225,3 +226,233 @@ async def test_what_training_cannot_be_told(asked: Json) -> None:
     async with at("dashscope") as vendor:
         status, told = await vendor.ask("POST", JOBS, {"model": "mine/m", "training_file": "file-1", **asked})
         assert (status, told["error"]["param"].partition(".")[0], vendor.calls) == (400, next(iter(asked)), [])
+
+
+async def test_a_log_is_events() -> None:
+    """A log is read to its end, however many pages that takes, and its newest line comes first."""
+    pages = [
+        {"output": {"total": 1001, "logs": [f"line {at}" for at in range(1000)]}},
+        {"output": {"total": 1001, "logs": "{'loss': 0.5}"}},
+    ]
+    async with at("dashscope") as vendor:
+        vendor.answer(*pages)
+        status, told = await vendor.ask("GET", f"{JOBS}/ft-1/events?limit=2")
+        assert [call.url for call in vendor.calls] == [
+            f"{ROOT}/fine-tunes/ft-1/logs?offset={start}&line=1000" for start in (0, 1000)
+        ]
+    events = [tuning.FineTuningJobEvent.model_validate(each) for each in told["data"]]
+    assert (status, [each.message for each in events], told["has_more"]) == (200, ["{'loss': 0.5}", "line 999"], True)
+    assert [each.id for each in events] == ["ftevent-ft-1-1000", "ftevent-ft-1-999"]
+    async with at("dashscope") as vendor:
+        vendor.answer({"output": {"total": 2, "logs": ["a", "b"]}})
+        _, told = await vendor.ask("GET", f"{JOBS}/ft-1/events?after=ftevent-ft-1-1")
+        assert ([each["message"] for each in told["data"]], told["has_more"]) == (["a"], False)
+
+
+@pytest.mark.parametrize("answer", [{"output": {"logs": 1}}, {"output": []}, []])
+async def test_no_log(answer: Any) -> None:
+    """An answer without lines has no events where it may be so, and is the provider's failure where it is none."""
+    async with at("dashscope") as vendor:
+        vendor.answer(answer)
+        status, told = await vendor.ask("GET", f"{JOBS}/ft-1/events")
+    is_empty = answer == {"output": []}
+    assert (status, told.get("data")) == ((200, []) if is_empty else (502, None))
+
+
+async def test_checkpoints() -> None:
+    """Checkpoints come with the newest first, and with what the vendor tells beside OpenAI's members."""
+    name = "ft-1:checkpoint-0004000"
+    held = [
+        {
+            "create_time": "2026-05-27T18:07:16",
+            "full_name": f"{name}{at}",
+            "checkpoint_id": f"{name}{at}",
+            "model_name": "cosyvoice-v3-flash-ft-1",
+            "status": "SUCCEEDED",
+            "expire_time": "2026-06-11T18:07:16",
+            "step": 40000 + at,
+        }
+        for at in (3, 4)
+    ]
+    async with at("dashscope") as vendor:
+        vendor.answer({"request_id": "1", "output": held})
+        status, told = await vendor.ask("GET", f"{JOBS}/ft-1/checkpoints?limit=1")
+        assert sent(vendor.calls[0]) == ("GET", f"{ROOT}/fine-tunes/ft-1/checkpoints", None)
+    (found,) = [jobs.FineTuningJobCheckpoint.model_validate(each) for each in told["data"]]
+    assert (status, found.id, found.fine_tuned_model_checkpoint) == (200, f"{name}4", f"{name}4")
+    assert (found.step_number, found.metrics.step, found.created_at) == (40004, 40004, 1779905236)
+    assert (told["data"][0]["model_name"], told["has_more"]) == ("cosyvoice-v3-flash-ft-1", True)
+
+
+@pytest.mark.parametrize("model", ["cosyvoice-v3-flash", "qwen-audio-3.0-tts-flash"])
+async def test_cosyvoice(model: str) -> None:
+    """Models of another family speak at an address of their own, in the format that OpenAI's clients get unasked."""
+    body = {**SAY, "model": f"v/{model}", "speed": 1.5, "instructions": "sing", "seed": 7, "response_format": None}
+    reply, upstream = await asked("/v1/audio/speech", SPOKEN, WAV, json=body)
+    assert (reply.status_code, reply.content) == (200, SOUND)
+    assert (upstream.requests[0].url, json.loads(upstream.requests[0].body)) == (
+        f"{ROOT}/services/audio/tts/SpeechSynthesizer",
+        {
+            "model": model,
+            "input": {
+                "text": "Grüße",
+                "voice": "Cherry",
+                "format": "mp3",
+                "rate": 1.5,
+                "instruction": "sing",
+                "seed": 7,
+            },
+        },
+    )
+
+
+async def test_formats_of_cosyvoice() -> None:
+    """Bare samples come at OpenAI's rate; a format that is not there is refused by name."""
+    say = {**SAY, "model": "v/cosyvoice-v3-flash"}
+    _, upstream = await asked("/v1/audio/speech", SPOKEN, WAV, json={**say, "response_format": "pcm"})
+    spoken = json.loads(upstream.requests[0].body)["input"]
+    assert (spoken["format"], spoken["sample_rate"]) == ("pcm", 24000)
+    for field, value in (("response_format", "flac"), ("stream_format", "sse")):
+        reply, upstream = await asked("/v1/audio/speech", SPOKEN, WAV, json={**say, field: value})
+        assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, field, [])
+
+
+COUNTED = Recorded.from_json({"output": {"token_ids": [1, 2]}, "usage": {"input_tokens": 12}, "request_id": "1"})
+COUNT: Json = {"model": "v/qwen-plus", "messages": [{"role": "user", "content": "Grüße"}]}
+
+
+async def test_it_counts() -> None:
+    """Texts are counted by the vendor, whichever client asks."""
+    reply, upstream = await asked("/v1/messages/count_tokens", COUNTED, json={**COUNT, "system": "Be brief."})
+    assert (reply.status_code, reply.json()) == (200, {"input_tokens": 12})
+    (request,) = upstream.requests
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüße"}]
+    assert (request.url, json.loads(request.body)) == (
+        f"{ROOT}/tokenizer",
+        {"model": "qwen-plus", "input": {"messages": messages}, "parameters": {}},
+    )
+    reply, _ = await asked("/v1/responses/input_tokens", COUNTED, json={"model": "v/qwen-plus", "input": "Grüße"})
+    assert reply.json() == {"object": "response.input_tokens", "input_tokens": 12}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://a.example"}}]}
+            ]
+        },
+    ],
+)
+async def test_what_it_does_not_count(more: Json) -> None:
+    """Tools and pictures, which the vendor would leave out, are estimated with the rest, and marked so."""
+    reply, upstream = await asked("/v1/messages/count_tokens", COUNTED, json={**COUNT, **more})
+    assert (reply.status_code, reply.headers["x-headgate-estimated"], upstream.requests) == (200, "true", [])
+
+
+BEIJING = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+COMPLETED = Recorded.from_json(
+    {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "created": 1,
+        "model": "qwen2.5-coder-32b-instruct",
+        "choices": [{"index": 0, "text": "return 1", "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8},
+    }
+)
+
+
+@pytest.mark.parametrize("base", [BEIJING, "https://llm-1.cn-beijing.maas.aliyuncs.com/compatible-mode/v1"])
+async def test_completions_in_beijing(base: str) -> None:
+    """What stands behind the gap is marked in the prompt; an answer passes as it comes."""
+    body = {"model": "v/qwen2.5-coder-32b-instruct", "prompt": "def f():", "suffix": "\n", "max_tokens": 9}
+    reply, upstream = await asked("/v1/completions", COMPLETED, base_url=base, json=body)
+    assert reply.json() == json.loads(COMPLETED.body)
+    (request,) = upstream.requests
+    prompt = "<|fim_prefix|>def f():<|fim_suffix|>\n<|fim_middle|>"
+    assert (request.url, json.loads(request.body)) == (
+        f"{base}/completions",
+        {"model": "qwen2.5-coder-32b-instruct", "prompt": prompt, "max_tokens": 9},
+    )
+    _, upstream = await asked("/v1/completions", COMPLETED, base_url=base, json={**body, "suffix": None})
+    assert json.loads(upstream.requests[0].body)["prompt"] == "def f():"
+    reply, upstream = await asked("/v1/completions", COMPLETED, base_url=base, json={**body, "prompt": ["a", "b"]})
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, "suffix", [])
+
+
+async def test_completions_elsewhere() -> None:
+    """Other regions have no completions, and that is said before anything is sent."""
+    reply, upstream = await asked("/v1/completions", COMPLETED, json={"model": "v/qwen2.5-coder", "prompt": "a"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "unsupported_operation")
+    assert upstream.requests == []
+
+
+CHUNKS: tuple[Json, ...] = (
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Good "}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"content": "morning."}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}},
+)
+TRANSLATE: Json = {
+    "data": {"model": "v/qwen3-livetranslate-flash", "response_format": "json"},
+    "files": {"file": ("a.mp3", SOUND, "audio/mpeg")},
+}
+
+
+async def test_it_translates_sound() -> None:
+    """Sound is the one message of a chat that streams, into English unless a client says otherwise; its pieces are one text."""
+    reply, upstream = await asked("/v1/audio/translations", Recorded.from_events(*CHUNKS), **TRANSLATE)
+    usage = {"type": "tokens", "input_tokens": 9, "output_tokens": 3, "total_tokens": 12}
+    assert (reply.status_code, reply.json()) == (200, {"text": "Good morning.", "usage": usage})
+    assert reply.headers["content-type"] == "application/json"
+    (request,) = upstream.requests
+    sound = {"data": f"data:;base64,{base64.b64encode(SOUND).decode()}", "format": "mp3"}
+    assert (request.url, json.loads(request.body)) == (
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1/chat/completions",
+        {
+            "model": "qwen3-livetranslate-flash",
+            "messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": sound}]}],
+            "modalities": ["text"],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "translation_options": {"target_lang": "en"},
+        },
+    )
+    given: Any = {
+        **TRANSLATE,
+        "data": {**TRANSLATE["data"], "source_lang": "zh", "target_lang": "de", "temperature": "0.5"},
+    }
+    _, upstream = await asked("/v1/audio/translations", Recorded.from_events(*CHUNKS), **given)
+    sent = json.loads(upstream.requests[0].body)
+    assert (sent["translation_options"], sent["temperature"]) == ({"source_lang": "zh", "target_lang": "de"}, 0.5)
+
+
+@pytest.mark.parametrize("field", ["prompt", "response_format"])
+async def test_what_translating_cannot_be_told(field: str) -> None:
+    """A wish that the vendor has no words for is refused by name, and nothing is sent."""
+    given: Any = {**TRANSLATE, "data": {**TRANSLATE["data"], field: "srt"}}
+    reply, upstream = await asked("/v1/audio/translations", Recorded.from_events(*CHUNKS), **given)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, field, [])
+
+
+@pytest.mark.parametrize(
+    ("chunks", "code"),
+    [
+        (CHUNKS[:2], "upstream_cut"),
+        ((CHUNKS[0], {"error": {"code": "Throttling", "message": "later"}}), "upstream_error"),
+    ],
+)
+async def test_a_translation_that_breaks_off(chunks: tuple[Json, ...], code: str) -> None:
+    """Half a translation is none."""
+    reply, _ = await asked("/v1/audio/translations", Recorded.from_events(*chunks), **TRANSLATE)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, code)
+
+
+async def test_errors_of_translating() -> None:
+    """An error status is relayed."""
+    answer = Recorded.from_json({"error": {"message": "no such model", "code": "model_not_found"}}, 404)
+    reply, _ = await asked("/v1/audio/translations", answer, **TRANSLATE)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (404, "no such model")

@@ -160,3 +160,49 @@ async def test_what_transcripts_cannot_be_told(field: str, value: str) -> None:
     fields = {"model": "v/asr", field: value}
     reply, upstream = await asked("/v1/audio/transcriptions", Recorded.from_json(HEARD), data=fields, files=files)
     assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, field, [])
+
+
+# what is at `/beta`
+
+STRICT: Json = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"type": "object"}}}
+LOOSE: Json = {"type": "function", "function": {"name": "f", "strict": False, "parameters": {"type": "object"}}}
+ASK: Json = {"role": "user", "content": 'say "strict" and "prefix"'}
+BEGUN: Json = {"role": "assistant", "content": "```python", "prefix": True}
+PLAIN_CHAT = "https://api.deepseek.com/chat/completions"
+BETA_CHAT = "https://api.deepseek.com/beta/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("more", "base", "url"),
+    [
+        ({"tools": [LOOSE, STRICT]}, "", BETA_CHAT),
+        ({"messages": [ASK, BEGUN]}, "", BETA_CHAT),
+        ({"messages": [ASK, BEGUN], "stream": True}, "https://api.deepseek.com/v1", BETA_CHAT),
+        ({"tools": [STRICT]}, "https://api.deepseek.com/beta", BETA_CHAT),
+        ({"tools": [STRICT]}, "https://mirror.example/v1", "https://mirror.example/v1/chat/completions"),
+        ({}, "", PLAIN_CHAT),
+        ({"tools": [LOOSE]}, "", PLAIN_CHAT),
+        ({"messages": [BEGUN, ASK]}, "", PLAIN_CHAT),
+        ({"messages": [ASK, {**BEGUN, "prefix": False}]}, "", PLAIN_CHAT),
+        ({"tools": "strict", "messages": 1}, "", PLAIN_CHAT),
+    ],
+    ids=["strict", "prefix", "v1", "beta", "mirror", "plain", "loose", "an old prefix", "no prefix", "nonsense"],
+)
+def test_what_is_beta_goes_there(more: Json, base: str, url: str) -> None:
+    """Strict tools and answers with a beginning are known below `/beta` alone; the body stays as it is, and so do other hosts."""
+    provider = deploy_row("deepseek", base_url=base)
+    body = {"model": "deepseek-flash", "messages": [ASK], **more}
+    request = provider.prepare(exchange(provider, body))
+    assert (request.url, json.loads(held(request))) == (url, body)
+
+
+async def test_a_strict_tool_of_another_api_goes_there() -> None:
+    """A tool that a translated request calls strict is one as well."""
+    tool: Json = {"name": "f", "strict": True, "input_schema": {"type": "object", "properties": {}}}
+    upstream = ReplayUpstream({"*": Recorded.from_json({"error": {"message": "no"}}, 400)})
+    settings = {"provider": "deepseek", "api_key": "sk-vendor-key", "messages": "chat"}
+    async with gateway(catalogue()["deepseek"], providers={"v": settings}, upstream=upstream) as client:
+        body: Json = {"model": "v/deepseek-flash", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+        await client.post("/v1/messages", json={**body, "tools": [tool]})
+        await client.post("/v1/messages", json=body)
+    assert [each.url for each in upstream.requests] == [BETA_CHAT, PLAIN_CHAT]

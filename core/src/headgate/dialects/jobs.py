@@ -67,8 +67,8 @@ class Asked(Struct, frozen=True):
 class VendorCall(Struct, frozen=True):
     """One call to the vendor; `path` stands below its base URL, `body` is None where it has none.
 
-    `file` is the part of a form in which the client's file goes in the place of a body. With `about` it goes behind that
-    instead, in a body of the type `multipart/related` (RFC 2387).
+    `file` is the part of a form in which the client's file goes in the place of a body, behind the `fields` of that form. With
+    `about` it goes behind that instead, in a body of the type `multipart/related` (RFC 2387).
     """
 
     method: str
@@ -76,6 +76,7 @@ class VendorCall(Struct, frozen=True):
     query: Mapping[str, str] = {}
     body: Json | None = None
     file: str = ""
+    fields: Mapping[str, str] = {}
     about: Json | None = None
 
     @property
@@ -201,6 +202,10 @@ class KeptDialect(WordlessDialect):
         if not told["id"]:
             raise ProviderFailed(f"the provider answered with no {self.thing}", code="upstream_bad_reply")
         return told
+
+    def refusal_in(self, said: Any) -> tuple[int, bytes] | None:  # noqa: ARG002 - for vendors that tell errors so
+        """The status and the body of the error that an answer is although its own status is a good one; None for no error."""
+        return None
 
     def undoing(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:  # noqa: ARG002 - for vendors that take two calls
         """The call that takes back what the first ones made, where a later one failed."""

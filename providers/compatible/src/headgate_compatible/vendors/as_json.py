@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, ClassVar
 
-from msgspec import structs
+from msgspec import Struct, structs
 from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
-from headgate.exchange import Exchange, Reply
+from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.forms import Part, content_type_of, form_of, parts_of
-from headgate.relay import Decode, relay, retell
+from headgate.relay import Decode, OwnedStream, discard, relay, retell
 from headgate.upload import Upload
 from headgate_compatible.provider import Compatible
 
 MAX_BYTES = 32 * 1024 * 1024
 """How large a form may be that is read whole to be sent as JSON."""
-Encode = Callable[[Iterable[Part], Mapping[str, Any], Gaps], "bytes | list[Part]"]
+
+
+class Told(Struct, frozen=True):
+    """A form in a vendor's words where these are more than a body: headers beside it, and how this answer is told.
+
+    `events` tells the events of a stream, which is given as whole events; without it and `decode` an answer passes as it comes.
+    """
+
+    body: bytes | list[Part]
+    headers: RawHeaders = ()
+    decode: Decode | None = None
+    events: Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]] | None = None
+
+
+Encode = Callable[[Iterable[Part], Mapping[str, Any], Gaps], "bytes | list[Part] | Told"]
 """A form as a vendor's JSON or the parts of its form, the mapping's values in the place of its own. Gaps are told of what the
 vendor has not."""
 
@@ -47,21 +61,25 @@ class JsonForms(Compatible):
         attempt = ex.attempt
         named = {"model": attempt.model} if attempt is not None and attempt.model else {}
         values = {**named, **(attempt.target.override_params if attempt is not None else {})}
-        told = encode(parts, values, gaps)
+        found = encode(parts, values, gaps)
+        told = found if isinstance(found, Told) else Told(found, decode=self.answers.get(ex.operation.name))
         boundary = upload.boundary or b""
         kind, body = (
-            (b"application/json", told)
-            if isinstance(told, bytes)
-            else (content_type_of(boundary), form_of(told, boundary))
+            (b"application/json", told.body)
+            if isinstance(told.body, bytes)
+            else (content_type_of(boundary), form_of(told.body, boundary))
         )
         ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
         headers = tuple(pair for pair in request.headers if pair[0] != b"content-type")
-        headers = (*headers, (b"content-type", kind))
+        headers = (*headers, *told.headers, (b"content-type", kind))
         request = structs.replace(request, headers=headers, body=body, pieces=None)
-        decode = self.answers.get(ex.operation.name)
-        if decode is not None:
-            return await retell(ex, self.engine_for(ex), request, self._origin, decode)
-        return await relay(ex, self.upstream, request, self._origin)
+        if told.decode is not None:
+            return await retell(ex, self.engine_for(ex), request, self._origin, told.decode)
+        reply = await relay(ex, self.upstream, request, self._origin)
+        if told.events is not None and reply.chunks is not None:
+            source = Reply(reply.status, chunks=reply.chunks)
+            reply.chunks = OwnedStream(told.events(reply.chunks), lambda: discard(source))
+        return reply
 
 
 def text_of(part: Part) -> str:

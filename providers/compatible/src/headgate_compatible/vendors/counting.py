@@ -1,6 +1,8 @@
-"""Tokens of a chat at vendors that count the messages and tools of OpenAI's chat: Moonshot, Z.ai and Zhipu.
+"""Tokens of a chat at vendors that count the messages and tools of OpenAI's chat: Moonshot, Z.ai and Zhipu; DashScope counts
+messages of text alone.
 
-https://platform.moonshot.ai/docs/api/estimate, https://docs.z.ai/api-reference/tools/tokenizer
+https://platform.moonshot.ai/docs/api/estimate, https://docs.z.ai/api-reference/tools/tokenizer, and `Tokenization` of the SDK
+`dashscope` 2.0 (https://github.com/dashscope/dashscope-sdk-python)
 """
 
 from __future__ import annotations
@@ -41,6 +43,17 @@ class ZaiCount(ChatCount):
 
     name = "zai.count"
     number = ("usage", "total_tokens")
+
+
+class DashScopeCount(ChatCount):
+    """Answers with a usage object; messages stand in `input`, and tools are not among what its SDK counts."""
+
+    name = "dashscope.count"
+    number = ("usage", "input_tokens")
+
+    @override
+    def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
+        return {"model": model, "input": only(members, frozenset({"messages"})), "parameters": {}}
 
 
 class Counting(Compatible):

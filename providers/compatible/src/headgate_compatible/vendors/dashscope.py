@@ -1,6 +1,8 @@
-"""DashScope: rankings in Jina's shape; pictures, sound and fine-tuning by its own API.
+"""DashScope: rankings in Jina's shape; pictures, sound, fine-tuning and counting by its own API; completions in one region.
 
-Sources: `ranking`, `dashscope_pictures`, `dashscope_sound`, `dashscope_tuning`.
+Sources: `ranking`, `dashscope_pictures`, `dashscope_sound`, `dashscope_tuning`, `counting` and
+https://www.alibabacloud.com/help/en/model-studio/completions (Beijing alone; what stands behind the gap is told by marks in the
+prompt). Its SDK tells the regions' hosts (`dashscope` 2.0, `set_region`).
 """
 
 from __future__ import annotations
@@ -8,19 +10,35 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
+import msgspec
 from typing_extensions import override
 
-from headgate.dialects import Dialect
-from headgate.errors import ProviderError
+from headgate.body import decode_object
+from headgate.dialects import Dialect, Gaps
+from headgate.errors import ProviderError, UnsupportedField
 from headgate.exchange import Exchange, Reply
 from headgate.files import download
-from headgate.operations import FINE_TUNING, IMAGES_EDIT, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
-from headgate.provider import operation_of
+from headgate.operations import (
+    COMPLETIONS,
+    COUNT_TOKENS,
+    COUNTS,
+    FINE_TUNING,
+    IMAGES_EDIT,
+    IMAGES_GENERATE,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
+from headgate.provider import DeploymentConfig, operation_of
 from headgate.relay import Decode, retell
+from headgate.tallying import ESTIMATE
+from headgate.upstream import Upstream
 from headgate_compatible.vendors import dashscope_pictures as pictures
 from headgate_compatible.vendors import dashscope_sound as sound
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.counting import Counting, DashScopeCount
 from headgate_compatible.vendors.dashscope_tuning import DashScopeTuning
 from headgate_compatible.vendors.jina import JinaShaped
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
@@ -28,17 +46,49 @@ from headgate_compatible.vendors.reshaped import Reshaped, Shape
 _COMPATIBLE = "/compatible-mode/v1"
 """Where OpenAI's API ends, beside the vendor's own."""
 
+_SPEECH = "/services/audio/tts/SpeechSynthesizer"
+"""Where CosyVoice and Qwen-Audio-TTS speak."""
+_VENDOR = ".aliyuncs.com"
+_BEIJING = ("dashscope.aliyuncs.com", ".cn-beijing.maas.aliyuncs.com")
+_UNCOUNTED = (
+    *(b'"tools"', b'"tool_calls"', b'"functionCall"', b'"source"', b'"image_url"', b'"input_image"', b'"input_file"'),
+    *(b'"input_audio"', b'"inlineData"', b'"inline_data"', b'"fileData"', b'"file_data"'),
+)
+"""What a request holds that is more than texts, in the words of the clients' APIs."""
+_MARKS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 
-class DashScope(JsonForms, Reshaped, JinaShaped):
+
+def encode_completion(body: bytes, gaps: Gaps) -> bytes:
+    """OpenAI's request with its `suffix` in the prompt, the very same bytes where it has none.
+
+    Raises UnsupportedField for a suffix to other than one text.
+    """
+    members = decode_object(body)
+    suffix, prompt = members.pop("suffix", None), members.get("prompt")
+    if not suffix:
+        return body
+    if not isinstance(prompt, str) or not isinstance(suffix, str):
+        raise UnsupportedField(f"`suffix` cannot be sent: `{gaps.target}` takes it with one text alone", param="suffix")
+    before, behind, gap = _MARKS
+    return msgspec.json.encode({**members, "prompt": f"{before}{prompt}{behind}{suffix}{gap}"})
+
+
+class DashScope(JsonForms, Reshaped, Counting, JinaShaped):
     """Alibaba Cloud Model Studio."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {
         **JinaShaped.own_dialects,
+        COUNT_TOKENS.name: DashScopeCount.name,
         FINE_TUNING.name: DashScopeTuning.name,
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {**JinaShaped.codecs, DashScopeTuning.name: DashScopeTuning()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        **JinaShaped.codecs,
+        DashScopeCount.name: DashScopeCount(),
+        DashScopeTuning.name: DashScopeTuning(),
+    }
     forms: ClassVar[Mapping[str, Encode]] = {
         TRANSCRIPTIONS.name: sound.encode_transcript,
+        TRANSLATIONS.name: sound.encode_translation,
         IMAGES_EDIT.name: pictures.encode_form,
     }
     answers: ClassVar[Mapping[str, Decode]] = {
@@ -46,10 +96,32 @@ class DashScope(JsonForms, Reshaped, JinaShaped):
         IMAGES_EDIT.name: pictures.decode,
     }
     shapes: ClassVar[Mapping[str, Shape]] = {
+        COMPLETIONS.name: Shape(encode_completion),
         SPEECH.name: Shape(sound.encode_speech),
         IMAGES_EDIT.name: Shape(pictures.encode_edit, pictures.decode),
         IMAGES_GENERATE.name: Shape(pictures.encode, pictures.decode),
     }
+
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        host = urlsplit(self.url).hostname or ""
+        if host.endswith(_VENDOR) and not host.endswith(_BEIJING):
+            held = {name: dialect for name, dialect in self.dialects.items() if name != COMPLETIONS.name}
+            self.dialects = held  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        if ex.operation in COUNTS and any(each in ex.source for each in _UNCOUNTED):
+            return ESTIMATE, ""
+        return super().spoken(ex, model)
+
+    @override
+    def shape_of(self, ex: Exchange) -> Shape | None:
+        return Shape(sound.encode_cosy) if _is_cosy(ex) else super().shape_of(ex)
+
+    @override
+    def url_for(self, ex: Exchange) -> str:
+        return self.url_at(ex, _SPEECH) if _is_cosy(ex) else super().url_for(ex)
 
     @override
     def url_at(self, ex: Exchange, target: str) -> str:
@@ -71,3 +143,8 @@ class DashScope(JsonForms, Reshaped, JinaShaped):
         except ProviderError as error:
             error.blame(self._origin.provider, self._origin.deployment)
             raise
+
+
+def _is_cosy(ex: Exchange) -> bool:
+    """Whether a call is for speech at the address of CosyVoice."""
+    return operation_of(ex) == SPEECH.name and ex.attempt is not None and sound.is_cosy(ex.attempt.model)

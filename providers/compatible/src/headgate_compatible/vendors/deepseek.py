@@ -1,24 +1,29 @@
 """DeepSeek: thinking that is on unless switched off, and must come back where there are tools; files and sound in its words.
 
 Sources: https://api-docs.deepseek.com/guides/thinking_mode, https://api-docs.deepseek.com/guides/json_mode,
-https://api-docs.deepseek.com/guides/files_api (Anthropic's clients have files of their shape below `/anthropic`, by a beta) and,
-for files in a chat and sound, `deepseek_media`
+https://api-docs.deepseek.com/guides/files_api (Anthropic's clients have files of their shape below `/anthropic`, by a beta),
+https://api-docs.deepseek.com/guides/tool_calls and https://api-docs.deepseek.com/guides/chat_prefix_completion (schemas that are
+kept to, and answers that go on from a beginning, at the base URL `/beta`) and, for files in a chat and sound, `deepseek_media`
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 from typing_extensions import override
 
+from headgate.body import decode_object
 from headgate.caller import passed_path
 from headgate.chat import ChatRequest, Thinking
 from headgate.dialects import Gaps
+from headgate.dialects.openai.members import as_object, objects
 from headgate.exchange import Exchange
 from headgate.operations import CHAT, FILES, SPEECH, TRANSCRIPTIONS
 from headgate.provider import operation_of
+from headgate.upstream import UpstreamRequest
 from headgate_compatible.policy import effort_of
 from headgate_compatible.vendors import deepseek_media as media
 from headgate_compatible.vendors.as_json import Encode, JsonForms
@@ -29,6 +34,8 @@ Json = dict[str, Any]
 _VERSION = b"anthropic-version"
 _BETAS = b"anthropic-beta"
 _FILES_BETA = b"files-api-2025-04-14"
+_HOST = "api.deepseek.com"
+_CHAT = "/chat/completions"
 
 
 class DeepSeek(JsonForms, Reshaped):
@@ -36,6 +43,13 @@ class DeepSeek(JsonForms, Reshaped):
 
     forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: media.encode_transcript}
     shapes: ClassVar[Mapping[str, Shape]] = {SPEECH.name: Shape(media.encode_speech)}
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        if operation_of(ex) != CHAT.name or not is_beta(request.body):
+            return request
+        return replace(request, url=_beside_beta(request.url))
 
     @override
     def url_for(self, ex: Exchange) -> str:
@@ -81,6 +95,24 @@ class DeepSeek(JsonForms, Reshaped):
             # with tools a turn without thinking is refused, one with empty thinking is not
             if message["role"] == "assistant" and (request.tools or message.get("tool_calls")):
                 message.setdefault("reasoning_content", "")
+
+
+def is_beta(body: bytes) -> bool:
+    """Whether a chat request has a tool with `strict`, or ends in the beginning of an answer, `prefix`."""
+    if b'"strict"' not in body and b'"prefix"' not in body:
+        return False
+    members = decode_object(body)
+    functions = (as_object(tool.get("function")) or {} for tool in objects(members.get("tools")))
+    last = objects(members.get("messages"))[-1:]
+    return any(each.get("strict") is True for each in functions) or any(each.get("prefix") is True for each in last)
+
+
+def _beside_beta(url: str) -> str:
+    """The address of a chat below `/beta`; as it is at hosts that are not the vendor's."""
+    base = url.removesuffix(_CHAT)
+    if urlsplit(url).hostname != _HOST or base.endswith("/beta"):
+        return url
+    return f"{base.removesuffix('/v1')}/beta{_CHAT}"
 
 
 def _asks_as_anthropic(ex: Exchange) -> bool:

@@ -2,7 +2,8 @@
 
 Sources: https://platform.minimax.io/docs/api-reference/text-chat-openai (`thinking`) and
 https://platform.minimax.io/docs/api-reference/text-openai-api (`reasoning_split`, `reasoning_details`). Without
-`reasoning_split` they stand in the content, between `<think>` and `</think>`. Pictures and speech: `minimax_media`.
+`reasoning_split` they stand in the content, between `<think>` and `</think>`. Pictures and speech: `minimax_media`; transcripts:
+`minimax_transcripts`; files: `minimax_files`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,23 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
-from headgate.dialects import Gaps
-from headgate.operations import IMAGES_GENERATE, SPEECH
+from headgate.dialects import Dialect, Gaps
+from headgate.operations import FILES, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
 from headgate_compatible.vendors import minimax_media as media
+from headgate_compatible.vendors import minimax_transcripts as transcripts
+from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.minimax_files import MiniMaxFiles
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 Json = dict[str, Any]
 
 
-class MiniMax(Reshaped):
+class MiniMax(JsonForms, Reshaped):
     """MiniMax."""
 
+    own_dialects: ClassVar[Mapping[str, str]] = {FILES.name: MiniMaxFiles.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {MiniMaxFiles.name: MiniMaxFiles()}
+    forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: transcripts.encode}
     shapes: ClassVar[Mapping[str, Shape]] = {
         IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
         SPEECH.name: Shape(media.encode_speech, media.decode_speech),

@@ -58,7 +58,7 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
 def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
     """A good answer in OpenAI's shape, an error as one. MiniMax does not say when it was made. ProviderFailed for neither."""
     held = _answer(body, "pictures")
-    failed = _failed(headers, held)
+    failed = refused(headers, held)
     if failed is not None:
         return failed
     found = as_object(held.get("data")) or {}
@@ -91,7 +91,7 @@ def encode_speech(body: bytes, gaps: Gaps) -> bytes:
 def decode_speech(headers: RawHeaders, body: bytes, sent: bytes) -> Reply:
     """A good answer as the sound itself, an error as one. Raises ProviderFailed for neither."""
     held = _answer(body, "sound")
-    failed = _failed(headers, held)
+    failed = refused(headers, held)
     if failed is not None:
         return failed
     try:
@@ -106,6 +106,14 @@ def kind_of(sent: bytes) -> bytes:
     return _KINDS.get(decode_object(sent)["audio_setting"].get("format"), b"audio/mpeg")
 
 
+def failed_in(headers: RawHeaders, body: bytes) -> Reply | None:
+    """The error that the bytes of an answer are; None where they are none."""
+    try:
+        return refused(headers, decode_object(body))
+    except InvalidRequest:
+        return None
+
+
 def _answer(body: bytes, what: str) -> Json:
     try:
         return decode_object(body)
@@ -113,8 +121,8 @@ def _answer(body: bytes, what: str) -> Json:
         raise ProviderFailed(f"the provider answered with no {what}", code="upstream_bad_reply") from None
 
 
-def _failed(headers: RawHeaders, held: Json) -> Reply | None:
-    """The error that an answer is; None where it is none."""
+def refused(headers: RawHeaders, held: Json) -> Reply | None:
+    """The error that an answer with a good status is; None where it is none."""
     told = as_object(held.get("base_resp")) or {}
     code = told.get("status_code")
     if not isinstance(code, int) or code == 0:

@@ -113,10 +113,11 @@ def to_xai(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> list
         elif part.content and part.name not in _XAI_IDLE and (part.name, part.content) not in _IDLE:
             gaps.refuse(part.name)
     said = {name: value for name, value in values.items() if name != "model"}
-    return [*fields, *(Part(name, "", _text_of(value)) for name, value in said.items()), *files]
+    return [*fields, *(Part(name, "", said_as_text(value)) for name, value in said.items()), *files]
 
 
-def _text_of(value: object) -> bytes:
+def said_as_text(value: object) -> bytes:
+    """A value as a field of a form says it."""
     return value.encode() if isinstance(value, str) else msgspec.json.encode(value)
 
 

@@ -1,6 +1,6 @@
 """Zhipu: rankings in Jina's shape, its own way to count tokens, and moderations with words of its own.
 
-Sources: https://docs.bigmodel.cn/api-reference/模型-api/文本分词器 and, for moderations, `moderation`.
+Sources: https://docs.bigmodel.cn/api-reference/模型-api/文本分词器 and, for moderations, `moderation`. Its Responses are Z.ai's.
 """
 
 from __future__ import annotations
