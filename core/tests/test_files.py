@@ -75,6 +75,19 @@ def test_pieces_of_any_size(cuts: list[int]) -> None:
     assert edit.size == len(LINES)
 
 
+@given(st.lists(st.integers(0, 400), max_size=12))
+def test_a_file_that_is_the_body(cuts: list[int]) -> None:
+    """Bare, the file goes on and nothing else, wherever the form is cut; what it is and was called is told."""
+    whole = form(PURPOSE, file(), STRANGE)
+    ends = [0, *sorted(cuts), len(whole)]
+    told: list[object] = []
+    edit = FileEdit(BOUNDARY.encode(), ("purpose",), "data", told.append, is_bare=True)
+    assert b"".join(edit.feed(whole[a:b]) for a, b in pairwise(ends)) == LINES
+    edit.end()
+    assert (edit.kind, edit.size, edit.said["file"]) == (b"application/jsonl", len(LINES), "in.jsonl")
+    assert told == [edit.said]
+
+
 def test_a_file_without_a_name() -> None:
     """A file that says no name gets one, for vendors tell what is in it by that."""
     edit = FileEdit(BOUNDARY.encode(), (), "data")

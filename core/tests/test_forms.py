@@ -25,6 +25,7 @@ from headgate.forms import (
     boundary_of,
     content_type_of,
     field_of,
+    form_of,
     parts_of,
 )
 
@@ -129,6 +130,17 @@ def test_a_whole_form_is_taken_apart(end: bytes) -> None:
         Part("n", "", b""),
         Part("file", "audio/wav", sound),
         Part("n", "", "\u00e9".encode()),
+    ]
+
+
+@pytest.mark.parametrize(("filename", "named"), [("", b"file"), ("lines.jsonl", b"lines.jsonl")])
+def test_a_whole_form_is_put_together(filename: str, named: bytes) -> None:
+    """A file is called as it says, or as its field; what is taken apart is what was put together."""
+    parts = [Part("a", "", "\u00e9".encode()), Part("file", "audio/wav", b"\r\n--", filename)]
+    body = form_of(parts, BOUNDARY)
+    assert b'name="file"; filename="%b"\r\n' % named in body
+    assert [(each.name, each.content_type, each.content) for each in parts_of(body, BOUNDARY)] == [
+        (each.name, each.content_type, each.content) for each in parts
     ]
 
 

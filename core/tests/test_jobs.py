@@ -26,6 +26,7 @@ from headgate.dialects.jobs import (
 )
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import ProviderFailed
+from headgate.forms import Part, boundary_of, parts_of
 from headgate.testing import Recorded, ReplayUpstream, gateway
 
 KEY = "sk-vendor-0f1e2d3c4b5a"
@@ -188,6 +189,30 @@ class Listed(AcmeTuning):
     @override
     def next_page(self, said: Sequence[Any]) -> Mapping[str, str] | None:
         return {"page": "2"} if len(said) == 1 else None
+
+
+class Formed(AcmeTuning):
+    """Jobs that are made by a form."""
+
+    @override
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        call = super().encode_new(asked, fresh, gaps)
+        parts = (Part("base", "", b"m"), Part("data", "application/jsonl", b"{}", "a.jsonl"))
+        return VendorCall("POST", call.path, form=parts)
+
+
+async def test_jobs_that_a_form_makes() -> None:
+    """The parts are the body, under a boundary of the gateway's own, and no JSON is sent."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"key": "j1", "state": "on"})})
+    codecs = {AcmeTuning.name: Formed()}
+    kind = type("Forming", (Acme,), {"codecs": codecs})
+    async with gateway(kind, providers=DEPLOYED, upstream=upstream) as client:
+        reply = await client.post("/v1/fine_tuning/jobs", json={"model": "acme/base", "training_file": "f"})
+    [call] = upstream.requests
+    assert (reply.status_code, call.method, call.url) == (200, "POST", "https://acme.example/api/trainings")
+    [content_type] = [value for name, value in call.headers if name == b"content-type"]
+    parts = parts_of(call.body, boundary_of(content_type))
+    assert [(each.name, each.content) for each in parts] == [("base", b"m"), ("data", b"{}")]
 
 
 async def test_jobs_that_their_client_names() -> None:

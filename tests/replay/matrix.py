@@ -36,10 +36,10 @@ from tests.replay.matrix_answers import (
     other_answers,
 )
 from tests.replay.matrix_asking import FILE as UPLOADED
-from tests.replay.matrix_asking import file_of, other_request, texts_of
+from tests.replay.matrix_asking import HOLDING, file_of, other_request, texts_of
 from tests.replay.matrix_calls import call_of
 from tests.replay.matrix_chat import Asking, features
-from tests.replay.matrix_jobs import JOBS
+from tests.replay.matrix_jobs import JOBS, TOLD
 from tests.replay.matrix_live import live_row
 from tests.replay.matrix_providers import (
     chat_operations,
@@ -203,7 +203,7 @@ def _unread(operation: str, dialect: str, body: bytes, answer: bytes) -> list[st
     if dialect == "openai.transcription":
         return [] if said == HEARD else [f"transcript {said}"]
     if dialect in JOBS:
-        return _untold(operation, said, "" if dialect == "openrouter.batches" else file_of(dialect))
+        return _untold(operation, said, "" if dialect in HOLDING else file_of(dialect), TOLD.get(dialect))
     return [] if said == json.loads(answer) or _is_retold(operation, said) else [f"{dialect or operation} {said}"]
 
 
@@ -216,10 +216,10 @@ def _is_retold(operation: str, said: Json) -> bool:
     return operation == "moderations" and [each["flagged"] for each in objects(said["results"])] == [False]
 
 
-def _untold(operation: str, said: Json, read: str) -> list[str]:
+def _untold(operation: str, said: Json, read: str, made: tuple[str, int] | None = None) -> list[str]:
     """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them.
 
-    `read` is the file that a job reads, or a new one itself.
+    `read` is the file that a job reads, or a new one itself; `made` are its id and time where those are not the vendor's.
     """
     kind, file, status, known = {
         "files": (openai.types.FileObject, "id", "uploaded", "file-1"),
@@ -232,7 +232,7 @@ def _untold(operation: str, said: Json, read: str) -> list[str]:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
     told = (said["id"].removeprefix("files/"), said["created_at"], said[file].removeprefix("files/"))
     is_new = said["status"] == status or (operation == "files" and said["status"] == "processed")
-    return [] if told == (known, 1, read) and is_new else [f"another job or file {said}"]
+    return [] if told == (*(made or (known, 1)), read) and is_new else [f"another job or file {said}"]
 
 
 def text_of(rows: Json) -> str:

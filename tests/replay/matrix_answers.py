@@ -358,6 +358,10 @@ _OWN: Mapping[tuple[str, str], Json] = {
         "choices": [{"index": 0, "message": {"role": "assistant", "content": " there"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
     },
+    ("vercel", "audio.speech"): {"audio": base64.b64encode(SOUND).decode()},
+    ("vercel", "audio.transcriptions"): {**HEARD, "segments": []},
+    ("vercel", "images.edit"): {"images": [PICTURE]},
+    ("writer", "completions"): {"choices": [{"text": " there", "log_probs": None}], "model": "m"},
     ("zhipu", "moderations"): {
         "id": "m1",
         "created": 1,
@@ -369,6 +373,7 @@ _OWN: Mapping[tuple[str, str], Json] = {
     ("cloudflare", "audio.speech"): {"success": True, "result": {"audio": base64.b64encode(SOUND).decode()}},
     ("cloudflare", "audio.transcriptions"): {"success": True, "result": HEARD},
     ("cloudflare", "audio.translations"): {"success": True, "result": HEARD},
+    ("cloudflare", "completions"): {"success": True, "result": {"response": " there"}},
     ("cloudflare", "images.edit"): {"success": True, "result": {"image": PICTURE}},
     ("cloudflare", "images.generate"): {"success": True, "result": {"image": PICTURE}},
     ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
@@ -387,6 +392,13 @@ _OWN: Mapping[tuple[str, str], Json] = {
     ("reka", "audio.transcriptions"): {"transcript": "heard", "transcript_translation_with_timestamp": []},
     ("replicate", "audio.speech"): {"id": "p1", "status": "succeeded", "output": SOUND_URL},
     ("replicate", "audio.transcriptions"): {"id": "p1", "status": "succeeded", "output": ["he", "ard"]},
+    ("replicate", "audio.translations"): {
+        "id": "p1",
+        "status": "succeeded",
+        "output": {"transcription": "gehört", "translation": "heard"},
+    },
+    ("replicate", "images.edit"): {"id": "p1", "status": "succeeded", "output": PICTURE_URL},
+    ("replicate", "images.variations"): {"id": "p1", "status": "succeeded", "output": [PICTURE_URL]},
     ("replicate", "images.generate"): {"id": "p1", "status": "succeeded", "output": [PICTURE_URL]},
     ("siliconflow", "files"): {
         "code": 20000,
@@ -408,13 +420,17 @@ _OWN: Mapping[tuple[str, str], Json] = {
     },
 }
 """Answers in a vendor's own shape, by vendor and operation."""
+_FILES = frozenset(
+    {("fireworks", "images.generate"), ("huggingface", "images.edit"), ("huggingface", "images.generate")}
+)
+"""Answers that are the picture itself."""
 
 
 def other_answer(operation: str, dialect: str, vendor: str = "") -> Recorded:
     """What a vendor answers to an operation that is no chat. KeyError for a dialect of which nobody has said it."""
     if (vendor, operation) in _OWN:
         return Recorded.from_json(_OWN[vendor, operation])
-    if operation == "images.generate" and vendor in {"fireworks", "huggingface"}:
+    if (vendor, operation) in _FILES:
         return Recorded(headers=(("content-type", "image/png"),), body=base64.b64decode(PICTURE))
     if (vendor, operation) == ("dashscope", "audio.translations"):
         said = {"index": 0, "delta": {"content": HEARD["text"]}, "finish_reason": "stop"}

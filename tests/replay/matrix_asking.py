@@ -134,21 +134,30 @@ def file_of(dialect: str) -> str:
     return "gs://matrix/file-1" if dialect.startswith(("vertex.", "jina.")) else "file-1"
 
 
-_ARE_READ = frozenset({"anthropic.files", "minimax.files", "openrouter.files"})
+_ARE_READ = frozenset(
+    {"ai21.files", "anthropic.files", "minimax.files", "openrouter.files", "replicate.files", "writer.files"}
+)
 """Files that are there for models to read."""
+_HELD: Json = {"input_file_id": "", "requests": [{"custom_id": "1", "body": {}}]}
+"""Of batches that hold their requests themselves."""
 _OF_BATCHES: Mapping[str, Json] = {
+    "ai21.batches": _HELD,
     "voyage.batches": {"endpoint": "/v1/embeddings"},
+    "openrouter.batches": _HELD,
+    "cloudflare.batches": _HELD,
     "jina.batches": {"endpoint": "/v1/embeddings"},
-    "openrouter.batches": {"input_file_id": "", "requests": [{"custom_id": "1", "body": {}}]},
 }
 """What is asked otherwise of batches, by dialect."""
+HOLDING = frozenset(name for name, asked in _OF_BATCHES.items() if asked is _HELD)
+_NAMED_IN_LINES = frozenset({"ai21.batches", "xai.batches"})
+"""Batches whose lines say the model."""
 
 
 def other_request(operation: str, deployment: str, model: str, dialect: str = "", vendor: str = "") -> Request:
     """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment.
 
     An edit by Recraft says its strength. Where batches are in a `dialect` of the vendor's own they have a model, which stands
-    beside OpenAI's members; xAI's have not, Vertex AI's say where their results go.
+    beside OpenAI's members; xAI's and AI21's have not, Vertex AI's say where their results go.
     """
     named = f"{deployment}/{model}"
     said: Json = {"messages": [{"role": "user", "content": TEXT}]}
@@ -178,13 +187,20 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
                 "input_file_id": file_of(dialect),
                 "endpoint": "/v1/chat/completions",
                 "completion_window": "24h",
-                **({"model": named} if dialect and dialect != "xai.batches" else {}),
+                **({"model": named} if dialect and dialect not in _NAMED_IN_LINES else {}),
                 **({"outputConfig": _RESULTS} if dialect == "vertex.batches" else {}),
                 **_OF_BATCHES.get(dialect, {}),
             },
             headers=goes,
         ),
-        "fine_tuning.jobs": Request("/v1/fine_tuning/jobs", {"model": named, "training_file": file_of(dialect)}),
+        "fine_tuning.jobs": Request(
+            "/v1/fine_tuning/jobs",
+            {
+                "model": named,
+                "training_file": file_of(dialect),
+                **({"destination": "matrix/mine"} if dialect == "replicate.fine_tuning" else {}),
+            },
+        ),
         "count_tokens": Request("/v1/messages/count_tokens", {"model": named, **said}),
         "generate.count_tokens": Request(f"/v1beta/models/{named}:countTokens", contents),
         "responses.input_tokens": Request("/v1/responses/input_tokens", {"model": named, "input": TEXT}),

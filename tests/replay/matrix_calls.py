@@ -42,9 +42,9 @@ _ONE_MODEL = frozenset(
 https://docs.reka.ai/speech/api-reference/transcribe-or-translate,
 https://docs.nvidia.com/nim/speech/latest/reference/api-references/tts/http-tts.html,
 https://api-docs.deepseek.com/guides/tts and ../guides/asr"""
-_FORMS = frozenset({("nvidia", "audio.speech")})
-"""Operations that are sent as forms without a file."""
-_RELATED = {("google", "files"): "multipart/related"}
+_FORMS = frozenset({("ai21", "batches"), ("nvidia", "audio.speech")})
+"""Operations that are sent as forms without the file of a client."""
+_RELATED = {("google", "files"): "multipart/related", ("writer", "files"): "audio/wav"}
 """Bodies that hold a file and are no form."""
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html: a secret key signs and is not sent."""
@@ -99,6 +99,8 @@ def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]
 
 def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
     path = urlsplit(request.url).path
+    if (b"ai-model-id", model.encode()) in request.headers:  # of Vercel's, for what is the AI SDK's
+        return True
     if is_form:
         return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or f"/{model}/" in f"{path}/"
     said: Mapping[str, Any] = json.loads(request.body)

@@ -53,6 +53,57 @@ JOBS: Mapping[str, Any] = {
         "created_at": "1970-01-01T00:00:01Z",
         "downloadable": False,
     },
+    "replicate.files": {
+        "id": "file-1",
+        "size": 2,
+        "content_type": "audio/wav",
+        "created_at": "1970-01-01T00:00:01Z",
+        "expires_at": "1970-01-02T00:00:01Z",
+        "checksums": {},
+        "metadata": {},
+        "urls": {"get": "https://api.replicate.com/v1/files/file-1"},
+    },
+    "replicate.fine_tuning": {
+        "id": "job-1",
+        "model": "ostris/flux-dev-lora-trainer",
+        "version": "v",
+        "input": {"input_images": "https://api.replicate.com/v1/files/file-1"},
+        "logs": "",
+        "error": None,
+        "status": "starting",
+        "created_at": "1970-01-01T00:00:01Z",
+    },
+    "cloudflare.batches": {
+        "result": {"status": "queued", "request_id": "job-1", "model": "some-model"},
+        "success": True,
+        "errors": [],
+        "messages": [],
+    },
+    "writer.files": {
+        "id": "file-1",
+        "name": "talk.wav",
+        "created_at": "1970-01-01T00:00:01Z",
+        "graph_ids": [],
+        "status": "in_progress",
+    },
+    "ai21.files": {
+        "fileId": "file-1",
+        "name": "talk.wav",
+        "fileType": "wav",
+        "sizeBytes": 2,
+        "creationDate": "1970-01-01T00:00:01Z",
+        "status": "UPLOADED",
+    },
+    "ai21.batches": {
+        "id": "job-1",
+        "endpoint": "/v1/chat/completions",
+        "status": "PENDING",
+        "created_at": 1,
+        "request_counts": {"total": 1, "completed": 0, "failed": 0},
+        "metadata": None,
+        "output_file": None,
+        "error_file": None,
+    },
     "anthropic.files": {
         "id": "file-1",
         "type": "file",
@@ -154,3 +205,7 @@ JOBS: Mapping[str, Any] = {
     },
 }
 """New jobs and files as vendors tell them that have a shape of their own, by dialect."""
+TOLD: Mapping[str, tuple[str, int]] = {
+    "cloudflare.batches": ("batch_L3YxL2NoYXQvY29tcGxldGlvbnMKc29tZS1tb2RlbApqb2ItMQ", 0)
+}
+"""Id and time of a new job, where the vendor's id says too little and no time is told."""

@@ -87,6 +87,10 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "": "openai/gpt-5",
         "audio.speech": "minimax/speech-02-turbo",
         "audio.transcriptions": "openai/gpt-4o-transcribe",
+        "audio.translations": "openai/whisper",
+        "images.edit": "black-forest-labs/flux-kontext-pro",
+        "images.variations": "black-forest-labs/flux-redux-dev",
+        "fine_tuning.jobs": "ostris/flux-dev-lora-trainer",
     },
     "perplexity": {"chat": "sonar-pro", "responses": "openai/gpt-5.1"},
     "vertex": {

@@ -46,12 +46,26 @@ _HEARING: Json = {
     "properties": {"audio_file": _TEXT, "language": _TEXT, "prompt": _TEXT, "temperature": {"type": "number"}}
 }
 _SPEAKING: Json = {"properties": {"text": _TEXT, "voice_id": _TEXT, "speed": {"type": "number"}}}
+_EDITING: Json = {"properties": {"prompt": _TEXT, "input_image": {"type": "string", "format": "uri"}}}
+_TRANSLATING: Json = {"properties": {"audio": {"type": "string", "format": "uri"}, "translate": {"type": "boolean"}}}
+_TRAINING: Json = {
+    "required": ["input_images"],
+    "properties": {"input_images": {"type": "string", "format": "uri"}, "steps": _COUNT, "trigger_word": _TEXT},
+}
 _MODELS: Mapping[str, Json] = {
     _MODEL: _SCHEMAS,
     "minimax/speech-02-turbo": {"Input": _SPEAKING},
     "openai/gpt-4o-transcribe": {"Input": _HEARING},
+    "black-forest-labs/flux-kontext-pro": {"Input": _EDITING},
+    "black-forest-labs/flux-redux-dev": {"Input": {"properties": {"redux_image": {"type": "string", "format": "uri"}}}},
+    "openai/whisper": {"Input": _TRANSLATING},
+    "ostris/flux-dev-lora-trainer": {"TrainingInput": _TRAINING},
 }
-"""What these models take: https://replicate.com/minimax/speech-02-turbo, https://replicate.com/openai/gpt-4o-transcribe/api/schema"""
+"""What these models take: https://replicate.com/minimax/speech-02-turbo, https://replicate.com/openai/gpt-4o-transcribe/api/schema,
+https://replicate.com/black-forest-labs/flux-kontext-pro, https://replicate.com/black-forest-labs/flux-redux-dev,
+https://replicate.com/openai/whisper/api/schema,
+https://replicate.com/ostris/flux-dev-lora-trainer/train
+"""
 
 
 def wire_of(name: str) -> Wire:

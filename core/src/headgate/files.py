@@ -46,7 +46,8 @@ OCTETS = (b"content-type", b"application/octet-stream")
 
 class FileEdit:
     """A form on its way of which the file alone goes on, in the part `part` behind other `fields`, or behind the JSON `about`
-    where there is some. `said` is what the rest says, by field.
+    where there is some; without a form around it where it `is_bare`. `said` is what the rest says, by field, `kind` what the
+    file is.
 
     `check` is told that once the form has ended; what it raises comes before the provider has a whole form.
     """
@@ -59,8 +60,11 @@ class FileEdit:
         check: Check | None = None,
         about: bytes = b"",
         fields: Mapping[str, str] = _NO_FIELDS,
+        *,
+        is_bare: bool = False,
     ) -> None:
         self.said: Json = {}
+        self.kind = b""
         self.size = 0
         self.is_closed = False
         self._reader = FormReader(boundary, names, tells_heads=True)
@@ -69,6 +73,7 @@ class FileEdit:
         self._check = check
         self._about = about
         self._before = b"".join(_FIELD % (self._dash, name.encode(), value.encode()) for name, value in fields.items())
+        self._is_bare = is_bare
         self._is_in_file = False
 
     @property
@@ -107,9 +112,12 @@ class FileEdit:
             return b""
         self._is_in_file = True
         name = self.said[FILE] = filename_of(head.raw) or _USUAL_NAME
+        self.kind = type_of(head.raw, name)
+        if self._is_bare:
+            return b""
         if not self._about:
             return self._before + self._dash + b"\r\n" + with_names(head.raw, self._part, name)
-        return _RELATED % (self._dash, self._about, self._dash, type_of(head.raw, name))
+        return _RELATED % (self._dash, self._about, self._dash, self.kind)
 
     def _close(self) -> bytes:
         self._is_in_file, self.is_closed = False, True
@@ -117,7 +125,7 @@ class FileEdit:
             raise InvalidRequest("the form has no `file`", param=FILE, code="missing_file")
         if self._check is not None:
             self._check(self.said)
-        return b"\r\n" + self._dash + b"--\r\n"
+        return b"" if self._is_bare else b"\r\n" + self._dash + b"--\r\n"
 
 
 class FileForm:
@@ -128,6 +136,7 @@ class FileForm:
         self._upload = ex.upload
         self._body = ex.body
         self._names = ("purpose", *dialect.fields)
+        self._reads_whole = dialect.reads_whole
         self._edit: FileEdit | None = None
 
     @property
@@ -144,6 +153,8 @@ class FileForm:
         length = upload.length if upload is not None else len(self._body)
         if most_bytes is not None and length is not None and length > most_bytes:
             raise BodyTooLarge(f"the provider takes files of at most {most_bytes} bytes in this way")
+        if upload is not None and self._reads_whole and most_bytes is not None:
+            self._body, self._upload, upload = await upload.read(most_bytes), None, None
         if upload is None:
             edit.feed(self._body)
             edit.end()
@@ -162,14 +173,20 @@ class FileForm:
     def put_into(self, request: UpstreamRequest, call: VendorCall, check: Check) -> UpstreamRequest:
         """`request`, which has no body yet, with the file as `call` wants it. `check` is told what the whole form says."""
         about = msgspec.json.encode(call.about) if call.about is not None else b""
-        edit = self._edit = FileEdit(self._boundary, self._names, call.file, check, about, call.fields)
+        is_bare = bool(call.named)
+        edit = self._edit = FileEdit(self._boundary, self._names, call.file, check, about, call.fields, is_bare=is_bare)
         kind = content_type_of(self._boundary, b"related" if about else b"form-data")
-        headers = (*request.headers, (b"content-type", kind))
         if self._upload is not None:
+            if is_bare:
+                raise ProviderFailed("a file can only be a body of its own when its form has been read")
+            headers = (*request.headers, (b"content-type", kind))
             return replace(request, headers=headers, pieces=self._upload.edited(edit))
         body = edit.feed(self._body)
         edit.end()
-        return replace(request, headers=headers, body=body)
+        said = ((b"content-type", edit.kind), (b"content-disposition", call.named.encode()))
+        return replace(
+            request, headers=(*request.headers, *(said if is_bare else ((b"content-type", kind),))), body=body
+        )
 
 
 async def download(upstream: Upstream, request: UpstreamRequest, urls: Sequence[str]) -> Reply:

@@ -107,15 +107,19 @@ def with_names(head: bytes, name: str, filename: str) -> bytes:
 
 
 class Part(Struct, frozen=True):
-    """One part of a whole form: a field, or a file with its `content_type`, which is empty where none is said."""
+    """One part of a whole form: a field, or a file with its `content_type`, which is empty where none is said.
+
+    A file without a `filename` is named as its field.
+    """
 
     name: str
     content_type: str
     content: bytes
+    filename: str = ""
 
 
 def form_of(parts: Iterable[Part], boundary: bytes) -> bytes:
-    """A whole form. A part with a `content_type` is a file, which is named as its field. `boundary` must stand in no part."""
+    """A whole form. A part with a `content_type` is a file. `boundary` must stand in no part."""
     pieces = [b"--%b\r\n%b\r\n" % (boundary, _written(part)) for part in parts]
     return b"".join((*pieces, b"--%b--\r\n" % boundary))
 
@@ -124,7 +128,8 @@ def _written(part: Part) -> bytes:
     if not part.content_type:
         return b'Content-Disposition: form-data; name="%b"\r\n\r\n%b' % (part.name.encode(), part.content)
     head = b'Content-Disposition: form-data; name="%b"; filename="%b"\r\nContent-Type: %b\r\n\r\n'
-    return head % (part.name.encode(), part.name.encode(), part.content_type.encode()) + part.content
+    named = (part.filename or part.name).encode()
+    return head % (part.name.encode(), named, part.content_type.encode()) + part.content
 
 
 Piece = bytes | Field | Head | Close

@@ -18,6 +18,7 @@ from headgate.dialects.jobs import Asked, KeptDialect, VendorCall, as_object, as
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, RequestError
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
 from headgate.files import OCTETS, FileForm, download
+from headgate.forms import content_type_of, form_of
 from headgate.relay import Secrets, passed_headers, relayed_error, scrub
 
 if TYPE_CHECKING:
@@ -110,7 +111,11 @@ class _Carrying:
             *((_JSON,) if self._attempt.body else ()),
         )
         request = replace(request, method=call.method, url=provider.url_at(ex, call.target), headers=headers)
-        if call.file and form is not None:
+        if call.form:
+            boundary = uuid.uuid4().hex.encode()
+            headers = (*headers, (b"content-type", content_type_of(boundary)))
+            request = replace(request, headers=headers, body=form_of(call.form, boundary))
+        elif call.file and form is not None:
             request = form.put_into(request, call, lambda said: self._check(asked, said, first))
         response = await provider.upstream.send(await provider.authorize(request))
         try:

@@ -44,10 +44,14 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
     "jina": {"chat": "https://deepsearch.jina.ai:443"},
     "inference-net": dict.fromkeys(("files", "batches"), "https://batch.inference.net:443"),
     "huggingface": dict.fromkeys(
-        ("embeddings", "images.generate", "audio.speech", "audio.transcriptions"), "https://router.huggingface.co:443"
+        ("embeddings", "images.generate", "images.edit", "audio.speech", "audio.transcriptions"),
+        "https://router.huggingface.co:443",
     ),
     "cloudflare": dict.fromkeys(
-        ("rerank", "images.generate", "images.edit", "audio.speech", "audio.transcriptions", "audio.translations"),
+        (
+            *("completions", "rerank", "images.generate", "images.edit"),
+            *("audio.speech", "audio.transcriptions", "audio.translations"),
+        ),
         "https://api.cloudflare.com:443",
     ),
     "novita": dict.fromkeys(
@@ -55,6 +59,9 @@ ELSEWHERE: Mapping[str, Mapping[str, str]] = {
         "https://api.novita.ai:443",
     ),
     "deepinfra": {"rerank": "https://api.deepinfra.com:443"},
+    "vercel": dict.fromkeys(
+        ("images.edit", "audio.speech", "audio.transcriptions"), "https://ai-gateway.vercel.sh:443"
+    ),
 }
 """Operations that a vendor has at another address."""
 OTHERS_ALONE: Mapping[str, frozenset[str]] = {

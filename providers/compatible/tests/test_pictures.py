@@ -92,6 +92,63 @@ async def test_hugging_face_draws() -> None:
     assert sent(upstream) == {"inputs": "Grüße", "parameters": parameters}
 
 
+HF_EDITED = {"model": "v/a/b", "prompt": "Grüße", "size": "512x256"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {
+            "data": {**HF_EDITED, "n": "1", "guidance_scale": "7.5", "num_inference_steps": "9", "user": "u"},
+            "files": {"image": ("a.png", PNG, "image/png")},
+        },
+        {
+            "json": {
+                **HF_EDITED,
+                "guidance_scale": 7.5,
+                "num_inference_steps": 9,
+                "user": "u",
+                "images": [{"image_url": SHOWN}],
+            }
+        },
+    ],
+)
+async def test_hugging_face_edits(given: Json) -> None:
+    """The picture is an input in base64, what else is asked for are parameters, and the answer, a picture, becomes base64."""
+    answer = Recorded(headers=(("content-type", "image/png"),), body=PNG)
+    reply, upstream = await asked("huggingface", "/v1/images/edits", answer, **given)
+    assert (reply.status_code, reply.json()["data"]) == (200, [{"b64_json": PICTURE}])
+    assert reply.headers["x-headgate-dropped"] == "user"
+    [request] = upstream.requests
+    assert (request.method, request.url) == ("POST", "https://router.huggingface.co/hf-inference/models/a/b")
+    headers = dict(request.headers)
+    assert (headers[b"accept"], headers[b"content-type"]) == (b"image/png", b"application/json")
+    parameters = {"prompt": "Grüße", "guidance_scale": 7.5, "num_inference_steps": 9}
+    target: Json = {"target_size": {"width": 512, "height": 256}}
+    assert sent(upstream) == {"inputs": base64.b64encode(PNG).decode(), "parameters": {**parameters, **target}}
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"data": {"model": "v/a/b", "quality": "high"}, "files": [("image", ("a", PNG))]}, "quality"),
+        ({"data": {"model": "v/a/b", "n": "2"}, "files": [("image", ("a", PNG))]}, "n"),
+        ({"data": {"model": "v/a/b"}, "files": [("image", ("a", PNG)), ("mask", ("m", PNG))]}, "mask"),
+        ({"data": {"model": "v/a/b"}, "files": [("image[]", ("a", PNG)), ("image[]", ("b", PNG))]}, "image"),
+        ({"data": {"model": "v/a/b"}, "files": [("other", ("a", PNG))]}, "other"),
+        ({"data": {"model": "v/a/b", "guidance_scale": "much"}, "files": [("image", ("a", PNG))]}, "guidance_scale"),
+        ({"json": {"model": "v/a/b", "images": []}}, "image"),
+        ({"json": {"model": "v/a/b", "images": [{"image_url": "https://a.b/c"}]}}, "images[0].image_url"),
+        ({"json": {"model": "v/a/b", "images": [{"image_url": SHOWN}], "mask": {"image_url": SHOWN}}}, "mask"),
+    ],
+)
+async def test_hugging_face_cannot_edit(given: Json, param: str) -> None:
+    """What the task has no word for, a second picture and one that would have to be fetched are refused by name."""
+    answer = Recorded(headers=(("content-type", "image/png"),), body=PNG)
+    reply, upstream = await asked("huggingface", "/v1/images/edits", answer, **given)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, param, [])
+
+
 async def test_hugging_face_hears() -> None:
     """Sound is an input in base64, and the text comes back as it is; timestamps are another answer, and refused."""
     given: Json = {"files": {"file": ("a.wav", b"RIFF\xff", "audio/wav")}}

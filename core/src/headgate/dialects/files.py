@@ -47,6 +47,8 @@ class FileDialect(KeptDialect):
     """Fields of the vendor's own that a client may write into the form."""
     most_bytes: ClassVar[int | None] = None
     """How large a form may be."""
+    reads_whole: ClassVar[bool] = False
+    """Whether a form is read whole before any of it goes on: the vendor is told how long a file is. It needs `most_bytes`."""
 
     @abstractmethod
     def urls_in(self, said: Json, asked: Asked) -> Sequence[str]:

@@ -19,6 +19,7 @@ from headgate.dialects.gaps import Gaps
 from headgate.dialects.interface import TextPlace, WordlessDialect
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
+from headgate.forms import Part
 
 Action = Literal[
     "create", "list", "retrieve", "cancel", "events", "checkpoints", "pause", "resume", "delete", "content"
@@ -68,7 +69,8 @@ class VendorCall(Struct, frozen=True):
     """One call to the vendor; `path` stands below its base URL, `body` is None where it has none.
 
     `file` is the part of a form in which the client's file goes in the place of a body, behind the `fields` of that form. With
-    `about` it goes behind that instead, in a body of the type `multipart/related` (RFC 2387).
+    `about` it goes behind that instead, in a body of the type `multipart/related` (RFC 2387); with `named` it is the body
+    itself, and that header says its name. `form` are the parts of a form that is the body.
     """
 
     method: str
@@ -78,6 +80,8 @@ class VendorCall(Struct, frozen=True):
     file: str = ""
     fields: Mapping[str, str] = {}
     about: Json | None = None
+    named: str = ""
+    form: Sequence[Part] = ()
 
     @property
     def target(self) -> str:

@@ -72,12 +72,16 @@ class Inputs(Struct, frozen=True):
 
 def read_inputs(described: Json) -> Inputs:
     """The inputs in a model's or a version's description; none where it tells none."""
+    schemas = schemas_of(described)[1]
+    properties = as_object((as_object(schemas.get("Input")) or {}).get("properties")) or {}
+    return Inputs({name: _field(name, as_object(said) or {}, schemas) for name, said in properties.items()})
+
+
+def schemas_of(described: Json) -> tuple[Json, Json]:
+    """The version in a model's or a version's description, and the schemas that it publishes."""
     version = as_object(described.get("latest_version")) or described
-    schemas = as_object(
-        (as_object((as_object(version.get("openapi_schema")) or {}).get("components")) or {}).get("schemas")
-    )
-    properties = as_object((as_object((schemas or {}).get("Input")) or {}).get("properties")) or {}
-    return Inputs({name: _field(name, as_object(said) or {}, schemas or {}) for name, said in properties.items()})
+    components = as_object((as_object(version.get("openapi_schema")) or {}).get("components")) or {}
+    return version, as_object(components.get("schemas")) or {}
 
 
 def _field(name: str, said: Json, schemas: Json) -> Field:

@@ -1,13 +1,16 @@
 """Pictures of models on Replicate for clients of OpenAI's: a request by the schema of its model, and a prediction as an answer.
 
 Sources: https://replicate.com/docs/reference/http#models.predictions.create and the schemas of the models of Black Forest Labs,
-ByteDance, Google, OpenAI and Stability there, which name size and number differently. Pictures come as addresses.
+ByteDance, Google, OpenAI and Stability there, which name pictures, size and number differently. Pictures come as addresses, and
+those of a form go as data URIs: https://replicate.com/docs/topics/predictions/input-files. A picture without a prompt is varied
+by models that want none: https://replicate.com/black-forest-labs/flux-redux-dev
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
 from math import gcd
 from typing import Any, cast
 
@@ -15,15 +18,22 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
-from headgate.dialects.openai.members import Json
+from headgate.dialects.openai.members import Json, as_object
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
+from headgate.forms import Part
 from headgate_replicate.inputs import Inputs
 from headgate_replicate.replies import created_of
 
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _NUMBERS = ("num_outputs", "number_of_images", "num_images")
 """Where a model may take how many pictures to make."""
+IMAGES = ("input_images", "image_input", "images", "input_image", "image", "redux_image")
+"""Where a model takes pictures to make others of: the first that it has."""
+_PICTURES = ("image", "image[]")
+_NUMERIC = frozenset({"n", "output_compression", "partial_images", "stream"})
+_PARSED = frozenset({"boolean", "integer", "number"})
+_SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 _FREE = "custom"
 """The word for a size that is told as two sides."""
 _IDLE: Mapping[str, object] = {
@@ -41,16 +51,52 @@ _FORMATS: Mapping[str, str] = {"jpeg": "jpg", "jpg": "jpeg"}
 
 def encode(body: bytes, version: str, inputs: Inputs, gaps: Gaps) -> bytes:
     """OpenAI's request as a call that begins a prediction. `gaps` is told of what the model has no input for."""
-    members = decode_object(body)
-    members.pop("model", None)  # it stands in the address, or is its version
+    return _begin(decode_object(body), {}, version, inputs, gaps)
+
+
+def encode_form(parts: Iterable[Part], values: Mapping[str, Any], version: str, inputs: Inputs, gaps: Gaps) -> bytes:
+    """OpenAI's form of an edit as such a call, with what `values` overrides. `gaps` is told as above."""
+    members: Json = {}
+    found: list[str] = []
     told: Json = {}
+    for part in parts:
+        if part.name in _PICTURES:
+            found.append(_uri_of(part))
+        elif part.name == "mask" and "mask" in inputs.fields:
+            told["mask"] = _uri_of(part)
+        elif part.name == "mask":
+            gaps.refuse(part.name)
+        elif part.name != "model" and part.content:
+            members[part.name] = _value_of(part, inputs)
+    return _begin({**members, **values}, {**told, **_shown(found, inputs, gaps)}, version, inputs, gaps)
+
+
+def encode_edit(body: bytes, version: str, inputs: Inputs, gaps: Gaps) -> bytes:
+    """An edit that comes as JSON: pictures by their addresses, which Replicate fetches. `gaps` is told as above."""
+    members = decode_object(body)
+    pictures = members.pop("images", None)
+    held = [as_object(each) or {} for each in cast("list[Any]", pictures)] if isinstance(pictures, list) else []
+    found = [each.get("image_url") for each in held]
+    if not all(isinstance(each, str) for each in found):
+        raise InvalidRequest("`images` must be a list of objects with `image_url`", param="images")
+    told = _shown(cast("list[str]", found), inputs, gaps)
+    mask = as_object(members.get("mask"))
+    if mask is not None and "mask" in inputs.fields:
+        del members["mask"]
+        told["mask"] = mask.get("image_url")
+    return _begin(members, told, version, inputs, gaps)
+
+
+def _begin(members: Json, told: Json, version: str, inputs: Inputs, gaps: Gaps) -> bytes:
+    """The call that begins a prediction with these members of OpenAI's, and with what is `told` of pictures."""
+    members.pop("model", None)  # it stands in the address, or is its version
     if members.pop("user", None) is not None:
         gaps.skip("user")
     _tell_number(members.pop("n", None), told, inputs, gaps)
     _tell_size(members.pop("size", None), told, inputs, gaps)
     _tell_format(members, inputs)
     for name, value in members.items():
-        if name in inputs.fields:
+        if name in inputs.fields and name not in told:
             told[name] = value
         elif value is not None and (name not in _IDLE or value != _IDLE[name]):
             gaps.refuse(name)
@@ -69,6 +115,33 @@ def decode(headers: RawHeaders, body: bytes) -> Reply:
         raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
     data = [{"url": url} for url in urls]
     return Reply(200, headers, msgspec.json.encode({"created": created_of(held), "data": data}))
+
+
+def _shown(found: Sequence[str], inputs: Inputs, gaps: Gaps) -> Json:
+    """Pictures where the model takes them, as many as it does. Raises InvalidRequest for none."""
+    if not found:
+        raise InvalidRequest("`image` is missing: send the picture in it", param="image")
+    field = inputs.first(IMAGES)
+    return {field.name: list(found) if field.kind == "array" else gaps.most("image", tuple(found), 1)[0]}
+
+
+def _uri_of(part: Part) -> str:
+    """A picture as a data URI, under its label if that tells one, else as it begins."""
+    label = part.content_type.partition(";")[0].strip().lower()
+    if not label.startswith("image/"):
+        label = next((kind for start, kind in _SIGNATURES if part.content.startswith(start)), "image/png")
+    return f"data:{label};base64,{b64encode(part.content).decode()}"
+
+
+def _value_of(part: Part, inputs: Inputs) -> Any:
+    """The value of a field, as the model's schema types it. Raises InvalidRequest for what is none."""
+    field = inputs.fields.get(part.name)
+    is_parsed = part.name in _NUMERIC or (field is not None and field.kind in _PARSED)
+    try:
+        return msgspec.json.decode(part.content) if is_parsed else part.content.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = "a number" if is_parsed else "valid UTF-8"
+        raise InvalidRequest(f"the field `{part.name}` must be {told}", param=part.name) from None
 
 
 def _tell_number(number: object, told: Json, inputs: Inputs, gaps: Gaps) -> None:

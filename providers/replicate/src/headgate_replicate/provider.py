@@ -1,4 +1,6 @@
-"""Replicate as a provider: chat, pictures and sound by the schema that each model publishes, everything else passed through."""
+"""Replicate as a provider: chat, pictures, sound and trainings by the schema that each model publishes, files, and everything
+else passed through.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,38 @@ from headgate.body import decode_object
 from headgate.caller import checked_base_url
 from headgate.dialects import Dialect, Gaps
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed
-from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
 from headgate.files import download
 from headgate.forms import parts_of
-from headgate.operations import IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
+from headgate.operations import (
+    FILES,
+    FINE_TUNING,
+    IMAGES_EDIT,
+    IMAGES_GENERATE,
+    IMAGES_VARIATIONS,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
 from headgate.provider import DeploymentConfig, Provider
-from headgate.relay import Decode, passed_headers, retell, scrub
+from headgate.relay import Decode, passed_headers, relayed_error, retell, scrub
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
 from headgate_replicate import pictures, sound
 from headgate_replicate.chat import ReplicateChat
+from headgate_replicate.files import ReplicateFiles
 from headgate_replicate.inputs import PROMPTS, Inputs, read_inputs
 from headgate_replicate.predictions import Awaited, Predictions
+from headgate_replicate.trainings import ReplicateTuning, read_trainer
+
+Json = dict[str, Any]
 
 KEPT_S = 600.0
 """So long the schema of a model is taken as it was read: official models change theirs at times."""
 MOST_KEPT = 256
 _MODEL = re.compile(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?::([0-9a-f]{8,64}))?", re.ASCII)
 _JSON = (b"content-type", b"application/json")
-_MEDIA = (IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS)
+_MEDIA = (IMAGES_GENERATE, IMAGES_EDIT, IMAGES_VARIATIONS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+_FORMS = frozenset(each.name for each in _MEDIA if each.is_form)
 
 
 class Replicate(Provider):
@@ -47,9 +63,13 @@ class Replicate(Provider):
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": ReplicateChat.name,
         **{each.name: each.dialect for each in _MEDIA},
+        FILES.name: ReplicateFiles.name,
+        FINE_TUNING.name: ReplicateTuning.name,
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {ReplicateChat.name: ReplicateChat()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {
+        each.name: each for each in (ReplicateChat(), ReplicateFiles(), ReplicateTuning())
+    }
     paths: ClassVar[Mapping[str, str]] = dict.fromkeys(("chat", *(each.name for each in _MEDIA)), "/predictions")
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
@@ -58,8 +78,11 @@ class Replicate(Provider):
         self.predictions = Predictions(self.url, upstream)
         self._ways: Mapping[str, Callable[[Exchange], Coroutine[Any, Any, Reply]]] = {
             IMAGES_GENERATE.name: self._pictures,
+            IMAGES_EDIT.name: self._edits,
+            IMAGES_VARIATIONS.name: self._edits,
             SPEECH.name: self._speech,
             TRANSCRIPTIONS.name: self._transcription,
+            TRANSLATIONS.name: self._transcription,
         }
 
     @override
@@ -67,6 +90,8 @@ class Replicate(Provider):
         attempt = ex.attempt
         if attempt is not None and isinstance(attempt.dialect, ReplicateChat):
             return self._chat(ex)
+        if attempt is not None and isinstance(attempt.dialect, ReplicateTuning) and _is_new(ex):
+            return self._training(ex, attempt)
         way = self._ways.get(ex.operation.name)
         return super().call(ex) if way is None or attempt is None else way(ex)
 
@@ -81,7 +106,7 @@ class Replicate(Provider):
 
     @override
     def fields_for(self, ex: Exchange) -> Mapping[str, str]:
-        return {} if ex.operation is TRANSCRIPTIONS else super().fields_for(ex)
+        return {} if ex.operation.name in _FORMS else super().fields_for(ex)
 
     @override
     async def send(self, ex: Exchange) -> UpstreamResponse:
@@ -113,6 +138,19 @@ class Replicate(Provider):
         body = pictures.encode(request.body, _version_of(ex), found, gaps)
         return await self._told(ex, request, body, gaps, pictures.decode)
 
+    async def _edits(self, ex: Exchange) -> Reply:
+        """Pictures that are made of others, by a prompt or without one, which come in a form or by their addresses."""
+        found = await self._described(ex, pictures.IMAGES)
+        if isinstance(found, Reply):
+            return found
+        request, gaps, upload = self.prepare(ex), self._gaps(ex), ex.upload
+        if upload is None or ex.attempt is None:
+            body = pictures.encode_edit(request.body, _version_of(ex), found, gaps)
+        else:
+            parts = parts_of(await upload.read(sound.MAX_BYTES), upload.boundary or b"")
+            body = pictures.encode_form(parts, ex.attempt.target.override_params, _version_of(ex), found, gaps)
+        return await self._told(ex, request, body, gaps, pictures.decode)
+
     async def _speech(self, ex: Exchange) -> Reply:
         """The file that a prediction makes, from where Replicate stores it. No credential goes there."""
         found = await self._described(ex, sound.TEXTS)
@@ -130,7 +168,7 @@ class Replicate(Provider):
             raise
 
     async def _transcription(self, ex: Exchange) -> Reply:
-        """What a prediction heard, once it is over."""
+        """What a prediction heard, once it is over, in its own language or in English."""
         upload, attempt = ex.upload, ex.attempt
         if upload is None or attempt is None:
             raise InvalidRequest("a transcript needs a form with the sound in `file`", param="file")
@@ -139,9 +177,25 @@ class Replicate(Provider):
             return found
         request, gaps = self.prepare(ex), self._gaps(ex)
         parts = parts_of(await upload.read(sound.MAX_BYTES), upload.boundary or b"")
-        values = attempt.target.override_params
-        body = sound.encode_transcription(parts, values, _version_of(ex), found, gaps)
-        return await self._told(ex, request, body, gaps, sound.decode_transcript)
+        values, is_translation = attempt.target.override_params, ex.operation is TRANSLATIONS
+        version = _version_of(ex)
+        body = sound.encode_transcription(parts, values, version, found, gaps, is_translation=is_translation)
+        decode = sound.decode_translation if is_translation else sound.decode_transcript
+        return await self._told(ex, request, body, gaps, decode)
+
+    async def _training(self, ex: Exchange, attempt: Attempt) -> Reply:
+        """A new training, by the schema of its trainer."""
+        owner, name, _ = _model_of(attempt.model)
+        try:
+            found = await self._description(ex, attempt.model)
+        except ProviderError as error:
+            error.blame(self.name, self.deployment)
+            raise
+        if isinstance(found, WholeResponse):
+            secrets = self.secrets_of(ex)
+            return relayed_error(ex, found.status, passed_headers(found.headers, secrets), await found.read(), secrets)
+        attempt.dialect = ReplicateTuning(read_trainer(found, owner, name), self.url_at(ex, ""))
+        return await super().call(ex)
 
     async def _told(self, ex: Exchange, request: UpstreamRequest, body: bytes, gaps: Gaps, decode: Decode) -> Reply:
         """Begin a prediction with `body`, and tell its end as `decode` does."""
@@ -174,11 +228,21 @@ class Replicate(Provider):
 
     async def _inputs(self, ex: Exchange, model: str) -> Inputs | WholeResponse:
         """What the model takes, as it says itself; or the error that came instead."""
-        owner, name, version = _model_of(model)
         is_own = ex.base_url == "" and (ex.principal is None or ex.principal.credential is None)
         kept = self._kept.get(model) if is_own else None
         if kept is not None and time.monotonic() - kept[0] < KEPT_S:
             return kept[1]
+        found = await self._description(ex, model)
+        if isinstance(found, WholeResponse):
+            return found
+        inputs = read_inputs(found)
+        if is_own:
+            self._keep(model, inputs)
+        return inputs
+
+    async def _description(self, ex: Exchange, model: str) -> Json | WholeResponse:
+        """What the model publishes about itself; or the error that came instead."""
+        owner, name, version = _model_of(model)
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         url = f"{base}/models/{owner}/{name}" + (f"/versions/{version}" if version else "")
         prepared = self.prepare(ex)
@@ -192,13 +256,9 @@ class Replicate(Provider):
         if not 200 <= response.status < 300:
             return WholeResponse(response.status, response.headers, body)
         try:
-            described = decode_object(body)
+            return decode_object(body)
         except InvalidRequest as error:
             raise ProviderFailed(f"the model's schema is not JSON: {error}", code="upstream_bad_reply") from None
-        inputs = read_inputs(described)
-        if is_own:
-            self._keep(model, inputs)
-        return inputs
 
     def _keep(self, model: str, inputs: Inputs) -> None:
         """Keep what was read, and no more than `MOST_KEPT` of them: names of models are the callers' choice."""
@@ -225,6 +285,11 @@ def _model_of(model: str) -> tuple[str, str, str]:
         told = "a model of Replicate is `owner/name` or `owner/name:version`"
         raise InvalidRequest(told, param="model", code="unsupported_model")
     return found[1], found[2], found[3] or ""
+
+
+def _is_new(ex: Exchange) -> bool:
+    """Whether a client makes a new fine-tuning job."""
+    return ex.scope_method == "POST" and ex.path.rstrip("/") == FINE_TUNING.path
 
 
 def _version_of(ex: Exchange) -> str:

@@ -71,10 +71,19 @@ def address_in(prediction: bytes) -> str:
 
 
 def encode_transcription(
-    parts: Iterable[Part], values: Mapping[str, Any], version: str, inputs: Inputs, gaps: Gaps
+    parts: Iterable[Part],
+    values: Mapping[str, Any],
+    version: str,
+    inputs: Inputs,
+    gaps: Gaps,
+    *,
+    is_translation: bool = False,
 ) -> bytes:
-    """OpenAI's form as a call that begins a prediction, with what `values` overrides. `gaps` is told as above."""
-    told: Json = {}
+    """OpenAI's form as a call that begins a prediction, with what `values` overrides. `gaps` is told as above.
+
+    Raises InvalidRequest for a translation by a model whose schema knows of none.
+    """
+    told: Json = _translating(inputs) if is_translation else {}
     sound = inputs.first(SOUNDS)
     for part in parts:
         if part.name == "file":
@@ -96,15 +105,34 @@ def decode_transcript(headers: RawHeaders, body: bytes) -> Reply:
 
     The text is all of the output, its pieces one behind the other, or its member `text` or `transcription`.
     """
+    return _text_in(headers, body, ("text", "transcription"))
+
+
+def decode_translation(headers: RawHeaders, body: bytes) -> Reply:
+    """The same of a translation, which stands in a member of its own where a model tells both."""
+    return _text_in(headers, body, ("translation", "text", "transcription"))
+
+
+def _text_in(headers: RawHeaders, body: bytes, names: Iterable[str]) -> Reply:
     output = _output_of(body)
     held = as_object(output)
     if held is not None:
-        output = held.get("text", held.get("transcription"))
+        output = next((held[name] for name in names if held.get(name) is not None), None)
     pieces = cast("list[object]", output) if isinstance(output, list) else [output]
     texts = [piece for piece in pieces if isinstance(piece, str)]
     if len(texts) != len(pieces):
         raise ProviderFailed("the provider answered with no text", code="upstream_bad_reply")
     return Reply(200, headers, msgspec.json.encode({"text": "".join(texts)}))
+
+
+def _translating(inputs: Inputs) -> Json:
+    """What asks a model for English. Raises InvalidRequest for one that has no such input."""
+    if "translate" in inputs.fields and inputs.fields["translate"].kind == "boolean":
+        return {"translate": True}
+    if "task" in inputs.fields and "translate" in inputs.fields["task"].words:
+        return {"task": "translate"}
+    told = "the model translates nothing: the schema it publishes has no `translate`"
+    raise InvalidRequest(told, param="model", code="unsupported_model")
 
 
 def _begin(version: str, told: Json) -> bytes:

@@ -7,6 +7,7 @@ one that outgrows this gets a distribution of its own and nobody notices.
 from collections.abc import Mapping
 
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.ai21 import AI21
 from headgate_compatible.vendors.byteplus import BytePlus
 from headgate_compatible.vendors.cloudflare import Cloudflare
 from headgate_compatible.vendors.dashscope import DashScope
@@ -31,13 +32,16 @@ from headgate_compatible.vendors.reka import Reka
 from headgate_compatible.vendors.siliconflow import SiliconFlow
 from headgate_compatible.vendors.snowflake import Snowflake
 from headgate_compatible.vendors.together import Together
+from headgate_compatible.vendors.vercel import Vercel
 from headgate_compatible.vendors.voyage import Voyage
+from headgate_compatible.vendors.writer import Writer
 from headgate_compatible.vendors.xai import XAI
 from headgate_compatible.vendors.zai import Zai
 from headgate_compatible.vendors.zhipu import Zhipu
 
 CODE: Mapping[str, type[Compatible]] = {
     "302ai": JinaShaped,
+    "ai21": AI21,
     "byteplus": BytePlus,
     "cloudflare": Cloudflare,
     "dashscope": DashScope,
@@ -64,8 +68,10 @@ CODE: Mapping[str, type[Compatible]] = {
     "siliconflow": SiliconFlow,
     "snowflake": Snowflake,
     "together": Together,
+    "vercel": Vercel,
     "vllm": JinaShaped,
     "voyage": Voyage,
+    "writer": Writer,
     "xai": XAI,
     "zai": Zai,
     "zhipu": Zhipu,

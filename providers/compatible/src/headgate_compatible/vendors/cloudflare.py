@@ -19,30 +19,45 @@ from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
 from headgate.forms import content_type_of, form_of
-from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS
+from headgate.operations import (
+    BATCHES,
+    COMPLETIONS,
+    IMAGES_EDIT,
+    IMAGES_GENERATE,
+    RERANK,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)
 from headgate.provider import operation_of
 from headgate.relay import Decode
 from headgate.upstream import UpstreamRequest
 from headgate_compatible import policy
 from headgate_compatible.vendors import cloudflare_media as media
 from headgate_compatible.vendors.as_json import Encode, JsonForms
+from headgate_compatible.vendors.bare_texts import WORKERS, BareTexts, Words
+from headgate_compatible.vendors.cloudflare_batches import CloudflareBatches
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.ranking import CloudflareRerank
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.results import asks_for_results
 
 Json = dict[str, Any]
 
 _SWITCHED = ("gemma-4", "glm-", "kimi-", "qwen3.8")
 """Models that document a switch for thinking, by what their name holds."""
-_RUN = frozenset(each.name for each in (IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS))
+_RUN = frozenset(
+    each.name for each in (COMPLETIONS, IMAGES_EDIT, IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+)
 """Operations whose model stands in the address."""
 
 
-class Cloudflare(JsonForms, Reshaped):
+class Cloudflare(BareTexts, JsonForms, Reshaped):
     """Workers AI, and by its REST API the models of others behind AI Gateway."""
 
-    own_dialects: ClassVar[Mapping[str, str]] = {"rerank": CloudflareRerank.name}
-    codecs: ClassVar[Mapping[str, Dialect]] = {CloudflareRerank.name: CloudflareRerank()}
+    own_dialects: ClassVar[Mapping[str, str]] = {"rerank": CloudflareRerank.name, "batches": CloudflareBatches.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (CloudflareRerank(), CloudflareBatches())}
+    texts: ClassVar[Words] = WORKERS
     forms: ClassVar[Mapping[str, Encode]] = {
         IMAGES_EDIT.name: media.edit_form,
         TRANSCRIPTIONS.name: media.transcript,
@@ -57,6 +72,16 @@ class Cloudflare(JsonForms, Reshaped):
         IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
         SPEECH.name: Shape(media.encode_speech, media.decode_speech),
     }
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """The results of a batch are the content of a file of its id; other files are not there."""
+        return (BATCHES.name, CloudflareBatches.name) if asks_for_results(ex) else super().spoken(ex, model)
+
+    @override
+    def url_at(self, ex: Exchange, target: str) -> str:
+        """What runs a model stands beside the API in OpenAI's shape."""
+        return super().url_at(ex, "").removesuffix("/v1") + target
 
     @override
     def url_for(self, ex: Exchange) -> str:

@@ -8,14 +8,16 @@ addresses, https://github.com/huggingface/huggingface_hub/blob/main/src/huggingf
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.exchange import Exchange
-from headgate.operations import EMBEDDINGS, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
+from headgate.operations import EMBEDDINGS, IMAGES_EDIT, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
 from headgate.provider import operation_of
+from headgate.relay import Decode
 from headgate_compatible.vendors import huggingface_media as media
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.embeddings import HuggingFaceEmbeddings
@@ -25,10 +27,12 @@ from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 _TASKS: Mapping[str, str] = {
     EMBEDDINGS.name: "/pipeline/feature-extraction",
+    IMAGES_EDIT.name: "",
     IMAGES_GENERATE.name: "",
     TRANSCRIPTIONS.name: "",
 }
 """Operations of `hf-inference`, and what stands behind the model in their address."""
+_PICTURES = frozenset({IMAGES_EDIT.name, IMAGES_GENERATE.name})
 _BESIDE = frozenset({*_TASKS, SPEECH.name})
 
 
@@ -37,8 +41,13 @@ class HuggingFace(JsonForms, Reshaped):
 
     own_dialects: ClassVar[Mapping[str, str]] = {"embeddings": HuggingFaceEmbeddings.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {HuggingFaceEmbeddings.name: HuggingFaceEmbeddings()}
-    forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: media.encode_transcript}
+    forms: ClassVar[Mapping[str, Encode]] = {
+        IMAGES_EDIT.name: media.encode_edit,
+        TRANSCRIPTIONS.name: media.encode_transcript,
+    }
+    answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: partial(decode_file, _sent=b"")}
     shapes: ClassVar[Mapping[str, Shape]] = {
+        IMAGES_EDIT.name: Shape(media.encode_edit_json, decode_file),
         IMAGES_GENERATE.name: Shape(media.encode_picture, decode_file),
         SPEECH.name: Shape(media.encode_speech),
     }
@@ -56,4 +65,4 @@ class HuggingFace(JsonForms, Reshaped):
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         headers = super().vendor_headers(ex)
-        return {**headers, b"accept": b"image/png"} if operation_of(ex) == IMAGES_GENERATE.name else headers
+        return {**headers, b"accept": b"image/png"} if operation_of(ex) in _PICTURES else headers
