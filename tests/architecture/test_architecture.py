@@ -28,7 +28,7 @@ TOP = {
     "conftest.py",
     "CONTRIBUTING.md",
 }
-DIALECT_PROVIDERS = {"headgate-compatible", "headgate-openai"}
+DIALECT_PROVIDERS = {"headgate-compatible", "headgate-google", "headgate-openai"}
 LOCAL_PROVIDERS = {"demo"}
 """Providers that send nothing over a network, so that the contract suite has nothing to replay."""
 GROUPS = {

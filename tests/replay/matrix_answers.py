@@ -349,23 +349,33 @@ _MESSAGE: Json = {
 """https://www.alibabacloud.com/help/en/model-studio/qwen-image-generation-and-editing-api-reference"""
 _EDITED: Json = {"id": "job-1", "status": "Ready", "result": {"sample": PICTURE_URL}, "progress": None, "details": None}
 """https://docs.fireworks.ai/api-reference/get-generated-image-from-flux-kontex"""
+_CODE: Json = {
+    "id": "fim-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": " there"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
+}
+_DRAWN: Json = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}}]}
+_SAMPLES: Json = {"mimeType": "audio/L16;rate=24000", "data": base64.b64encode(SOUND).decode()}
+_SPOKEN: Json = {"candidates": [{"content": {"parts": [{"inlineData": _SAMPLES}]}}]}
+_WRITTEN: Json = {"candidates": [{"content": {"parts": [{"audioTranscription": HEARD}]}}]}
 _OWN: Mapping[tuple[str, str], Json] = {
-    ("mistral", "completions"): {
-        "id": "fim-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": " there"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
-    },
+    ("mistral", "completions"): _CODE,
     ("vercel", "audio.speech"): {"audio": base64.b64encode(SOUND).decode()},
     ("vercel", "audio.transcriptions"): {**HEARD, "segments": []},
     ("vercel", "images.edit"): {"images": [PICTURE]},
+    ("vertex", "completions"): _CODE,
     ("writer", "completions"): {"choices": [{"text": " there", "log_probs": None}], "model": "m"},
     ("zhipu", "moderations"): {
         "id": "m1",
         "created": 1,
         "result_list": [{"content_type": "text", "risk_level": "PASS", "risk_type": []}],
+    },
+    ("bedrock", "moderations"): {
+        "results": {"contentFilter": {"results": [{"category": "VIOLENCE", "severityScore": 0.1}]}},
+        "usage": {"contentFilter": {"textUnits": 1}},
     },
     ("bedrock", "images.generate"): _STABILITY,
     ("bedrock", "images.edit"): _STABILITY,
@@ -415,9 +425,13 @@ _OWN: Mapping[tuple[str, str], Json] = {
     },
     ("siliconflow", "images.edit"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
     ("siliconflow", "images.generate"): {"images": [{"b64_json": PICTURE}], "timings": {"inference": 1}, "seed": 1},
-    ("vertex", "images.generate"): {
-        "candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PICTURE}}]}}]
-    },
+    ("google", "images.edit"): _DRAWN,
+    ("google", "audio.speech"): _SPOKEN,
+    ("google", "audio.transcriptions"): _WRITTEN,
+    ("vertex", "images.generate"): _DRAWN,
+    ("vertex", "images.edit"): _DRAWN,
+    ("vertex", "audio.speech"): _SPOKEN,
+    ("vertex", "audio.transcriptions"): _WRITTEN,
 }
 """Answers in a vendor's own shape, by vendor and operation."""
 _FILES = frozenset(

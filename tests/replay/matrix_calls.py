@@ -32,13 +32,15 @@ _NO_MODEL = frozenset(
 """Operations that a model is no part of."""
 _ONE_MODEL = frozenset(
     {
+        ("bedrock", "moderations"),
         *(("deepseek", "audio.speech"), ("deepseek", "audio.transcriptions")),
         *(("nvidia", "audio.speech"), ("nvidia", "audio.transcriptions")),
         ("reka", "audio.transcriptions"),
         *(("xai", "audio.speech"), ("xai", "audio.transcriptions")),
     }
 )
-"""Operations for which a vendor has one model, which is not named: https://docs.x.ai/developers/rest-api-reference/inference/voice,
+"""Operations for which a vendor has one model, which is not named, or none at all:
+https://docs.x.ai/developers/rest-api-reference/inference/voice,
 https://docs.reka.ai/speech/api-reference/transcribe-or-translate,
 https://docs.nvidia.com/nim/speech/latest/reference/api-references/tts/http-tts.html,
 https://api-docs.deepseek.com/guides/tts and ../guides/asr"""

@@ -41,6 +41,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 """What a deployment must say beside its key; rows say which placeholders they have."""
 _ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    **{("bedrock", each): {each: "native"} for each in ("chat", "responses", "messages")},
     ("dashscope", "completions"): {"base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1"},
     ("vertex", "rerank"): {"location": "global"},
     **{("siliconflow", each): {"base_url": "https://api.siliconflow.cn/v1"} for each in ("files", "batches")},
@@ -52,7 +53,7 @@ _ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
         )
     },
 }
-"""What a deployment says instead where a vendor has an operation at another place than the rest."""
+"""What a deployment says instead where a vendor has an operation at another place than the rest, or only if it is wanted."""
 _PLAIN = "some-model"
 _THOUGHTS: Mapping[str, str] = {"minimax": "details", "mistral": "parts"}
 """Where vendors think that have no member for it: in `reasoning_details`, or in parts of the content."""
@@ -62,6 +63,9 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "azure-openai": {"": "gpt-5.1"},
     "bedrock": {
         "converse": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "chat": "openai.gpt-oss-20b-1:0",
+        "responses": "openai.gpt-oss-20b-1:0",
+        "messages": "anthropic.claude-opus-4-7",
         "embeddings": "cohere.embed-english-v3",
         "rerank": "cohere.rerank-v3-5:0",
         "images.generate": "stability.stable-image-core-v1:1",
@@ -73,7 +77,12 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
     "cohere": {"chat": "command-a-reasoning-08-2025"},
     "databricks": {"messages": "databricks-claude-sonnet-4-5", "responses": "databricks-gpt-5"},
     "deepseek": {"": "deepseek-flash"},
-    "google": {"": "gemini-2.5-flash"},
+    "google": {
+        "": "gemini-2.5-flash",
+        "images.edit": "gemini-2.5-flash-image",
+        "audio.speech": "gemini-3.8-flash-tts",
+        "audio.transcriptions": "gemini-3.5-transcribe",
+    },
     "groq": {"": "openai/gpt-oss-120b"},
     "novita": {
         "images.generate": "seedream-5.0-lite",
@@ -98,16 +107,25 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "messages": "claude-sonnet-4-5@20250929",
         "count_tokens": "claude-sonnet-4-5@20250929",
         "chat": "meta/llama-4-scout-maas",
+        "responses": "xai/grok-4.20-reasoning",
+        "completions": "codestral-2",
         "embeddings": "text-embedding-005",
         "images.generate": "gemini-2.5-flash-image",
+        "images.edit": "gemini-2.5-flash-image",
+        "audio.speech": "gemini-3.8-flash-tts",
+        "audio.transcriptions": "gemini-3.5-transcribe",
     },
     "xai": {"": "grok-4.3"},
 }
 """Models where one decides what is spoken or can be asked, by operation; the empty name is any other operation."""
 _BY_MODEL = frozenset(
-    {("vertex", "messages"), ("vertex", "chat"), ("databricks", "messages"), ("perplexity", "responses")}
+    {
+        *(("vertex", "messages"), ("vertex", "chat"), ("databricks", "messages"), ("perplexity", "responses")),
+        ("bedrock", "converse"),
+    }
 )
-"""Operations behind the first that clients of other dialects are translated into all the same, because of the model."""
+"""Operations behind the first that clients of other dialects are translated into all the same, because of the model; and a
+first one that they are translated into although there are others, unless a deployment wants these."""
 
 
 @cache
@@ -147,6 +165,8 @@ def chat_operations(kind: type[Provider]) -> list[str]:
 def foreign_dialects(kind: type[Provider], operation: str) -> list[str]:
     """The clients that are translated into this operation of a provider; none where another operation takes them."""
     chats = chat_operations(kind)
+    if (kind.name, operation) == ("vertex", "responses"):
+        return []
     if kind.name == "vertex" or (kind.name, operation) in _BY_MODEL:
         own = {kind.dialects[operation], *(["openai.chat"] if kind.name == "databricks" else [])}
         return [each for each in DIALECTS if each not in own]

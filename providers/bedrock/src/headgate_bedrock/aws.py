@@ -95,6 +95,10 @@ class Aws(Provider):
         """Where a service of the deployment's region is, by the part of its host name that stands before the region."""
         return f"https://{host}.{self.region}.{_suffix_of(self.region)}"
 
+    def service_of(self, origin: str) -> str:  # noqa: ARG002 - for those with endpoints of several services
+        """What a signature for this origin counts for."""
+        return self.service
+
     @override
     def requires_key(self) -> bool:
         return False
@@ -113,7 +117,7 @@ class Aws(Provider):
         keys = await self._chain.keys()
         body = request.body
         digest = await asyncio.to_thread(_digest, body) if len(body) >= _LARGE else _digest(body)
-        now, scope = datetime.now(UTC), Scope(self.region, self.service)
+        now, scope = datetime.now(UTC), Scope(self.region, self.service_of(origin_of(request.url)))
         return replace(request, headers=sign(request.method, request.url, request.headers, digest, keys, scope, now))
 
     def _environment_key(self, settings: AwsConfig) -> Secret | None:

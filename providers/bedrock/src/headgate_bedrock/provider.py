@@ -3,14 +3,16 @@
 Fine-tuning in OpenAI's shape, and the files it reads, are at an endpoint of their own, whose page shows an API key:
 https://docs.aws.amazon.com/bedrock/latest/userguide/fine-tuning-openai-apis.html; batches in that shape are at the runtime,
 jobs for other models at the control plane, which takes such a key too:
-https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-reference.html
+https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-reference.html. OpenAI's and Anthropic's own APIs are the
+runtime's (`/openai/v1`) and `bedrock-mantle`'s: https://docs.aws.amazon.com/bedrock/latest/userguide/endpoints.html
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Coroutine, Mapping
-from typing import Any, ClassVar, cast
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
 from urllib.parse import quote
 
 import msgspec
@@ -23,15 +25,15 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.roots import with_plain_roots
-from headgate.errors import InvalidRequest
+from headgate.errors import InvalidRequest, Problem, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.forms import parts_of
-from headgate.operations import BATCHES, IMAGES_EDIT, IMAGES_GENERATE
+from headgate.operations import BATCHES, CHAT, IMAGES_EDIT, IMAGES_GENERATE, MESSAGES, MODERATIONS, RESPONSES
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.relay import retell
 from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 from headgate.upstream.fanout import bodies_in, send_each
-from headgate_bedrock import pictures
+from headgate_bedrock import moderations, pictures
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.batches import Batches, BedrockBatches, with_own, without_model
 from headgate_bedrock.converse import BedrockConverse
@@ -50,6 +52,11 @@ from headgate_bedrock.vectors import BedrockEmbeddings, BedrockRerank, counted
 BEARER_ENV = "AWS_BEARER_TOKEN_BEDROCK"
 _TUNING = frozenset({"files", "fine_tuning.jobs"})
 """Operations at the endpoint for fine-tuning."""
+_MANTLE = "bedrock-mantle"
+"""What signatures for that endpoint count for: `AnthropicBedrockMantle` of Anthropic's SDK."""
+_LAYER = "/openai/v1"
+_ANTHROPIC_VERSION = b"2023-06-01"
+Way = Literal["converse", "native"]
 
 
 class Guardrail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +74,8 @@ class BedrockConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     usual chain finds, of `profile` if that is set; `role_arn` is assumed with those keys. `region` may come from the
     environment. `base_models` says which model stands behind an id that hides it, such as the ARN of an application
     inference profile. `structured_output` tells how a JSON schema is honoured, `anthropic_beta` what Claude is told,
-    `batches` which API for them is called.
+    `batches` which API for them is called. `chat`, `responses` and `messages` that are `native` are answered for clients of
+    these very APIs by Bedrock's own, for models that have them there. A moderation is flagged from the severity `flag_at` on.
     """
 
     base_models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
@@ -75,11 +83,15 @@ class BedrockConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=
     anthropic_beta: list[str] = msgspec.field(default_factory=list[str])
     guardrail: Guardrail | None = None
     batches: Batches = msgspec.field(default_factory=Batches)
+    chat: Way = "converse"
+    responses: Way = "converse"
+    messages: Way = "converse"
+    flag_at: float = 0.5
 
 
 class Bedrock(Aws):
-    """Models on Amazon Bedrock's runtime, through Converse; embeddings, reranking and pictures through InvokeModel; batches;
-    fine-tuning with a key.
+    """Models on Amazon Bedrock's runtime, through Converse; embeddings, reranking and pictures through InvokeModel; moderations;
+    batches; fine-tuning with a key.
 
     An id of a model, of an inference profile or an ARN passes as `model`.
     """
@@ -94,10 +106,14 @@ class Bedrock(Aws):
     evidence = "recorded"
     dialects: ClassVar[Mapping[str, str]] = {
         "converse": "bedrock.converse",
+        CHAT.name: "openai.chat",
+        RESPONSES.name: "openai.responses",
+        MESSAGES.name: "anthropic.messages",
         "embeddings": "bedrock.embeddings",
         "rerank": "bedrock.rerank",
         "images.generate": "openai.images",
         "images.edit": "openai.images",
+        MODERATIONS.name: "openai.moderations",
         "count_tokens": BedrockCount.name,
         "files": "",
         "batches": "",
@@ -117,6 +133,10 @@ class Bedrock(Aws):
         "rerank": "/model/{model}/invoke",
         "images.generate": "/model/{model}/invoke",
         "images.edit": "/model/{model}/invoke",
+        CHAT.name: f"{_LAYER}/chat/completions",
+        RESPONSES.name: f"{_LAYER}/responses",
+        MESSAGES.name: "/anthropic/v1/messages",
+        MODERATIONS.name: "/guardrail-checks/invoke",
         "count_tokens": "/model/{model}/count-tokens",
     }
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"anthropic", "bedrock"})
@@ -133,6 +153,15 @@ class Bedrock(Aws):
             BedrockBatches.name: BedrockBatches(self.settings.batches),
         }
         self._control = self.settings.base_url.rstrip("/") or self.regional("bedrock")
+        self._mantle = self.settings.base_url.rstrip("/") or f"https://{_MANTLE}.{self.region}.api.aws"
+        chosen = {CHAT.name: self.settings.chat, RESPONSES.name: self.settings.responses}
+        chosen[MESSAGES.name] = self.settings.messages
+        self._native = frozenset(name for name, way in chosen.items() if way == "native")
+        if self._native and self.settings.guardrail is not None:
+            named = ", ".join(f"`{each}: native`" for each in sorted(self._native))
+            raise StartupError([Problem(f"`guardrail` and {named} exclude each other: what passes as it is has none")])
+        if MESSAGES.name in self._native:
+            self.signed |= {origin_of(self._mantle)}
         if self.settings.batches.api == "jobs":
             spoken = {**type(self).dialects, BATCHES.name: BedrockBatches.name}
             self.dialects = spoken  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
@@ -147,6 +176,18 @@ class Bedrock(Aws):
         if region and os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY"):
             return {"provider": cls.name, "region": region}
         return None
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        """Chat is Converse, whoever asks, but for clients of an API that the deployment wants to be answered by its own."""
+        if not ex.operation.is_chat:
+            return super().spoken(ex, model)
+        name = ex.operation.name if ex.operation.name in self._native else "converse"
+        return name, self.dialects[name]
+
+    @override
+    def service_of(self, origin: str) -> str:
+        return _MANTLE if f"{_MANTLE}." in origin else super().service_of(origin)
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -189,7 +230,9 @@ class Bedrock(Aws):
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         operation = operation_of(ex)
         if operation == BATCHES.name:
-            return f"{base}/openai/v1{passed_path(ex)}"
+            return f"{base}{_LAYER}{passed_path(ex)}"
+        if operation == MESSAGES.name and not ex.base_url:
+            base = self._mantle
         path = self.paths.get(operation)
         if path is None or ex.attempt is None:
             return base + passed_path(ex)
@@ -206,14 +249,15 @@ class Bedrock(Aws):
 
     def _tuning(self, ex: Exchange) -> str:
         """Where fine-tuning is; at a base URL of the deployment's or the caller's own, below it."""
-        own = checked_base_url(ex.base_url) if ex.base_url else self.settings.base_url
-        return f"{own or f'https://bedrock-mantle.{self.region}.api.aws'}/v1"
+        return f"{checked_base_url(ex.base_url) if ex.base_url else self._mantle}/v1"
 
     @override
     def credential(self, ex: Exchange) -> Credential | None:
         held, operation = super().credential(ex), operation_of(ex)
         if operation == BATCHES.name and held is not None and not ex.base_url and self.dialects[operation]:
             return replace(held, origins=frozenset({origin_of(self._control)}))
+        if operation == MESSAGES.name and held is not None and not ex.base_url:
+            return replace(held, origins=frozenset({origin_of(self._mantle)}))
         if operation not in _TUNING or ex.base_url:
             return held
         if held is None:
@@ -225,9 +269,13 @@ class Bedrock(Aws):
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
-        if self.is_passed(ex):
+        operation = operation_of(ex)
+        if operation == MESSAGES.name:
+            asked = {name: ex.headers[name] for name in (b"anthropic-version", b"anthropic-beta") if name in ex.headers}
+            return {b"anthropic-version": _ANTHROPIC_VERSION, **asked}
+        if self.is_passed(ex) or operation in self._native:
             return {}
-        streams = operation_of(ex) == "converse" and self._streams(ex)
+        streams = operation == "converse" and self._streams(ex)
         accept = b"application/vnd.amazon.eventstream" if streams else b"application/json"
         return {b"accept": accept, b"content-type": b"application/json"}
 
@@ -259,6 +307,8 @@ class Bedrock(Aws):
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
         if ex.operation is IMAGES_EDIT:
             return self._edit(ex)
+        if ex.operation is MODERATIONS:
+            return self._judge(ex)
         return self._draw(ex) if ex.operation is IMAGES_GENERATE else super().call(ex)
 
     async def _edit(self, ex: Exchange) -> Reply:
@@ -271,6 +321,18 @@ class Bedrock(Aws):
         attempt.body = pictures.encode_form(parts, attempt.target.override_params, self._base_model(ex), gaps)
         ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
         return await self._draw(ex)
+
+    async def _judge(self, ex: Exchange) -> Reply:
+        """Have each text judged, which is a call of its own."""
+        attempt = ex.attempt
+        if attempt is None:
+            raise InvalidRequest("there is nothing to be judged", param="input")
+        gaps = Gaps(self.name, self.policy(ex))
+        attempt.body = moderations.encode(ex.body_for(attempt.model, attempt.target.override_params), gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        _, origin = await self.ready(ex)
+        decode = partial(moderations.decode, model=attempt.model, flag_at=self.settings.flag_at)
+        return await retell(ex, moderations.Each(self._sent, self.upstream.close), self.prepare(ex), origin, decode)
 
     async def _draw(self, ex: Exchange) -> Reply:
         return await retell(ex, self.upstream, *await self.ready(ex), pictures.decode)

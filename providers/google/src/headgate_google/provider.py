@@ -2,7 +2,8 @@
 
 Pictures and batches in OpenAI's shape are at Google's own layer for that, which takes the key as a bearer token:
 https://ai.google.dev/gemini-api/docs/openai and https://ai.google.dev/gemini-api/docs/batch-api. That layer has no files: they
-are Google's own, whose names it takes. Clients of Google's find the rest of its API at the paths that it has there.
+are Google's own, whose names it takes. Edits of pictures, voices and transcripts are answers of models. Clients of Google's find
+the rest of its API at the paths that it has there.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ from headgate.operations import (
     GENERATE_FILES,
     GENERATE_LIVE,
     GENERATE_UPLOADS,
+    IMAGES_EDIT,
     IMAGES_GENERATE,
+    SPEECH,
+    TRANSCRIPTIONS,
 )
-from headgate.provider import Provider, operation_of
+from headgate.provider import operation_of
 from headgate.resumable import session_url
 from headgate.upstream import Credential
 from headgate_google import naming
 from headgate_google.files import GoogleFiles
+from headgate_google.media import JSON, GeminiMedia
 
 _SECOND_KEY_ENV = "GOOGLE_API_KEY"
 _COLLECTIONS = ("models", "tunedModels", "dynamic")
@@ -60,7 +65,7 @@ _UPLOAD_HEADERS = tuple(
 _FILES = (FILES.name, GoogleFiles.name)
 
 
-class Google(Provider):
+class Google(GeminiMedia):
     """Gemini by an API key. Its own dialect goes out as the client wrote it, any other is translated."""
 
     name = "google"
@@ -75,6 +80,9 @@ class Google(Provider):
         "generate.embed_one": GoogleEmbedOne.name,
         "embeddings": GoogleEmbed.name,
         "images.generate": "openai.images",
+        IMAGES_EDIT.name: "openai.images",
+        SPEECH.name: "openai.speech",
+        TRANSCRIPTIONS.name: "openai.transcription",
         "files": GoogleFiles.name,
         "batches": "",
         GENERATE_FILES.name: "",
@@ -93,6 +101,9 @@ class Google(Provider):
         "generate.embed_one": "/{model}:embedContent",
         "embeddings": "/{model}:batchEmbedContents",
         "images.generate": f"{_LAYER}/images/generations",
+        IMAGES_EDIT.name: "/{model}:generateContent",
+        SPEECH.name: "/{model}:generateContent",
+        TRANSCRIPTIONS.name: "/{model}:generateContent",
     }
     key_header = "x-goog-api-key"
     key_prefix = ""
@@ -171,6 +182,8 @@ class Google(Provider):
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
+        if operation_of(ex) in self.retold:
+            return dict([JSON])
         if ex.operation is FILES:
             return {_UPLOAD_HEADERS[0]: b"multipart"} if ex.scope_method == "POST" else {}
         if ex.operation is not GENERATE_UPLOADS:

@@ -1,4 +1,4 @@
-"""Vertex AI: three interfaces behind one host, by the model; the place and the project stand in the path."""
+"""Vertex AI: four interfaces behind one host, by the model; the place and the project stand in the path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.caller import checked_base_url
-from headgate.chat import ChatRequest, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
+from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import AnthropicCount, Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
@@ -27,20 +27,28 @@ from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupErro
 from headgate.exchange import Exchange, Reply
 from headgate.operations import (
     BATCHES,
+    CHAT,
+    COMPLETIONS,
     COUNTS,
     EMBEDS,
     FINE_TUNING,
     GENERATE_LIVE,
+    IMAGES_EDIT,
     IMAGES_GENERATE,
     PASSTHROUGH,
     RERANK,
+    RESPONSES,
+    SPEECH,
+    TRANSCRIPTIONS,
 )
-from headgate.provider import DeploymentConfig, Provider, operation_of
-from headgate.relay import Origin, Secrets, retell
+from headgate.provider import DeploymentConfig, operation_of
+from headgate.relay import Origin, Secrets
 from headgate.secret import Secret
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
-from headgate_vertex import live, pictures
+from headgate_compatible.vendors import fim
+from headgate_google.media import JSON, GeminiMedia
+from headgate_vertex import live, mistral
 from headgate_vertex.batches import VertexBatches
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
@@ -48,6 +56,7 @@ from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
 from headgate_vertex.ranking import CONFIG, HOST, VertexRerank
 from headgate_vertex.tuning import VertexTuning
+from headgate_vertex.turns import only_from, unvalidated, without_ids
 
 API_VERSION = "vertex-2023-10-16"
 """What the body of a call of Claude must name: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
@@ -59,8 +68,12 @@ _MULTI_REGIONS = frozenset({"us", "eu"})
 _SPOKEN: Mapping[Interface, tuple[str, str]] = {
     "gemini": ("generate", "google.generate"),
     "claude": ("messages", "anthropic.messages"),
+    "mistral": ("chat", "openai.chat"),
     "openai": ("chat", "openai.chat"),
 }
+_ANSWERING = "xai/"
+"""Whose models the OpenAI layer has Responses of, for clients of these:
+https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/partner-models/grok/responses"""
 _COUNTED: Mapping[Interface, tuple[str, str]] = {
     "gemini": ("generate.count_tokens", VertexCount.name),
     "claude": ("count_tokens", AnthropicCount.name),
@@ -70,7 +83,9 @@ _CLAUDES = ("messages", "count_tokens", "passthrough")
 """Operations that may be Claude's."""
 _OTHERS = frozenset({RERANK.name, BATCHES.name, FINE_TUNING.name, PASSTHROUGH.name})
 """Operations for which the model's name decides nothing."""
-_ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "openai": ""}
+_ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "mistral": "", "openai": ""}
+_MISTRALS = frozenset({CHAT.name, COMPLETIONS.name})
+"""Operations that may be Mistral's."""
 
 
 class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,8 +106,8 @@ class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw
     structured_output: Literal["auto", "native", "tool"] = "auto"
 
 
-class Vertex(Provider):
-    """Gemini, Claude and the models of the OpenAI layer on Vertex AI."""
+class Vertex(GeminiMedia):
+    """Gemini, Claude, Mistral's models and those of the OpenAI layer on Vertex AI."""
 
     name = "vertex"
     base_url = "https://aiplatform.googleapis.com/v1"
@@ -105,9 +120,14 @@ class Vertex(Provider):
         "messages": "anthropic.messages",
         "count_tokens": "",
         "chat": "openai.chat",
+        RESPONSES.name: "openai.responses",
+        COMPLETIONS.name: "openai.completions",
         "embeddings": VertexEmbed.name,
         "rerank": VertexRerank.name,
         "images.generate": "openai.images",
+        IMAGES_EDIT.name: "openai.images",
+        SPEECH.name: "openai.speech",
+        TRANSCRIPTIONS.name: "openai.transcription",
         "batches": VertexBatches.name,
         "fine_tuning.jobs": VertexTuning.name,
         GENERATE_LIVE.name: "google.live",
@@ -122,12 +142,21 @@ class Vertex(Provider):
         "messages": ":rawPredict",
         "count_tokens": ":rawPredict",
         "chat": "/chat/completions",
+        RESPONSES.name: "/responses",
+        COMPLETIONS.name: mistral.METHOD,
         "embeddings": ":predict",
         "rerank": CONFIG,
         "images.generate": ":generateContent",
+        IMAGES_EDIT.name: ":generateContent",
+        SPEECH.name: ":generateContent",
+        TRANSCRIPTIONS.name: ":generateContent",
     }
+    has_formats: ClassVar[bool] = True
+    retold: ClassVar[frozenset[str]] = GeminiMedia.retold | {IMAGES_GENERATE.name}
     key_header = "x-goog-api-key"
     key_prefix = ""
+    keeps_responses: ClassVar[bool] = False
+    """Nothing is documented of asking for a response of the layer's by its id."""
     origins_of_thought: ClassVar[frozenset[str]] = frozenset({"google", "anthropic"})
     Config = VertexConfig
 
@@ -164,6 +193,8 @@ class Vertex(Provider):
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
         name = ex.operation.name
+        if ex.operation is RESPONSES and model.startswith(_ANSWERING):
+            return name, self.dialects[name]
         if ex.operation.is_chat:
             return _SPOKEN[find_model(model).interface]
         if ex.operation in COUNTS:
@@ -171,28 +202,36 @@ class Vertex(Provider):
             return counted, "" if counted == name else dialect
         if name == "embeddings" or ex.operation in EMBEDS:
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
-        if ex.operation in {IMAGES_GENERATE, GENERATE_LIVE}:
+        if name == COMPLETIONS.name:
+            return (name, self.dialects[name]) if find_model(model).interface == "mistral" else None
+        if name in self.retold or ex.operation is GENERATE_LIVE:
             return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
         return (name, self.dialects[name]) if name in _OTHERS else None
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         model = find_model(request.model)
-        request = _only_from(_ORIGINS[model.interface], request, gaps)
+        request = only_from(_ORIGINS[model.interface], request, gaps)
         match model.interface:
             case "gemini":
-                return google_policy.adapt(_unvalidated(_without_ids(request), gaps), gaps)
+                return google_policy.adapt(unvalidated(without_ids(request), gaps), gaps)
             case "claude":
                 claude = self._as_hosted(claude_of(request.model))
                 return anthropic_policy.adapt(without_fallbacks(request, gaps), gaps, claude)
+            case "mistral":
+                return mistral.adapt(request, gaps)
             case "openai":
                 return request
 
     @override
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:
-        if find_model(request.model).interface != "claude":
-            return body
-        return _as_claude(anthropic_policy.finish_body(body, request))
+        match find_model(request.model).interface:
+            case "claude":
+                return _as_claude(anthropic_policy.finish_body(body, request))
+            case "mistral":
+                return mistral.finish_body(body, request)
+            case _:
+                return body
 
     def _as_hosted(self, claude: Claude) -> Claude:
         """A model as it is here: structured outputs and strict tools are off unless the organisation has allowed them.
@@ -250,6 +289,8 @@ class Vertex(Provider):
             method = _STREAMED[operation]
         if operation == "embeddings":
             method = method_of(attempt.body or b"")
+        if model.interface == "mistral":
+            method = mistral.STREAMED if ex.stream else mistral.METHOD
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         return base + self._place + "".join(f"/{quote(piece, safe='@')}" for piece in model.path) + method
 
@@ -276,8 +317,26 @@ class Vertex(Provider):
         return live.as_gemini
 
     @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return self._complete(ex) if operation_of(ex) == COMPLETIONS.name else super().call(ex)
+
+    async def _complete(self, ex: Exchange) -> Reply:
+        return fim.tell(await super().call(ex))
+
+    def _as_mistral(self, ex: Exchange, model: Model) -> bytes:
+        """A body of OpenAI's as Mistral takes it."""
+        gaps = Gaps(self.name, self.policy(ex))
+        body = mistral.told(super().body_for(ex), operation_of(ex), gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return _with_members(body, {"model": model.id})
+
+    @override
     def body_for(self, ex: Exchange) -> bytes:
         attempt, operation = ex.attempt, operation_of(ex)
+        if attempt is not None and operation in _MISTRALS:
+            model = find_model(attempt.model)
+            if model.interface == "mistral":
+                return self._as_mistral(ex, model)
         if attempt is not None and operation == GENERATE_LIVE.name:
             where = "/".join((self._place.removeprefix("/"), *find_model(attempt.model).path))
             return google_live.with_model(ex.source, where.removeprefix("/"))
@@ -295,30 +354,15 @@ class Vertex(Provider):
                 return _as_claude(_with_members(ex.source, overrides))
             case "count_tokens":
                 return _with_members(ex.source, {"model": find_model(attempt.model).id})
-            case "images.generate":
-                return self._told(ex)
             case _:
                 return super().body_for(ex)
-
-    def _told(self, ex: Exchange) -> bytes:
-        """A request for pictures as Gemini takes it."""
-        gaps = Gaps(self.name, self.policy(ex))
-        body = pictures.encode(super().body_for(ex), gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
-        return body
-
-    @override
-    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
-        return self._draw(ex) if operation_of(ex) == IMAGES_GENERATE.name else super().call(ex)
-
-    async def _draw(self, ex: Exchange) -> Reply:
-        return await retell(ex, self.upstream, *await self.ready(ex), pictures.decode)
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         """The quota project, and Claude's betas where the caller names some; no other model gets those."""
         quota, betas = self.settings.quota_project, ex.headers.get(b"anthropic-beta")
         headers = {b"x-goog-user-project": quota.encode()} if quota and not ex.base_url else {}
+        headers |= dict([JSON]) if operation_of(ex) in self.retold else {}
         return {**headers, b"anthropic-beta": betas} if betas and operation_of(ex) in _CLAUDES else headers
 
     @override
@@ -424,66 +468,3 @@ def _tiered(request: UpstreamRequest) -> UpstreamRequest:
     tier = str(msgspec.json.decode(raw)).lower()
     headers = (*request.headers, (TIER_HEADER, tier.encode())) if tier in {"flex", "priority"} else request.headers
     return replace(request, body=msgspec.json.encode(held), headers=headers)
-
-
-def _without_ids(request: ChatRequest) -> ChatRequest:
-    """`request` with ids of calls that are never sent: this API knows none and refuses them (`Unknown name "id"`).
-
-    https://cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCall
-    and https://github.com/pydantic/pydantic-ai/issues/5081
-    """
-    made = {given: f"call_vertex_{number}" for number, given in enumerate(request.call_names())}
-    if not made:
-        return request
-    messages = [
-        replace(message, parts=tuple(_under(part, made) for part in message.parts)) for message in request.messages
-    ]
-    return replace(request, messages=tuple(messages))
-
-
-def _unvalidated(request: ChatRequest, gaps: Gaps) -> ChatRequest:
-    """`request` without what would ask for the mode `VALIDATED`, which the Gemini API has and this one has not.
-
-    Strict tools are so no longer, which is named; where only some may be called, the others are left out.
-    https://docs.cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCallingConfig.Types.Mode
-    """
-    choice = request.tool_choice
-    is_free = choice is None or choice.mode == "auto"
-    if not is_free or not (any(tool.strict for tool in request.tools) or (choice is not None and choice.allowed)):
-        return request
-    for at, tool in enumerate(request.tools):
-        if tool.strict:
-            gaps.skip(f"tools[{at}].function.strict")
-    allowed = choice.allowed if choice is not None else ()
-    tools = [
-        replace(tool, strict=None)
-        for tool in request.tools
-        if not allowed or tool.kind != "function" or tool.name in allowed
-    ]
-    return replace(request, tools=tuple(tools), tool_choice=None if choice is None else replace(choice, allowed=()))
-
-
-def _under(part: Part, made: Mapping[str, str]) -> Part:
-    if isinstance(part, ToolCall):
-        return replace(part, id=made[part.id])
-    return replace(part, call_id=made.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
-
-
-def _only_from(origin: str, request: ChatRequest, gaps: Gaps) -> ChatRequest:
-    """`request` without what only the models of another publisher here could read."""
-    messages = list(request.messages)
-    for at, message in enumerate(messages):
-        parts: list[Part] = []
-        for part in message.parts:
-            opaque: Opaque | None = part.opaque if isinstance(part, Text | ToolCall | Reasoning) else None
-            if opaque is None or opaque.origin == origin or not isinstance(part, Text | ToolCall | Reasoning):
-                parts.append(part)
-                continue
-            gaps.skip(f"messages[{at}].{'reasoning' if isinstance(part, Reasoning) else 'signature'}")
-            if not (isinstance(part, Reasoning) and part.is_redacted):
-                parts.append(replace(part, opaque=None))
-        if len(parts) != len(message.parts) or any(
-            one is not two for one, two in zip(parts, message.parts, strict=False)
-        ):
-            messages[at] = Message(message.role, tuple(parts), message.name, message.extra)
-    return replace(request, messages=tuple(messages))

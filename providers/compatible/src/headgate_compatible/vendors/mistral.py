@@ -70,14 +70,19 @@ class Mistral(Reshaped):
 
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:
-        body.pop("stream_options", None)  # not in its schema; usage always comes with the last chunk
-        for tool in body.get("tools", ()):
-            tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
-        messages = body["messages"] = bridged(body["messages"])
-        for message in messages:
-            _finish_message(message)
-        if messages[-1]["role"] == "assistant":
-            messages[-1]["prefix"] = True  # an answer to go on with: https://docs.mistral.ai/guides/prefix/
+        finish_members(body)
+
+
+def finish_members(body: Json) -> None:
+    """Tell the members of an encoded chat request as Mistral has them."""
+    body.pop("stream_options", None)  # not in its schema; usage always comes with the last chunk
+    for tool in body.get("tools", ()):
+        tool["function"].setdefault("parameters", {"type": "object", "properties": {}})
+    messages = body["messages"] = bridged(body["messages"])
+    for message in messages:
+        _finish_message(message)
+    if messages[-1]["role"] == "assistant":
+        messages[-1]["prefix"] = True  # an answer to go on with: https://docs.mistral.ai/guides/prefix/
 
 
 def in_order(messages: Iterable[Message]) -> list[Message]:

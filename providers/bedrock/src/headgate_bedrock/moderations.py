@@ -1,0 +1,125 @@
+"""Moderations for clients of OpenAI's: how severe a text is in each category, by checks that need no guardrail to be made.
+
+Sources: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeGuardrailChecks.html,
+https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-use-invoke-guardrail-checks.html and the pages below it (a message
+has ten texts at most; who asks picks the score that counts as a violation) and, for what the categories are,
+https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-content-filters.html. There are no models and no pictures.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
+from typing_extensions import override
+
+from headgate.body import decode_object
+from headgate.dialects import Gaps
+from headgate.dialects.openai.members import as_object, objects
+from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.exchange import RawHeaders, Reply
+from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from headgate.upstream.fanout import Send, bodies_in, send_each
+
+Json = dict[str, Any]
+
+_CATEGORIES: Mapping[str, str] = {
+    "HATE": "hate",
+    "INSULTS": "harassment",
+    "MISCONDUCT": "illicit",
+    "SEXUAL": "sexual",
+    "VIOLENCE": "violence",
+}
+"""The vendor's categories by OpenAI's names; for OpenAI's others it has none."""
+_CHECKS: Json = {"contentFilter": {"categories": [{"category": each} for each in _CATEGORIES]}}
+_MOST_TEXTS = 10
+
+
+def encode(body: bytes, gaps: Gaps) -> bytes:
+    """OpenAI's request as calls, one for each text, or one for all parts. `gaps` is told of what is lost.
+
+    Raises InvalidRequest for a request without a text.
+    """
+    members = decode_object(body)
+    members.pop("model", None)
+    given: object = members.pop("input", None)
+    gaps.extra(members)
+    listed = cast("list[object]", given) if isinstance(given, list) else [given]
+    texts = [each for each in listed if isinstance(each, str) and each]
+    parts = [cast("Json", each) for each in listed if isinstance(each, dict)]
+    if not listed or len(texts) + len(parts) != len(listed) or (texts and parts):
+        raise InvalidRequest("`input` must be a text, several texts, or parts, none of them empty", param="input")
+    asked = [[text] for text in texts] if texts else [_texts_of(parts, gaps)]
+    return msgspec.json.encode([{"messages": _messages(each), "checks": _CHECKS} for each in asked])
+
+
+def decode(headers: RawHeaders, body: bytes, model: str, flag_at: float) -> Reply:
+    """The answers as results, each flagged where a score is `flag_at` or more. Raises ProviderFailed for one without scores."""
+    results: list[Json] = []
+    for each in bodies_in(body):
+        scores = _scores_in(each)
+        found = {name: score >= flag_at for name, score in scores.items()}
+        inputs = {name: ["text"] for name in scores}
+        results.append(
+            {
+                "flagged": any(found.values()),
+                "categories": found,
+                "category_scores": scores,
+                "category_applied_input_types": inputs,
+            }
+        )
+    told = {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": results}
+    return Reply(200, headers, msgspec.json.encode(told))
+
+
+class Each(Upstream):
+    """An engine for which a request is as many calls as its body lists. `send` proves who sends each of them."""
+
+    def __init__(self, send: Send, close: Callable[[], Any]) -> None:
+        self._send = send
+        self._close = close
+
+    @override
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        return await send_each(self._send, [replace(request, body=body) for body in bodies_in(request.body)])
+
+    @override
+    async def close(self) -> None:
+        await self._close()
+
+
+def _texts_of(parts: Sequence[Json], gaps: Gaps) -> list[str]:
+    texts: list[str] = []
+    for part in parts:
+        text: object = part.get("text")
+        if part.get("type") == "text" and isinstance(text, str) and text:
+            texts.append(text)
+        else:
+            gaps.refuse("input", "only texts are judged there")
+    if not texts:
+        raise InvalidRequest("`input` holds no text", param="input")
+    return texts
+
+
+def _messages(texts: Sequence[str]) -> list[Json]:
+    starts = range(0, len(texts), _MOST_TEXTS)
+    return [{"role": "user", "content": [{"text": each} for each in texts[at : at + _MOST_TEXTS]]} for at in starts]
+
+
+def _scores_in(body: bytes) -> dict[str, float]:
+    try:
+        held = as_object(decode_object(body).get("results")) or {}
+    except InvalidRequest:
+        held = {}
+    found = objects((as_object(held.get("contentFilter")) or {}).get("results"))
+    scores: dict[str, float] = {}
+    for each in found:
+        category, score = str(each.get("category")), each.get("severityScore")
+        if isinstance(score, int | float):
+            scores[_CATEGORIES.get(category, category.lower())] = float(score)
+    if not scores:
+        raise ProviderFailed("the provider answered with no moderation", code="upstream_bad_reply")
+    return scores

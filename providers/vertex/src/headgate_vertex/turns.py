@@ -1,0 +1,73 @@
+"""Turns of a conversation as Vertex AI takes them, where it differs from the APIs of the models' makers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from headgate.chat import ChatRequest, Message, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
+from headgate.dialects import Gaps
+
+
+def without_ids(request: ChatRequest) -> ChatRequest:
+    """`request` with ids of calls that are never sent: this API knows none and refuses them (`Unknown name "id"`).
+
+    https://cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCall
+    and https://github.com/pydantic/pydantic-ai/issues/5081
+    """
+    made = {given: f"call_vertex_{number}" for number, given in enumerate(request.call_names())}
+    if not made:
+        return request
+    messages = [
+        replace(message, parts=tuple(_under(part, made) for part in message.parts)) for message in request.messages
+    ]
+    return replace(request, messages=tuple(messages))
+
+
+def unvalidated(request: ChatRequest, gaps: Gaps) -> ChatRequest:
+    """`request` without what would ask for the mode `VALIDATED`, which the Gemini API has and this one has not.
+
+    Strict tools are so no longer, which is named; where only some may be called, the others are left out.
+    https://docs.cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCallingConfig.Types.Mode
+    """
+    choice = request.tool_choice
+    is_free = choice is None or choice.mode == "auto"
+    if not is_free or not (any(tool.strict for tool in request.tools) or (choice is not None and choice.allowed)):
+        return request
+    for at, tool in enumerate(request.tools):
+        if tool.strict:
+            gaps.skip(f"tools[{at}].function.strict")
+    allowed = choice.allowed if choice is not None else ()
+    tools = [
+        replace(tool, strict=None)
+        for tool in request.tools
+        if not allowed or tool.kind != "function" or tool.name in allowed
+    ]
+    return replace(request, tools=tuple(tools), tool_choice=None if choice is None else replace(choice, allowed=()))
+
+
+def _under(part: Part, made: Mapping[str, str]) -> Part:
+    if isinstance(part, ToolCall):
+        return replace(part, id=made[part.id])
+    return replace(part, call_id=made.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
+
+
+def only_from(origin: str, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+    """`request` without what only the models of another publisher here could read."""
+    messages = list(request.messages)
+    for at, message in enumerate(messages):
+        parts: list[Part] = []
+        for part in message.parts:
+            opaque: Opaque | None = part.opaque if isinstance(part, Text | ToolCall | Reasoning) else None
+            if opaque is None or opaque.origin == origin or not isinstance(part, Text | ToolCall | Reasoning):
+                parts.append(part)
+                continue
+            gaps.skip(f"messages[{at}].{'reasoning' if isinstance(part, Reasoning) else 'signature'}")
+            if not (isinstance(part, Reasoning) and part.is_redacted):
+                parts.append(replace(part, opaque=None))
+        if len(parts) != len(message.parts) or any(
+            one is not two for one, two in zip(parts, message.parts, strict=False)
+        ):
+            messages[at] = Message(message.role, tuple(parts), message.name, message.extra)
+    return replace(request, messages=tuple(messages))
