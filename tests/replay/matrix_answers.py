@@ -361,6 +361,10 @@ _DRAWN: Json = {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType"
 _SAMPLES: Json = {"mimeType": "audio/L16;rate=24000", "data": base64.b64encode(SOUND).decode()}
 _SPOKEN: Json = {"candidates": [{"content": {"parts": [{"inlineData": _SAMPLES}]}}]}
 _WRITTEN: Json = {"candidates": [{"content": {"parts": [{"audioTranscription": HEARD}]}}]}
+_NUMBERED: Json = {"images": [{"index": 0, "image": PICTURE, "random_seed": 1}], "inference_time": 1.5}
+"""https://github.com/HyperbolicLabs/hyperbolic-ts"""
+_DONE: Json = {"status": "COMPLETED", "result": {"output": [PICTURE_URL]}}
+"""https://github.com/Qblocks/monsterapiclient"""
 _OWN: Mapping[tuple[str, str], Json] = {
     ("mistral", "completions"): _CODE,
     ("vercel", "audio.speech"): {"audio": base64.b64encode(SOUND).decode()},
@@ -388,6 +392,20 @@ _OWN: Mapping[tuple[str, str], Json] = {
     ("cloudflare", "images.generate"): {"success": True, "result": {"image": PICTURE}},
     ("minimax", "audio.speech"): {"data": {"audio": SOUND.hex(), "status": 2}, "base_resp": {"status_code": 0}},
     ("minimax", "images.generate"): {"data": {"image_base64": [PICTURE]}, "base_resp": {"status_code": 0}},
+    ("bytez", "audio.speech"): {"error": None, "output": SOUND_URL},
+    ("bytez", "audio.transcriptions"): {"error": None, "output": "heard"},
+    ("bytez", "images.generate"): {"error": None, "output": PICTURE_URL},
+    ("hyperbolic", "audio.speech"): {"audio": base64.b64encode(SOUND).decode(), "inference_time": 1, "sample_rate": 1},
+    ("hyperbolic", "images.edit"): _NUMBERED,
+    ("hyperbolic", "images.generate"): _NUMBERED,
+    ("monsterapi", "audio.speech"): {"status": "COMPLETED", "result": {"output": [SOUND_URL]}},
+    ("monsterapi", "audio.transcriptions"): {"status": "COMPLETED", "result": HEARD},
+    ("monsterapi", "images.edit"): _DONE,
+    ("monsterapi", "images.generate"): _DONE,
+    ("krutrim", "audio.speech"): {"status": "success", "data": {"audio_file": SOUND_URL}},
+    ("krutrim", "audio.transcriptions"): {"predictions": HEARD},
+    ("krutrim", "audio.translations"): {"predictions": HEARD},
+    ("krutrim", "images.generate"): {"created": 1, "data": [{"b64_json": PICTURE}], "error": None},
     ("dashscope", "audio.speech"): {"output": {"audio": {"url": SOUND_URL, "data": "", "id": "1", "expires_at": 2}}},
     ("dashscope", "audio.transcriptions"): {
         "output": {"choices": [{"message": {"role": "assistant", "content": [HEARD]}, "finish_reason": "stop"}]}
@@ -460,9 +478,14 @@ def other_answers(operation: str, dialect: str, vendor: str = "") -> Sequence[Re
     """The same, of a vendor that takes several calls for it: one for each of them."""
     if dialect == "byteplus.embeddings":
         return [Recorded.from_json(_single(vector)) for vector in VECTORS]
+    if dialect == "bytez.embeddings":
+        return [Recorded.from_json({"error": None, "output": vector}) for vector in VECTORS]
     if (vendor, operation) == ("fireworks", "images.edit"):
         return [Recorded.from_json({"request_id": "job-1"}), Recorded.from_json(_EDITED)]
-    if (vendor, operation) == ("dashscope", "audio.speech"):
+    begun = (
+        [Recorded.from_json({"process_id": "p-1"})] if (vendor, operation) in _OWN and vendor == "monsterapi" else []
+    )
+    if operation == "audio.speech" and vendor in {"bytez", "dashscope", "krutrim", "monsterapi"}:
         sound = Recorded(headers=(("content-type", "audio/wav"),), body=SOUND)
-        return [other_answer(operation, dialect, vendor), sound]
-    return [other_answer(operation, dialect, vendor)]
+        return [*begun, other_answer(operation, dialect, vendor), sound]
+    return [*begun, other_answer(operation, dialect, vendor)]

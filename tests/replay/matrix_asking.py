@@ -151,13 +151,15 @@ _OF_BATCHES: Mapping[str, Json] = {
 HOLDING = frozenset(name for name, asked in _OF_BATCHES.items() if asked is _HELD)
 _NAMED_IN_LINES = frozenset({"ai21.batches", "xai.batches"})
 """Batches whose lines say the model."""
+_SPOKEN: Mapping[str, Json] = {"krutrim": {"voice": "female", "input_language": "eng"}}
+"""What is asked otherwise of speech, by vendor."""
 
 
 def other_request(operation: str, deployment: str, model: str, dialect: str = "", vendor: str = "") -> Request:
     """A request for an operation that is no chat; `model` is the vendor's, which clients name behind the deployment.
 
-    An edit by Recraft says its strength. Where batches are in a `dialect` of the vendor's own they have a model, which stands
-    beside OpenAI's members; xAI's and AI21's have not, Vertex AI's say where their results go.
+    An edit by Recraft says its strength, speech by Krutrim its language. Where batches are in a `dialect` of the vendor's own
+    they have a model, which stands beside OpenAI's members; xAI's and AI21's have not, Vertex AI's say where their results go.
     """
     named = f"{deployment}/{model}"
     said: Json = {"messages": [{"role": "user", "content": TEXT}]}
@@ -173,7 +175,9 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
             form={"model": named, "prompt": "a cat", **({"strength": "0.5"} if vendor == "recraft" else {})},
         ),
         "images.variations": Request("/v1/images/variations", form={"model": named}),
-        "audio.speech": Request("/v1/audio/speech", {"model": named, "input": "Hello", "voice": "alloy"}),
+        "audio.speech": Request(
+            "/v1/audio/speech", {"model": named, "input": "Hello", "voice": "alloy", **_SPOKEN.get(vendor, {})}
+        ),
         "audio.transcriptions": Request("/v1/audio/transcriptions", form={"model": named, "language": "en"}),
         "audio.translations": Request("/v1/audio/translations", form={"model": named}),
         "moderations": Request("/v1/moderations", {"model": named, "input": "Hello"}),

@@ -34,6 +34,7 @@ _ONE_MODEL = frozenset(
     {
         ("bedrock", "moderations"),
         *(("deepseek", "audio.speech"), ("deepseek", "audio.transcriptions")),
+        ("krutrim", "audio.speech"),
         *(("nvidia", "audio.speech"), ("nvidia", "audio.transcriptions")),
         ("reka", "audio.transcriptions"),
         *(("xai", "audio.speech"), ("xai", "audio.transcriptions")),
@@ -43,7 +44,10 @@ _ONE_MODEL = frozenset(
 https://docs.x.ai/developers/rest-api-reference/inference/voice,
 https://docs.reka.ai/speech/api-reference/transcribe-or-translate,
 https://docs.nvidia.com/nim/speech/latest/reference/api-references/tts/http-tts.html,
-https://api-docs.deepseek.com/guides/tts and ../guides/asr"""
+https://api-docs.deepseek.com/guides/tts and ../guides/asr,
+https://github.com/ola-krutrim/krutrim-cloud-python/blob/main/api.md"""
+_MEMBERS = ("model", "baseModel", "modelName", "model_name")
+"""What vendors call the member that names a model."""
 _FORMS = frozenset({("ai21", "batches"), ("nvidia", "audio.speech")})
 """Operations that are sent as forms without the file of a client."""
 _RELATED = {("google", "files"): "multipart/related", ("writer", "files"): "audio/wav"}
@@ -100,16 +104,17 @@ def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]
 
 
 def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
-    path = urlsplit(request.url).path
+    place = urlsplit(request.url)
+    path = place.path
     if (b"ai-model-id", model.encode()) in request.headers:  # of Vercel's, for what is the AI SDK's
         return True
     if is_form:
         return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or f"/{model}/" in f"{path}/"
     said: Mapping[str, Any] = json.loads(request.body)
     spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
-    return not spoken.isdisjoint({said.get("model"), said.get("baseModel")}) or any(
-        each in path for each in {*spoken, quote(model, safe=""), _host_name(model)}
-    )
+    if not spoken.isdisjoint({said.get(each) for each in _MEMBERS}) or place.netloc.startswith(f"{model}."):
+        return True
+    return any(each in path for each in {*spoken, quote(model, safe=""), _host_name(model)})
 
 
 def _host_name(model: str) -> str:

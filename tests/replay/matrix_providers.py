@@ -30,8 +30,10 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://compatible.example/v1",
         "row": {"efforts": ["low", "medium", "high"]},
     },
+    "featherless": {"messages": "native"},
     "fireworks": {"account_id": "matrix"},
     "llamacpp": {"responses": "native", "messages": "native"},
+    "matterai": {"responses": "native", "messages": "native"},
     "minimax": {"responses": "native"},
     "mistral": {"responses": "native"},
     "sagemaker": {"region": "us-east-1"},
@@ -92,6 +94,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "audio.transcriptions": "glm-asr",
     },
     "openai": {"": "gpt-5.1"},
+    "ovhcloud": {"audio.speech": "nvr-tts-en-us"},
     "replicate": {
         "": "openai/gpt-5",
         "audio.speech": "minimax/speech-02-turbo",

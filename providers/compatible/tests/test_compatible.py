@@ -36,7 +36,20 @@ PORTKEY = {
     "siliconflow", "together-ai", "upstage", "voyage", "workers-ai", "x-ai", "z-ai", "zhipu",
 }  # fmt: skip
 """The names that Portkey has for vendors whose API is OpenAI's."""
+MODELS: Mapping[tuple[str, str], str] = {
+    ("ovhcloud", "audio.speech"): "nvr-tts-en-us",
+}
+"""Models to ask for where not every one will do."""
 ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "bytez": dict.fromkeys(
+        ("embeddings", "images.generate", "audio.speech", "audio.transcriptions"), "https://api.bytez.com:443"
+    ),
+    "matterai": dict.fromkeys(("responses", "messages"), "https://api2.matterai.so:443"),
+    "monsterapi": dict.fromkeys(
+        ("images.generate", "images.edit", "audio.speech", "audio.transcriptions"), "https://api.monsterapi.ai:443"
+    ),
+    "ncompass": {"embeddings": "https://api.gcp.ncompass.tech:443"},
+    "ovhcloud": {"audio.speech": "https://nvr-tts-en-us.endpoints.kepler.ai.cloud.ovh.net:443"},
     "nvidia": dict.fromkeys(("rerank", "images.generate"), "https://ai.api.nvidia.com:443"),
     "fireworks": dict.fromkeys(
         ("audio.transcriptions", "audio.translations"), "https://audio-prod.api.fireworks.ai:443"
@@ -130,7 +143,7 @@ class TestOwnRow(ProviderContract):
 def url_of(provider: Provider, operation: str, model: str = "m", path: str = "/v1/files") -> str:
     """Where an operation that the vendor has natively goes."""
     body = {"model": model} if BY_NAME[operation].has_model else b""
-    return provider.prepare(exchange(provider, body, operation, path=path, method="GET")).url
+    return provider.url_for(exchange(provider, body, operation, path=path, method="GET"))
 
 
 # the catalogue
@@ -195,7 +208,7 @@ def test_row_calls_the_right_place(name: str) -> None:
         if operation in OTHERS_ALONE.get(name, ()):
             assert operation not in provider.dialects
             continue
-        word = row.only.get(operation, ["m"])[0]
+        word = MODELS.get((name, operation)) or row.only.get(operation, ["m"])[0]
         url = url_of(provider, operation, word)
         elsewhere = ELSEWHERE.get(name, {}).get(operation)
         if operation not in row.paths and not elsewhere:

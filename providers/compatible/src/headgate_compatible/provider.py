@@ -19,7 +19,7 @@ from headgate.exchange import Exchange
 from headgate.operations import CHAT, CHAT_OPERATIONS, MESSAGES, RESPONSES
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.suggest import did_you_mean
-from headgate.upstream import Upstream
+from headgate.upstream import Credential, Upstream, origin_of
 from headgate_compatible import policy
 from headgate_compatible.responses import has_strange_tools
 from headgate_compatible.row import Operation, Quirks, Row
@@ -156,11 +156,29 @@ class Compatible(OpenAI):
 
     # what is sent
 
+    def elsewhere(self, ex: Exchange) -> str:
+        """The whole address of an operation that the vendor has on another host; empty for one below the base URL.
+
+        Only for the vendor itself: a base URL of somebody else's has everything below it.
+        """
+        if self.row is None or ex.base_url or self.url != self.base_url:
+            return ""
+        path = self.row.paths.get(operation_of(ex), "")
+        return path if _SCHEME.match(path) else ""
+
+    @override
+    def credential(self, ex: Exchange) -> Credential | None:
+        held, there = super().credential(ex), self.elsewhere(ex)
+        return structs.replace(held, origins=frozenset({origin_of(there)})) if held is not None and there else held
+
     @override
     def url_for(self, ex: Exchange) -> str:
+        there = self.elsewhere(ex)
+        if there:
+            return there
         url = super().url_for(ex)
         operation = operation_of(ex)
-        if operation in self.quirks.paths:
+        if operation in self.quirks.paths and not _SCHEME.match(self.quirks.paths[operation]):
             usual = self.paths.get(operation) or passed_path(ex)
             rest = "" if operation in self.paths else usual.removeprefix("/" + operation.replace(".", "/"))
             return _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest

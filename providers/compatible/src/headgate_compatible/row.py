@@ -84,7 +84,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string. `sound` says how
       sound goes where it is not bare base64 in `input_audio`: in a part `audio_url`, or there behind `data:;base64,`.
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
-      behind; the id of a file or a batch follows), `models_path` where models are listed.
+      behind; the id of a file or a batch follows; a whole address is on another host of the vendor's), `models_path` where
+      models are listed.
     - `only` names for a chat operation the words one of which a model's name must hold; for other models it is translated.
     - Without `keeps_responses` nothing can go on from a response by its id, and `store` is not sent. `responses_tools` names
       the kinds of tools beside functions that its Responses take; requests with others are translated into its chat, with

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.ai21 import AI21
 from headgate_compatible.vendors.byteplus import BytePlus
+from headgate_compatible.vendors.bytez import Bytez
 from headgate_compatible.vendors.cloudflare import Cloudflare
 from headgate_compatible.vendors.dashscope import DashScope
 from headgate_compatible.vendors.databricks import Databricks
@@ -17,15 +18,19 @@ from headgate_compatible.vendors.deepseek import DeepSeek
 from headgate_compatible.vendors.fireworks import Fireworks
 from headgate_compatible.vendors.groq import Groq
 from headgate_compatible.vendors.huggingface import HuggingFace
+from headgate_compatible.vendors.hyperbolic import Hyperbolic
 from headgate_compatible.vendors.inference_net import InferenceNet
 from headgate_compatible.vendors.jina import Jina, JinaShaped
+from headgate_compatible.vendors.krutrim import Krutrim
 from headgate_compatible.vendors.minimax import MiniMax
 from headgate_compatible.vendors.mistral import Mistral
+from headgate_compatible.vendors.monsterapi import MonsterAPI
 from headgate_compatible.vendors.moonshot import Moonshot
 from headgate_compatible.vendors.novita import Novita
 from headgate_compatible.vendors.nvidia import Nvidia
 from headgate_compatible.vendors.ollama_shaped import OllamaShaped
 from headgate_compatible.vendors.openrouter import OpenRouter
+from headgate_compatible.vendors.ovhcloud import OVHcloud
 from headgate_compatible.vendors.perplexity import Perplexity
 from headgate_compatible.vendors.recraft import Recraft
 from headgate_compatible.vendors.reka import Reka
@@ -43,6 +48,7 @@ CODE: Mapping[str, type[Compatible]] = {
     "302ai": JinaShaped,
     "ai21": AI21,
     "byteplus": BytePlus,
+    "bytez": Bytez,
     "cloudflare": Cloudflare,
     "dashscope": DashScope,
     "databricks": Databricks,
@@ -51,16 +57,20 @@ CODE: Mapping[str, type[Compatible]] = {
     "fireworks": Fireworks,
     "groq": Groq,
     "huggingface": HuggingFace,
+    "hyperbolic": Hyperbolic,
     "inference-net": InferenceNet,
     "jina": Jina,
+    "krutrim": Krutrim,
     "minimax": MiniMax,
     "mistral": Mistral,
+    "monsterapi": MonsterAPI,
     "moonshot": Moonshot,
     "nebius": JinaShaped,
     "novita": Novita,
     "nvidia": Nvidia,
     "ollama-openai": OllamaShaped,
     "openrouter": OpenRouter,
+    "ovhcloud": OVHcloud,
     "perplexity": Perplexity,
     "recraft": Recraft,
     "reka": Reka,

@@ -35,7 +35,8 @@ _NUMBERS = frozenset(
 )
 _FLAGS = frozenset({"disable_safety_checker", "fast_mode", "prompt_extend", "prompt_upsampling", "watermark"})
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
-_SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
+SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
+"""How files of pictures begin."""
 
 
 class _Addressed(Struct, frozen=True):
@@ -157,7 +158,7 @@ SILICONFLOW = Words(
 
 def uri_of(part: Part) -> str:
     """A file as a data URI; what its part is not labelled with is told by how it begins."""
-    kind = kind_of(part, "image/", _SIGNATURES) or "image/png"
+    kind = kind_of(part, "image/", SIGNATURES) or "image/png"
     return f"data:{kind};base64,{b64encode(part.content).decode()}"
 
 
