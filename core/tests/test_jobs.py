@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate import Provider
@@ -26,6 +27,7 @@ from headgate.dialects.jobs import (
 )
 from headgate.dialects.openai.members import Json, Members
 from headgate.errors import ProviderFailed
+from headgate.exchange import Exchange
 from headgate.forms import Part, boundary_of, parts_of
 from headgate.testing import Recorded, ReplayUpstream, gateway
 
@@ -69,6 +71,35 @@ class Acme(Provider):
     base_url = "https://acme.example/api"
     dialects: ClassVar[Mapping[str, str]] = {"fine_tuning.jobs": AcmeTuning.name, "passthrough": ""}
     codecs: ClassVar[Mapping[str, Dialect]] = {AcmeTuning.name: AcmeTuning()}
+
+
+class LinedTuning(AcmeTuning):
+    """Jobs whose content is told in lines, once the job itself was asked for."""
+
+    actions: ClassVar[Mapping[Action, tuple[str, str]]] = {**AcmeTuning.actions, "content": ("GET", "/{id}")}
+
+    @override
+    def following(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:
+        return VendorCall("GET", f"{self.path}/{asked.id}/lines", has_lines=True) if asked.action == "content" else None
+
+    @override
+    def decode_line(self, line: bytes, asked: Asked, before: Sequence[Any]) -> Json | None:
+        held = json.loads(line)
+        return {"of": before[0]["key"], **held} if held["n"] else None
+
+
+class Lined(Acme):
+    """A vendor whose jobs are told in lines, and named by the deployment where the client names none."""
+
+    name = "lined"
+    codecs: ClassVar[Mapping[str, Dialect]] = {LinedTuning.name: LinedTuning()}
+
+    @override
+    async def complete_asked(self, ex: Exchange, asked: Asked, gaps: Gaps) -> Asked:
+        if asked.action != "create":
+            return asked
+        gaps.skip("n")
+        return replace(asked, body={**asked.body, "n": self.deployment})
 
 
 DEPLOYED: Json = {"acme": {"provider": "acme", "api_key": KEY, "headers": {"x-team": "lab"}}}
@@ -269,3 +300,41 @@ async def test_an_error_with_a_good_status() -> None:
     async with gateway(Acme, providers=DEPLOYED, upstream=upstream) as client:
         reply = await client.get("/v1/fine_tuning/jobs", headers=HEADERS)
     assert (reply.status_code, reply.json()["error"]["message"], len(upstream.requests)) == (409, "no", 1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+async def test_content_in_lines(size: int) -> None:
+    """Lines are told one by one however they come, the last one without its line feed too, without the deployment's key."""
+    lines = Recorded(body=b'{"n": 1}\n{"n": 0}\n\n{"n": 2, "key": "%b"}' % KEY.encode(), sizes=(size,))
+    answers = {"/api/trainings/j": Recorded.from_json({"key": "j"}), "/api/trainings/j/lines": lines}
+    upstream = ReplayUpstream(answers)
+    async with gateway(
+        Lined, providers={"acme": {**DEPLOYED["acme"], "provider": "lined"}}, upstream=upstream
+    ) as client:
+        reply = await client.get("/v1/fine_tuning/jobs/j/content", headers=HEADERS)
+    first, second = reply.content.splitlines()
+    assert (reply.status_code, json.loads(first)) == (200, {"of": "j", "n": 1})
+    assert (json.loads(second)["n"], KEY in reply.text) == (2, False)
+
+
+async def test_content_in_lines_that_is_not_there() -> None:
+    """An error in the place of lines is the answer."""
+    answers = [Recorded.from_json({"key": "j"}), Recorded.from_json({"error": {"message": "gone"}}, 410)]
+    upstream = ReplayUpstream({"*": answers})
+    async with gateway(
+        Lined, providers={"acme": {**DEPLOYED["acme"], "provider": "lined"}}, upstream=upstream
+    ) as client:
+        reply = await client.get("/v1/fine_tuning/jobs/j/content", headers=HEADERS)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (410, "gone")
+
+
+async def test_what_a_provider_completes() -> None:
+    """What a provider makes of what is asked is what its dialect says; what it left out is named."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"key": "j", "state": "new"})})
+    async with gateway(
+        Lined, providers={"acme": {**DEPLOYED["acme"], "provider": "lined"}}, upstream=upstream
+    ) as client:
+        asked = {"model": "acme/m", "training_file": "f", "n": 3}
+        reply = await client.post("/v1/fine_tuning/jobs", json=asked, headers=HEADERS)
+    assert reply.headers["x-headgate-dropped"] == "n"
+    assert json.loads(upstream.requests[0].body) == {"base": "m", "data": "f", "n": "acme"}

@@ -219,6 +219,10 @@ def _is_retold(operation: str, said: Json) -> bool:
     return operation == "moderations" and [each["flagged"] for each in objects(said["results"])] == [False]
 
 
+_BEGUN = {"files": "processed", "batches": "in_progress"}
+"""What a new one is where the vendor has nothing to do first."""
+
+
 def _untold(operation: str, said: Json, read: str, made: tuple[str, int] | None = None) -> list[str]:
     """Where a new job or file is not the one that the vendor made, or none as OpenAI's clients know them.
 
@@ -234,7 +238,7 @@ def _untold(operation: str, said: Json, read: str, made: tuple[str, int] | None 
     except ValidationError as error:
         return [f"the SDK's types refuse it: {error.errors()[0]}"]
     told = (said["id"].removeprefix("files/"), said["created_at"], said[file].removeprefix("files/"))
-    is_new = said["status"] == status or (operation == "files" and said["status"] == "processed")
+    is_new = said["status"] in {status, _BEGUN.get(operation)}
     return [] if told == (*(made or (known, 1)), read) and is_new else [f"another job or file {said}"]
 
 

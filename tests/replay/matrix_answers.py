@@ -313,6 +313,7 @@ _BY_DIALECT: Mapping[str, Any] = {
         "result": {"response": [{"id": at, "score": score} for at, score in SCORES]},
     },
     "deepinfra.rerank": {"scores": [score for _, score in sorted(SCORES)], "input_tokens": TOKENS},
+    "groq.rerank": {"results": [{"doc": TEXTS[index], "score": score} for index, score in SCORES]},
     "vertex.rerank": {"records": [{"id": str(index), "score": score} for index, score in SCORES]},
     "nvidia.rerank": {"rankings": [{"index": index, "logit": score} for index, score in SCORES]},
     "openai.images": {"created": 1, "data": [{"b64_json": PICTURE}]},

@@ -140,15 +140,21 @@ _ARE_READ = frozenset(
 """Files that are there for models to read."""
 _HELD: Json = {"input_file_id": "", "requests": [{"custom_id": "1", "body": {}}]}
 """Of batches that hold their requests themselves."""
+_HELD_CHAT: Json = {
+    "input_file_id": "",
+    "requests": [{"custom_id": "1", "body": {"messages": [{"role": "user", "content": TEXT}]}}],
+}
+"""Of those whose requests are translated."""
 _OF_BATCHES: Mapping[str, Json] = {
     "ai21.batches": _HELD,
     "voyage.batches": {"endpoint": "/v1/embeddings"},
+    "anthropic.batches": _HELD_CHAT,
     "openrouter.batches": _HELD,
     "cloudflare.batches": _HELD,
     "jina.batches": {"endpoint": "/v1/embeddings"},
 }
 """What is asked otherwise of batches, by dialect."""
-HOLDING = frozenset(name for name, asked in _OF_BATCHES.items() if asked is _HELD)
+HOLDING = frozenset(name for name, asked in _OF_BATCHES.items() if asked in (_HELD, _HELD_CHAT))
 _NAMED_IN_LINES = frozenset({"ai21.batches", "xai.batches"})
 """Batches whose lines say the model."""
 _SPOKEN: Mapping[str, Json] = {"krutrim": {"voice": "female", "input_language": "eng"}}

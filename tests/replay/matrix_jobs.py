@@ -12,6 +12,16 @@ _VERTEX_JOB: Json = {"state": "JOB_STATE_PENDING", "createTime": "1970-01-01T00:
 _VERTEX_PLACE = "projects/matrix/locations/us-central1"
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
 JOBS: Mapping[str, Any] = {
+    "anthropic.batches": {
+        "id": "job-1",
+        "type": "message_batch",
+        "processing_status": "in_progress",
+        "request_counts": {"processing": 1, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
+        "created_at": "1970-01-01T00:00:01Z",
+        "expires_at": "1970-01-02T00:00:01Z",
+        "ended_at": None,
+        "results_url": None,
+    },
     "xai.batches": {
         "batch_id": "job-1",
         "name": "file-1",

@@ -15,11 +15,13 @@ from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.files import FileDialect
 from headgate.dialects.jobs import Asked, KeptDialect, VendorCall, as_object, asked_for
+from headgate.dialects.lines import LineFramer
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, RequestError
 from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
 from headgate.files import OCTETS, FileForm, download
 from headgate.forms import content_type_of, form_of
-from headgate.relay import Secrets, passed_headers, relayed_error, scrub
+from headgate.relay import OwnedStream, Secrets, passed_headers, relayed_error, scrub
+from headgate.upstream import UpstreamResponse
 
 if TYPE_CHECKING:
     from headgate.provider import Provider
@@ -54,7 +56,7 @@ class _Carrying:
     async def run(self) -> Reply:
         """Make the calls. See `carry_out`."""
         ex, dialect = self._ex, self._dialect
-        asked = await self._asked()
+        asked = await self._provider.complete_asked(ex, await self._asked(), self._gaps)
         first = call = dialect.encode_call(asked, self._gaps)
         self._name_dropped()
         said: list[Any] = []
@@ -65,6 +67,8 @@ class _Carrying:
                 raise InvalidRequest(
                     f"what is asked for ends more than {MAX_CALLS} pages down the provider's list", param="after"
                 )
+            if call.has_lines:
+                return await self._lines(call, asked, said)
             try:
                 status, heads, body = await self._send(call, asked, first)
             except RequestError:
@@ -103,6 +107,13 @@ class _Carrying:
         return replace(asked, body=await self._form.read(dialect.most_bytes))
 
     async def _send(self, call: VendorCall, asked: Asked, first: VendorCall) -> tuple[int, RawHeaders, bytes]:
+        response = await self._open(call, asked, first)
+        try:
+            return response.status, response.headers, await response.read()
+        finally:
+            response.close()
+
+    async def _open(self, call: VendorCall, asked: Asked, first: VendorCall) -> UpstreamResponse:
         ex, provider, form = self._ex, self._provider, self._form
         self._attempt.body = b"" if call.body is None else msgspec.json.encode(call.body)
         request = provider.prepare(ex)
@@ -117,11 +128,7 @@ class _Carrying:
             request = replace(request, headers=headers, body=form_of(call.form, boundary))
         elif call.file and form is not None:
             request = form.put_into(request, call, lambda said: self._check(asked, said, first))
-        response = await provider.upstream.send(await provider.authorize(request))
-        try:
-            return response.status, response.headers, await response.read()
-        finally:
-            response.close()
+        return await provider.upstream.send(await provider.authorize(request))
 
     def _check(self, asked: Asked, said: dict[str, Any], first: VendorCall) -> None:
         """InvalidRequest when a whole form says something else than it did as far as its file, for the calls are made."""
@@ -147,6 +154,37 @@ class _Carrying:
             return await download(self._provider.upstream, self._provider.prepare(self._ex), urls)
         first = dialect.lines_in(page, asked)
         return Reply(200, (OCTETS,), chunks=self._pages(first, page, asked, secrets), form="bytes")
+
+    async def _lines(self, call: VendorCall, asked: Asked, before: Sequence[Any]) -> Reply:
+        """The content of a file that the vendor tells in lines."""
+        response = await self._open(call, asked, call)
+        secrets = self._provider.secrets_of(self._ex)
+        if 200 <= response.status < 300:
+            told = self._told(response, asked, before, secrets)
+            return Reply(200, (OCTETS,), chunks=OwnedStream(told, response.close), form="bytes")
+        try:
+            body = await response.read()
+        finally:
+            response.close()
+        return relayed_error(self._ex, response.status, passed_headers(response.headers, secrets), body, secrets)
+
+    async def _told(
+        self, response: UpstreamResponse, asked: Asked, before: Sequence[Any], secrets: Secrets
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines as they come. Raises ProviderError where they break off."""
+        framer = LineFramer()
+        try:
+            async for data in response.chunks():
+                lines = framer.feed(data)
+                if lines:
+                    yield self._retold(lines, asked, before, secrets)
+            yield self._retold(framer.end(), asked, before, secrets)
+        finally:
+            response.close()
+
+    def _retold(self, lines: Sequence[bytes], asked: Asked, before: Sequence[Any], secrets: Secrets) -> bytes:
+        told = (self._dialect.decode_line(line, asked, before) for line in lines)
+        return scrub(msgspec.json.Encoder().encode_lines([line for line in told if line is not None]), secrets)
 
     async def _pages(
         self, lines: Sequence[dict[str, Any]], page: dict[str, Any], asked: Asked, secrets: Secrets

@@ -16,6 +16,7 @@ from headgate.body import leave_out
 from headgate.caller import checked_base_url, lowered, named_headers, passed_path
 from headgate.chat import ChatRequest, File, Image, Opaque
 from headgate.dialects import Dialect, Gaps, Policy
+from headgate.dialects.jobs import Asked
 from headgate.errors import InvalidRequest, Problem, ProviderError, ProviderFailed, StartupError, UnsupportedField
 from headgate.exchange import Exchange, Reply
 from headgate.opening import open_session, socket_request
@@ -196,6 +197,12 @@ class Provider:
     def finish_body(self, body: bytes, request: ChatRequest, gaps: Gaps) -> bytes:  # noqa: ARG002 - see adapt
         """An encoded request with what only this vendor has; the default changes nothing. Called as `adapt` is."""
         return body
+
+    async def complete_asked(self, ex: Exchange, asked: Asked, gaps: Gaps) -> Asked:  # noqa: ARG002 - see below
+        """What a client asks of batches, jobs or files, before their dialect says it: for a vendor whose batches hold requests
+        that are told in another dialect. The default changes nothing. Added in 0.1.
+        """
+        return asked
 
     def fetches(self, part: Image | File) -> bool:  # noqa: ARG002 - see adapt
         """Whether the vendor fetches the URL of this part itself; where not, the gateway does and sends the bytes."""

@@ -83,7 +83,7 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
     names = attempt.dialect.names_back(written.request)
     back = CallsBack(written.called) if written.called else None
-    marks = _Marks(ex.id, attempt.model, int(ex.started_at), provider.account, names, back)
+    marks = Marks(ex.id, attempt.model, int(ex.started_at), provider.account, names, back)
     response = await provider.send(ex)
     try:
         return await _Answer(ex, client, attempt.dialect, asked, marks, provider.secrets_of(ex)).read(response)
@@ -140,7 +140,7 @@ class _Answer(Struct, frozen=True):
     client: ChatDialect
     dialect: ChatDialect
     asked: ChatRequest
-    marks: _Marks
+    marks: Marks
     secrets: Secrets
 
     async def read(self, response: UpstreamResponse) -> Reply:
@@ -219,7 +219,7 @@ async def _encoded(
 class _Events:
     """The canonical events of a running response, in the batches they come in."""
 
-    def __init__(self, response: UpstreamResponse, dialect: ChatDialect, marks: _Marks) -> None:
+    def __init__(self, response: UpstreamResponse, dialect: ChatDialect, marks: Marks) -> None:
         self._response = response
         self._chunks: AsyncIterator[bytes] = response.chunks()
         self._framer = dialect.framer()
@@ -261,7 +261,7 @@ class _Events:
         self._response.close()
 
 
-class _Marks(Struct, frozen=True):
+class Marks(Struct, frozen=True):
     """What every answer gets on its way to the client, whatever the dialects.
 
     Opaque items are tied to the `account` they came from; tools that were renamed for the provider have their own `names`

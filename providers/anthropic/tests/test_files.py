@@ -98,15 +98,23 @@ async def test_one_file() -> None:
     assert {said(request)[2] for request in upstream.requests} == {b"files-api-2025-04-14"}
 
 
-async def test_a_list_over_pages() -> None:
-    """OpenAI's `after` and `limit` hold over the vendor's pages."""
-    first = {"data": [{**HELD, "id": f"file_{at}"} for at in range(3)], "has_more": True, "last_id": "file_2"}
-    last = {"data": [{**HELD, "id": "file_3"}], "has_more": False, "last_id": "file_3"}
+@pytest.mark.parametrize(
+    ("more", "end", "query"),
+    [
+        ({"next_page": "page_2"}, {"next_page": None}, "page=page_2"),
+        ({"has_more": True, "last_id": "file_2"}, {"has_more": False, "last_id": "file_3"}, "after_id=file_2"),
+    ],
+)
+async def test_a_list_over_pages(more: Json, end: Json, query: str) -> None:
+    """OpenAI's `after` and `limit` hold over the vendor's pages, whichever way these go on."""
+    first = {"data": [{**HELD, "id": f"file_{at}"} for at in range(3)], **more}
+    last = {"data": [{**HELD, "id": "file_3", "expires_at": "1970-01-01T00:00:09Z"}], **end}
     upstream = ReplayUpstream({"*": [Recorded.from_json(first), Recorded.from_json(last)]})
     async with at(upstream) as client:
         reply = await client.get("/v1/files?after=file_1&limit=2", headers=NAMED)
     assert ([one["id"] for one in reply.json()["data"]], reply.json()["has_more"]) == (["file_2", "file_3"], False)
+    assert [one.get("expires_at") for one in reply.json()["data"]] == [None, 9]
     assert [request.url.partition("?")[2] for request in upstream.requests] == [
         "limit=1000",
-        "limit=1000&after_id=file_2",
+        f"limit=1000&{query}",
     ]

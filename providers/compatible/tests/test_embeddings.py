@@ -32,6 +32,7 @@ from headgate_compatible.vendors.embeddings import (
 from headgate_compatible.vendors.ranking import (
     CloudflareRerank,
     DeepInfraRerank,
+    GroqRerank,
     JinaRerank,
     NvidiaRerank,
     TogetherRerank,
@@ -260,6 +261,42 @@ def test_rankings_of_deepinfra() -> None:
             dialect.decode_reply(body, ranking())
 
 
+async def test_rankings_of_groq() -> None:
+    """Texts go as `docs` and come back in the place of numbers; which of two that are the same is meant does not matter."""
+    told = [{"doc": "b", "score": 0.9}, {"doc": "a", "score": 0.5}, {"doc": "a", "score": 0.5}]
+    upstream = ReplayUpstream({"*": Recorded.from_json({"results": told})})
+    settings = {"provider": "groq", "api_key": "k"}
+    async with gateway(catalogue()["groq"], providers={"v": settings}, upstream=upstream) as client:
+        asked = {"model": "v/qwen3-reranker-4b", "query": "q", "documents": ["a", {"text": "b"}, "a"]}
+        reply = await client.post("/v1/rerank", json={**asked, "top_n": 2, "instruction": "briefly"})
+        whole = await client.post("/v1/rerank", json=asked)
+        refused = await client.post("/v1/rerank", json={**asked, "truncate": "END"})
+        many = await client.post("/v1/rerank", json={**asked, "documents": ["a"] * 101})
+    assert [(one["index"], one["relevance_score"]) for one in reply.json()["results"]] == [(1, 0.9), (0, 0.5)]
+    assert [one["index"] for one in whole.json()["results"]] == [1, 0, 2]
+    first = upstream.requests[0]
+    assert (first.method, first.url) == ("POST", "https://api.groq.com/openai/v1/reranking")
+    assert json.loads(first.body) == {
+        "model": "qwen3-reranker-4b",
+        "query": "q",
+        "docs": ["a", "b", "a"],
+        "instruction": "briefly",
+    }
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "truncate")
+    assert (many.status_code, many.json()["error"]["param"]) == (400, "documents")
+    assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"results":[{"doc":"c","score":1}]}', b'{"results":[{"doc":"a","score":1},{"doc":"a","score":1}]}', b"{}"],
+)
+def test_no_ranking_of_groq(body: bytes) -> None:
+    """A text that was not sent, or not as often, is the provider's failure."""
+    with pytest.raises(ProviderFailed, match="no ranking"):
+        GroqRerank().decode_reply(body, ranking())
+
+
 @pytest.mark.parametrize(
     ("name", "embeds", "ranks"),
     [
@@ -274,6 +311,8 @@ def test_rankings_of_deepinfra() -> None:
         ("cloudflare", "openai.embeddings", "cloudflare.rerank"),
         ("deepinfra", "openai.embeddings", "deepinfra.rerank"),
         ("302ai", "openai.embeddings", "jina.rerank"),
+        ("groq", "openai.embeddings", "groq.rerank"),
+        ("xai", "openai.embeddings", None),
         ("perplexity", "perplexity.embeddings", None),
         ("snowflake", "snowflake.embeddings", None),
         ("siliconflow", "openai.embeddings", "cohere.rerank"),
@@ -466,3 +505,20 @@ def test_byteplus_answers_without_vectors(body: bytes) -> None:
     """An answer that holds no vector is the provider's failure."""
     with pytest.raises(ProviderFailed, match="holds no embeddings"):
         BytePlusEmbeddings().decode_reply(body, EmbedRequest("m", ("a",)))
+
+
+@pytest.mark.parametrize(("name", "url"), [("xai", "https://api.x.ai/v1"), ("groq", "https://api.groq.com/openai/v1")])
+async def test_models_without_purposes(name: str, url: str) -> None:
+    """OpenAI's request passes, without what a text is for, which is named."""
+    answer: Json = {"object": "list", "data": [], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+    upstream = ReplayUpstream({"*": Recorded.from_json(answer)})
+    settings = {"provider": name, "api_key": "k"}
+    async with gateway(catalogue()[name], providers={"v": settings}, upstream=upstream) as client:
+        asked = {"model": "v/m", "input": ["a"], "dimensions": 5, "input_type": "query"}
+        reply = await client.post("/v1/embeddings", json=asked)
+    assert (reply.json(), reply.headers["x-headgate-dropped"]) == (answer, "input_type")
+    [request] = upstream.requests
+    assert (request.url, json.loads(request.body)) == (
+        f"{url}/embeddings",
+        {"model": "m", "input": ["a"], "dimensions": 5},
+    )

@@ -38,7 +38,14 @@ OPENROUTER: Json = {
     "created_at": 1782097200,
     "finalized_at": 1782100800,
     "request_counts": {"total": 1, "completed": 1, "failed": 0},
-    "usage": {"prompt_tokens": 20, "completion_tokens": 40, "total_tokens": 60, "cost": 0.000225, "is_byok": False},
+    "usage": {
+        "prompt_tokens": 20,
+        "completion_tokens": 40,
+        "total_tokens": 60,
+        "cost": 0.000225,
+        "is_byok": False,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    },
     "results": [LINE],
     "error": None,
 }
@@ -213,13 +220,14 @@ async def test_openrouter_creates() -> None:
         "completion_window": "24h",
         "model": "mine/openai/gpt-4o",
         "provider": {"only": ["openai"]},
+        "callback_url": "https://a.example/done",
     }
     async with at("openrouter") as vendor:
         vendor.answer({**OPENROUTER, "status": "validating", "usage": None, "results": None, "finalized_at": None})
         status, told = await vendor.ask("POST", "/v1/batches", asked)
         method, url, body = sent(vendor.calls[0])
     assert (status, method, url) == (200, "POST", "https://openrouter.ai/api/v1/batches")
-    assert list(body) == ["endpoint", "model", "completion_window", "provider", "requests"]
+    assert list(body) == ["endpoint", "model", "completion_window", "callback_url", "provider", "requests"]
     assert (body["model"], body["requests"]) == ("openai/gpt-4o", [{"custom_id": "1", "body": {"messages": []}}])
     batch = openai.types.Batch.model_validate(told)
     assert (batch.id, batch.status, batch.output_file_id, batch.usage) == ("batch_123", "validating", None, None)
@@ -254,6 +262,7 @@ async def test_openrouter_tells() -> None:
     assert (batch.status, batch.completed_at, batch.output_file_id) == ("completed", 1782100800, "batch_123")
     assert batch.usage is not None
     assert (batch.usage.input_tokens, batch.usage.output_tokens, told["cost"]) == (20, 40, 0.000225)
+    assert batch.usage.input_tokens_details.cached_tokens == 4
     assert (status, lines_of(body), told["results"]) == (200, [LINE], [LINE])
 
 

@@ -26,6 +26,28 @@ from headgate.errors import UnsupportedField
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.samples import chat_reply
 
+# Mistral
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "sent_as"),
+    [
+        ("mistral-medium-3-5", "low", "high"),
+        ("mistral-medium-3-5", "none", "none"),
+        ("mistral-large-4-0", "low", "low"),
+        ("mistral-large-4", "xhigh", "high"),
+        ("mistral-large-4", "none", None),
+        ("mistral-large-2512", "medium", "high"),
+    ],
+)
+async def test_mistral_thinks_by_model(model: str, effort: str, sent_as: str | None) -> None:
+    """One model knows how much, and cannot be told not to; the others know whether. Another word than was asked for is named."""
+    asked = responses_request(USER) | {"model": model, "reasoning": {"effort": effort}}
+    sent, dropped = await sent_by("mistral", asked, "responses")
+    assert sent.get("reasoning_effort") == sent_as
+    assert dropped == ([] if effort == sent_as else ["reasoning_effort"])
+
+
 # Groq
 
 

@@ -70,7 +70,8 @@ class VendorCall(Struct, frozen=True):
 
     `file` is the part of a form in which the client's file goes in the place of a body, behind the `fields` of that form. With
     `about` it goes behind that instead, in a body of the type `multipart/related` (RFC 2387); with `named` it is the body
-    itself, and that header says its name. `form` are the parts of a form that is the body.
+    itself, and that header says its name. `form` are the parts of a form that is the body. `has_lines`: it is answered with
+    the content of a file, in lines of JSON that are told one by one as they come (`KeptDialect.decode_line`).
     """
 
     method: str
@@ -82,6 +83,7 @@ class VendorCall(Struct, frozen=True):
     about: Json | None = None
     named: str = ""
     form: Sequence[Part] = ()
+    has_lines: bool = False
 
     @property
     def target(self) -> str:
@@ -157,6 +159,12 @@ class KeptDialect(WordlessDialect):
     def next_lines(self, said: Json, asked: Asked) -> VendorCall | None:  # noqa: ARG002 - for vendors with pages
         """The call for the page of the content behind this one; None behind the last one."""
         return None
+
+    def decode_line(self, line: bytes, asked: Asked, before: Sequence[Any]) -> Json | None:  # noqa: ARG002 - see VendorCall.has_lines
+        """A line of a file as the vendor tells it, for the client; None for one that is not of this file. `before` is what the
+        calls said that came before. Raises ProviderFailed for what is no such line.
+        """
+        raise ProviderFailed("the provider answered with lines", code="upstream_bad_reply")
 
     def encode_call(self, asked: Asked, gaps: Gaps) -> VendorCall:
         """The first call that `asked` takes. Raises InvalidRequest for what the vendor cannot do."""

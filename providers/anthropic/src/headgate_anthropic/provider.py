@@ -11,12 +11,15 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import with_betas
+from headgate.dialects.jobs import Asked
 from headgate.exchange import Exchange, RawHeaders, Reply
-from headgate.operations import FILES, MESSAGES_BATCHES
-from headgate.provider import Provider
+from headgate.operations import BATCHES, FILES, MESSAGES_BATCHES
+from headgate.provider import DeploymentConfig, Provider, operation_of
 from headgate.relay import retell
-from headgate_anthropic.batches import RESULTS, with_results_here
+from headgate.upstream import Upstream
+from headgate_anthropic.batches import RESULTS, AnthropicBatches, asks_for_results, with_results_here
 from headgate_anthropic.files import AnthropicFiles
+from headgate_anthropic.requests import with_params
 
 VERSION = b"2023-06-01"
 """The API version of calls that name none, and of translated ones: the later 2026-10-21 takes no sampling parameters.
@@ -38,10 +41,11 @@ class Anthropic(Provider):
         "messages": "anthropic.messages",
         "count_tokens": "",
         "files": AnthropicFiles.name,
+        BATCHES.name: AnthropicBatches.name,
         MESSAGES_BATCHES.name: "",
         "passthrough": "",
     }
-    codecs: ClassVar[Mapping[str, Dialect]] = {AnthropicFiles.name: AnthropicFiles()}
+    codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (AnthropicFiles(), AnthropicBatches())}
     paths: ClassVar[Mapping[str, str]] = {
         "messages": "/messages",
         "count_tokens": "/messages/count_tokens",
@@ -51,9 +55,18 @@ class Anthropic(Provider):
     key_prefix = ""
     origins_of_thought = frozenset({"anthropic"})
 
+    def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
+        super().__init__(deployment, config, upstream)
+        batches = AnthropicBatches(self.account)
+        self.codecs = {**type(self).codecs, batches.name: batches}  # pyright: ignore[reportAttributeAccessIssue] - this account's own
+
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        """Files are told in OpenAI's shape, but to clients of Anthropic's; their content is the same for both."""
+        """Files are told in OpenAI's shape, but to clients of Anthropic's; their content is the same for both, and the results
+        of a batch are content for clients of OpenAI's.
+        """
+        if asks_for_results(ex):
+            return BATCHES.name, AnthropicBatches.name
         found = super().spoken(ex, model)
         is_own = found == _FILES and (b"anthropic-version" in ex.headers or ex.path.endswith("/content"))
         return (FILES.name, "") if is_own else found
@@ -85,12 +98,18 @@ class Anthropic(Provider):
 
         A body that is translated names the betas that blocks of its history need.
         """
-        if not _is_translated(ex):
+        if not _is_translated(ex) and operation_of(ex) != BATCHES.name:
             version = {b"anthropic-version": ex.headers.get(b"anthropic-version") or VERSION}
             return {**version, b"anthropic-beta": _with_files(ex)} if ex.operation is FILES else version
         body = ex.attempt.body if ex.attempt is not None else None
         betas = with_betas(ex.headers.get(b"anthropic-beta", b""), body or b"")
         return {b"anthropic-version": VERSION, **({b"anthropic-beta": betas} if betas else {})}
+
+    @override
+    async def complete_asked(self, ex: Exchange, asked: Asked, gaps: Gaps) -> Asked:
+        if operation_of(ex) != BATCHES.name or asked.action != "create" or ex.attempt is None:
+            return asked
+        return await with_params(asked, self, ex.attempt.target.deployment, self.policy(ex), gaps)
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

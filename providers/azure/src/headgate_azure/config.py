@@ -43,9 +43,10 @@ class AzureConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class FoundryConfig(AzureConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment at Foundry. `claude` names deployments that serve Claude and do not say so in their name."""
+    """A deployment at Foundry. `claude` and `mai` name deployments of Claude or MAI-Image that do not say so in their name."""
 
     claude: list[str] = field(default_factory=list[str])
+    mai: list[str] = field(default_factory=list[str])
 
 
 def is_resource(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""Microsoft Foundry: many vendors' models by OpenAI's API, Claude by Anthropic's, and Cohere's rankings by Cohere's.
+"""Microsoft Foundry: many vendors' models by OpenAI's API, Claude by Anthropic's, Cohere's rankings by Cohere's, and pictures by
+MAI-Image and FLUX.2 in words of their own (see `pictures`).
 
 Facts: https://learn.microsoft.com/en-us/azure/foundry/foundry-models/how-to/use-foundry-models-claude,
 https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry,
@@ -7,8 +8,8 @@ https://devblogs.microsoft.com/azure-sql/semantic-reranking-with-azure-sql-sql-s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal, cast
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar, Literal, cast
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -19,18 +20,24 @@ from headgate.dialects import Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
-from headgate.exchange import Exchange
-from headgate.operations import COUNTS
+from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.exchange import Exchange, Reply
+from headgate.forms import content_type_of
+from headgate.operations import COUNTS, IMAGES_EDIT, IMAGES_GENERATE
 from headgate.provider import operation_of
+from headgate.relay import retell
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential
 from headgate_azure.config import FoundryConfig
 from headgate_azure.openai import AzureOpenAI
+from headgate_azure.pictures import MAX_BYTES, Words, decode, words_of
 from headgate_openai import OpenAI
 
 _VERSION = b"2023-06-01"
 """The version of the Messages API for callers that name none: https://platform.claude.com/docs/en/api/versioning"""
 _MESSAGES = frozenset({"messages", "count_tokens"})
+_PICTURES = frozenset({IMAGES_GENERATE.name, IMAGES_EDIT.name})
+_JSON = (b"content-type", b"application/json")
 
 
 class AzureFoundry(AzureOpenAI):
@@ -85,13 +92,51 @@ class AzureFoundry(AzureOpenAI):
         return (ESTIMATE, "") if operation in COUNTS else super().spoken(ex, model)
 
     @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        words = self._words(ex)
+        return super().call(ex) if words is None else self._draw(ex, words)
+
+    async def _draw(self, ex: Exchange, words: Words) -> Reply:
+        """Ask a model for pictures that has words of its own for them."""
+        request, origin = await self.ready(ex)
+        gaps = Gaps(self.name, self.policy(ex))
+        attempt, headers = ex.attempt, request.headers
+        if attempt is None:
+            raise ProviderFailed("pictures are asked for in an attempt")
+        model = self.deployment_of(attempt.model)
+        if ex.upload is not None:
+            boundary = ex.upload.boundary or b""
+            form = await ex.upload.read(MAX_BYTES)
+            body = words.encode_form(form, boundary, {**attempt.target.override_params, "model": model}, gaps)
+            kind = _JSON if words.is_flux else (_JSON[0], content_type_of(boundary))
+            headers = (*(pair for pair in headers if pair[0] != _JSON[0]), kind)
+        elif operation_of(ex) == IMAGES_EDIT.name:
+            raise InvalidRequest("send an edit for this model as a form, with its pictures in it", param="images")
+        else:
+            body = words.encode(request.body, model, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        request = replace(request, headers=headers, body=body, pieces=None)
+        return await retell(ex, self.upstream, request, origin, decode)
+
+    def _words(self, ex: Exchange) -> Words | None:
+        """How pictures are asked for in this call; None where that is as OpenAI has it."""
+        if operation_of(ex) not in _PICTURES or ex.attempt is None:
+            return None
+        config, model = cast("FoundryConfig", self.config), ex.attempt.model
+        names = (model, self.deployment_of(model))
+        found = (words_of(name, self.paths[operation_of(ex)], is_mai=name in config.mai) for name in names)
+        return next((words for words in found if words is not None), None)
+
+    @override
     def url_for(self, ex: Exchange) -> str:
-        """Claude and Cohere stand beside OpenAI's API, and have no API version."""
-        is_ranking = operation_of(ex) == "rerank"
-        if not is_ranking and not self._is_anthropic(ex):
+        """What is not OpenAI's stands beside its API, without the API version."""
+        is_ranking, words = operation_of(ex) == "rerank", self._words(ex)
+        if not is_ranking and words is None and not self._is_anthropic(ex):
             return super().url_for(ex)
         root = self._base_of(ex).removesuffix("/v1").removesuffix("/openai").removesuffix("/anthropic")
         path = self.paths.get(operation_of(ex)) or passed_path(ex)
+        if words is not None:
+            return root + words.path
         if is_ranking:
             return f"{root}/providers/cohere{path}"
         is_beta = not self.is_passed(ex) and not _is_translated(ex) and b"beta=true" in ex.query.split(b"&")

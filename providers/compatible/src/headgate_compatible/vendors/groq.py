@@ -1,19 +1,21 @@
-"""Groq: words for effort by model, and thinking that is asked for apart from the content.
+"""Groq: words for effort by model, thinking that is asked for apart from the content, and rankings of its own (see `ranking`).
 
 Sources: https://console.groq.com/docs/openai, https://console.groq.com/docs/reasoning, the types of `groq` 1.7.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
-from headgate.dialects import Gaps
+from headgate.dialects import Dialect, Gaps
 from headgate_compatible import policy
 from headgate_compatible.provider import Compatible
+from headgate_compatible.vendors.ranking import GroqRerank
 
 Json = dict[str, Any]
 
@@ -26,6 +28,9 @@ _PARSED = ("qwen", "deepseek-r1")
 
 class Groq(Compatible):
     """Groq. What it documents as answered with 400 is refused by its row."""
+
+    own_dialects: ClassVar[Mapping[str, str]] = {"rerank": GroqRerank.name}
+    codecs: ClassVar[Mapping[str, Dialect]] = {GroqRerank.name: GroqRerank()}
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -23,6 +23,7 @@ from headgate.dialects.openai.reasoning import take_reasoning
 from headgate.exchange import Exchange, Reply
 from headgate.operations import CHAT, COMPLETIONS, MODERATIONS, SPEECH
 from headgate.provider import operation_of
+from headgate_compatible import policy
 from headgate_compatible.vendors import fim, moderation, speech
 from headgate_compatible.vendors.batches import MistralBatches
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
@@ -30,6 +31,8 @@ from headgate_compatible.vendors.reshaped import Reshaped, Shape
 Json = dict[str, Any]
 
 _LEGAL = re.compile(r"[A-Za-z0-9]{9}")
+_ALWAYS_THINKS, _EFFORTS = "mistral-large-4", ("low", "medium", "high")
+"""The model with efforts of its own: https://docs.mistral.ai/inference/conversations/reasoning"""
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _members = msgspec.json.Decoder(dict[str, Raw])
 _messages = msgspec.json.Decoder(list[Json])
@@ -67,6 +70,12 @@ class Mistral(Reshaped):
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
         request = super().adapt(request, gaps)
         return replace(request, messages=tuple(with_short_ids(in_order(request.messages))))
+
+    @override
+    def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        if not request.model.startswith(_ALWAYS_THINKS):
+            return super().think(request, gaps)
+        return replace(request, thinking=policy.think(request.thinking, _EFFORTS, gaps))
 
     @override
     def finish(self, body: Json, request: ChatRequest, gaps: Gaps) -> None:

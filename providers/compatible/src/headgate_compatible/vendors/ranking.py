@@ -1,15 +1,19 @@
-"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have, and three that are one vendor's.
+"""Rankings that are not Cohere's and not a plain list: Jina's shape, which many servers have, and five that are one vendor's.
 
 Sources: https://api.jina.ai/redoc, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, the types of
 `together` 3.1, https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking.html,
-https://developers.cloudflare.com/workers-ai/models/bge-reranker-base, https://docs.deepinfra.com/apis/reranker
+https://developers.cloudflare.com/workers-ai/models/bge-reranker-base, https://docs.deepinfra.com/apis/reranker; Groq's are in the
+OpenAPI file that its reference is made of, which says more than its pages show
+(https://github.com/api-evangelist/groq/blob/main/openapi/groq-reranking-api-openapi.yml).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.body import decode_object
@@ -62,6 +66,15 @@ class _Scores(msgspec.Struct):
     scores: list[float]
     input_tokens: int = 0
     request_id: str | None = None
+
+
+class _Told(msgspec.Struct):
+    doc: str
+    score: float
+
+
+class _Texts(msgspec.Struct):
+    results: list[_Told]
 
 
 class JinaRerank(ListedRerank):
@@ -176,3 +189,37 @@ class DeepInfraRerank(ListedRerank):
         ranked = best_of((Ranked(index, score) for index, score in enumerate(held.scores)), request)
         usage = Usage(held.input_tokens) if held.input_tokens else None
         return RerankReply(ranked, held.request_id or "", request.model, usage, dialect=self.name)
+
+
+class GroqRerank(ListedRerank):
+    """The `groq.rerank` dialect: at most 100 texts, all of which are ranked, and told again in the place of their numbers."""
+
+    name = "groq.rerank"
+    known: ClassVar[frozenset[str]] = frozenset({"instruction"})
+    _MOST = 100
+
+    @override
+    def encode_request(self, request: RerankRequest, gaps: Gaps) -> bytes:
+        if len(request.documents) > self._MOST:
+            raise InvalidRequest(f"`documents` can be {self._MOST} at most there", param="documents")
+        body: Json = msgspec.json.decode(super().encode_request(replace(request, top_n=None), gaps))
+        return msgspec.json.encode({"docs" if name == "documents" else name: held for name, held in body.items()})
+
+    @override
+    def decode_reply(self, body: bytes, request: RerankRequest) -> RerankReply:
+        try:
+            decode_object(body)
+            held = msgspec.json.decode(body, type=_Texts)
+        except (InvalidRequest, msgspec.ValidationError) as error:
+            raise ProviderFailed(f"the reply is no ranking: {error}", code="upstream_bad_reply") from None
+        places: dict[str, deque[int]] = {}
+        for index, text in enumerate(request.texts()):
+            places.setdefault(text, deque()).append(index)
+        ranked: list[Ranked] = []
+        for one in held.results:
+            if not places.get(one.doc):
+                raise ProviderFailed(
+                    "the reply is no ranking: it tells of a text that was not sent", code="upstream_bad_reply"
+                )
+            ranked.append(Ranked(places[one.doc].popleft(), one.score))
+        return RerankReply(best_of(ranked, request), model=request.model, dialect=self.name)

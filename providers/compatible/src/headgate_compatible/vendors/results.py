@@ -133,7 +133,7 @@ class OpenRouterBatches(JobDialect):
     """Batches of OpenRouter, which hold their requests themselves: `requests` in the place of `input_file_id`.
 
     A file cannot be read for them, for what is uploaded there is given back to nobody. There is no way to cancel. Its own
-    member `provider` passes.
+    members `callback_url` and `provider` pass.
     """
 
     name = "openrouter.batches"
@@ -162,7 +162,7 @@ class OpenRouterBatches(JobDialect):
             "endpoint": endpoint_of(asked, self._ENDPOINTS, gaps.target),
             "model": needed(asked, "model", "a batch has one model there; write it beside `requests`"),
             **given(completion_window=asked.find("completion_window", str)),
-            **own_members(asked, ("provider",)),
+            **own_members(asked, ("callback_url", "provider")),
             "requests": asked.need("requests", list[Json]),
         }
 
@@ -171,6 +171,7 @@ class OpenRouterBatches(JobDialect):
         native = str(said.get("status") or "")
         status = native if native in self._STATUSES else "in_progress"
         usage: Json = said.get("usage") or {}
+        read: Json = usage.get("prompt_tokens_details") or {}
         trouble: Json | None = said.get("error")
         told: Json = {
             "id": said.get("id"),
@@ -181,7 +182,9 @@ class OpenRouterBatches(JobDialect):
             "output_file_id": said.get("id") if status == "completed" else None,
             "created_at": seconds_of(said.get("created_at")) or 0,
             "request_counts": said.get("request_counts"),
-            "usage": usage_of(usage.get("prompt_tokens"), usage.get("completion_tokens")),
+            "usage": usage_of(
+                usage.get("prompt_tokens"), usage.get("completion_tokens"), read.get("cached_tokens") or 0
+            ),
             **given(cost=usage.get("cost"), results=said.get("results")),
         }
         errors = [trouble] if trouble else []
