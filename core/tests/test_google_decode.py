@@ -260,6 +260,29 @@ def test_signatures() -> None:
     ]
 
 
+def test_a_turn_of_the_model_in_many_contents() -> None:
+    """Chats of google-genai keep each chunk of a stream as a content: text goes on, and who signed thinking gets it whole."""
+    signature = b64encode(b"headgate:anthropic:a:SIG").decode()
+    pieces: list[dict[str, Any]] = [
+        {"text": "deep ", "thought": True},
+        {"text": "thought", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": signature},
+        {"text": "Hello"},
+        {"text": "\n\n"},
+        {"text": "World"},
+        {"functionCall": {"name": "f"}},
+        {"functionCall": {"name": "g"}},
+        {"text": ""},
+    ]
+    contents = [turn("q"), *({"role": "model", "parts": [piece]} for piece in pieces)]
+    request = decode(contents=contents)
+    assert [message.role for message in request.messages] == ["user", "assistant"]
+    thought, text, first, second, _ = request.messages[1].parts
+    assert thought == Reasoning("deep thought", Opaque("anthropic", "SIG", "a"), is_summary=True)
+    assert text == Text("Hello\n\nWorld")
+    assert [(call.name, call.index) for call in (first, second) if isinstance(call, ToolCall)] == [("f", 0), ("g", 1)]
+
+
 def test_blocks_only_google_understands() -> None:
     """Code and its outcome are kept as they are; a block of another provider comes back out of the metadata."""
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}

@@ -85,6 +85,15 @@ def test_reply() -> None:
     assert RESPONSES.reply_usage(body) == usage
 
 
+def test_perplexitys_words_for_the_cache() -> None:
+    """What was read from the cache and written to it counts, by the names of the Agent API."""
+    details = {"cache_read_input_tokens": 4, "cache_creation_input_tokens": 2}
+    body = msgspec.json.encode({"usage": {"input_tokens": 9, "output_tokens": 1, "input_tokens_details": details}})
+    usage = RESPONSES.reply_usage(body)
+    assert usage is not None
+    assert (usage.prompt, usage.cached, usage.cache_write) == (9, 4, 2)
+
+
 @pytest.mark.parametrize(
     ("members", "expected"),
     [

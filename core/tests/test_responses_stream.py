@@ -269,6 +269,10 @@ def test_usage_may_be_missing() -> None:
             ("?", "server_error", 500),
         ),
         ({"type": "response.failed", "response": {"error": None}}, ("", None, 0)),
+        (
+            {"type": "response.failed", "error": {"type": "server_error", "message": "died"}},
+            ("died", "server_error", 500),
+        ),
         ({"type": "error", "error": "plain words"}, ("plain words", None, 0)),
     ],
 )

@@ -167,6 +167,16 @@ async def test_rerank_goes_as_it_comes() -> None:
     assert (await body_of(reply), upstream.requests[0].body) == (answered.body, ex.body)
 
 
+async def test_version_1_of_a_ranking() -> None:
+    """What version 2 knows no more, such as the documents in the answer, is asked of version 1 where a client asks that."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"results": [{"index": 0, "relevance_score": 0.9}]})})
+    body = {"model": "c/rerank-v3.5", "query": "q", "documents": ["d"]}
+    async with gateway(Cohere, providers={"c": {"provider": "cohere", "api_key": "k"}}, upstream=upstream) as client:
+        for path, members in (("/v1/rerank", {"return_documents": True}), ("/v1/rerank", {}), ("/v2/rerank", {})):
+            await client.post(path, json={**body, **members})
+    assert [call.url.partition(".com")[2] for call in upstream.requests] == ["/v1/rerank", "/v2/rerank", "/v2/rerank"]
+
+
 async def test_transcriptions_go_as_they_come() -> None:
     """A form of OpenAI's clients is Cohere's too: sent whole, under the model's own name, and the transcript comes back."""
     upstream = ReplayUpstream({"*": Recorded.from_json({"text": "Grüße"})})

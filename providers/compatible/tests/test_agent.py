@@ -123,10 +123,30 @@ async def test_a_schema_stands_where_chat_has_it(operation: str) -> None:
 
 
 async def test_its_own_clients_are_relayed() -> None:
-    """A body without a format keeps its bytes."""
+    """A body that it knows all of keeps its bytes."""
     provider = deploy_row("perplexity", replayed(said("yes")))
-    ex = exchange(provider, responses_request(USER, tools=[{"type": "web_search"}]) | MODEL, "responses")
+    ex = exchange(
+        provider, responses_request({"type": "message"} | USER, tools=[{"type": "web_search"}]) | MODEL, "responses"
+    )
     assert provider.prepare(ex).body == ex.body
+
+
+async def test_a_history_of_its_own_clients() -> None:
+    """What OpenAI's SDK sends back of an answer has the members and kinds that an input may have; what stays away is named."""
+    picture: Json = {"type": "input_image", "image_url": "https://a.example", "detail": "low"}
+    result: Json = {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "r"}]}
+    body = responses_request(USER, {"role": "user", "content": [picture]}, FOUND, said("yes"), SIGNED, result)
+    sent, dropped = await sent_to_agent(body, "responses")
+    check(types.ResponseCreateParamsNonStreaming, sent)
+    call = {name: value for name, value in SIGNED.items() if name not in {"id", "status"}}
+    assert sent["input"] == [
+        {"type": "message", "role": "user", "content": "hi"},
+        {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": "https://a.example"}]},
+        {"type": "message", "role": "assistant", "content": "yes"},
+        call,
+        {"type": "function_call_output", "call_id": "c", "output": "r"},
+    ]
+    assert dropped == ["input[1].content.detail", "input[2]"]
 
 
 async def test_a_search_is_a_tool() -> None:
@@ -183,3 +203,25 @@ async def test_sources_stand_where_marks_name_them(stream: bool) -> None:
     assert "https://b.example" in told
     assert "https://a.example" not in told
     assert "provider_items" not in told
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_source_is_told_once(stream: bool) -> None:
+    """An annotation of the vendor's for a mark is not told again as what that mark names."""
+    note: Json = {"type": "url_citation", "url": "https://b.example", "title": "B", "start_index": 4, "end_index": 7}
+    message = said("yes [2]")
+    message["content"][0]["annotations"] = [note]
+    events: list[Json] = [
+        {"type": "response.output_item.added", "output_index": 0, "item": {**said(""), "content": []}},
+        {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "yes [2]"},
+        {"type": "response.output_item.done", "output_index": 0, "item": message},
+        {"type": "response.completed", "response": answer(FOUND, message)},
+    ]
+    data = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    streamed = Recorded(headers=(("content-type", "text/event-stream"),), body=data)
+    upstream = ReplayUpstream({"*": streamed}) if stream else replayed(FOUND, message)
+    provider = deploy_row("perplexity", upstream)
+    told = (
+        await body_of(await provider.call(exchange(provider, {"messages": [USER], "stream": stream, **MODEL})))
+    ).decode()
+    assert told.count('"url_citation":') == 1

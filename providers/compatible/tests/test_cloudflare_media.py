@@ -84,6 +84,21 @@ async def test_a_picture_that_wants_a_form() -> None:
     ]
 
 
+async def test_an_edit_by_stable_diffusion() -> None:
+    """Models that know no forms take JSON: the picture in base64, the mask by its bytes, and numbers as numbers."""
+    answer = Recorded(headers=(("content-type", "image/png"),), body=PNG)
+    model = "@cf/runwayml/stable-diffusion-v1-5-img2img"
+    fields = {"model": f"v/{model}", "prompt": "p", "size": "512x256", "strength": "0.5", "num_steps": "8"}
+    files = {"image": ("a.png", PNG, "image/png"), "mask": ("m.png", b"\x01\xff", "image/png")}
+    reply, upstream = await asked("/v1/images/edits", answer, data=fields, files=files)
+    shown = {"image_b64": PICTURE, "mask": [1, 255]}
+    said: Json = {"prompt": "p", "width": 512, "height": 256, "strength": 0.5, "num_steps": 8, **shown}
+    assert (sent(upstream), upstream.requests[-1].url) == (said, f"{RUN}/{model}")
+    assert reply.json()["data"] == [{"b64_json": PICTURE}]
+    refused, _ = await asked("/v1/images/edits", answer, data={**fields, "seed": "x"}, files=files)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "seed")
+
+
 async def test_an_edit() -> None:
     """Pictures of OpenAI's form have numbered names in Cloudflare's, byte for byte, and its fields stand before them."""
     fields = {"model": "v/@cf/black-forest-labs/flux-2-dev", "prompt": "p", "size": "512x256", "n": "1", "user": "u"}

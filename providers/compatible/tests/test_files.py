@@ -11,6 +11,7 @@ import openai.types
 import pytest
 from providers.compatible.tests.asking import KEY, Json, Vendor, at, sent
 
+from headgate.forms import boundary_of, parts_of
 from headgate.testing import Recorded, ReplayUpstream, gateway
 
 API = "https://api.fireworks.ai/v1/accounts/acme/datasets"
@@ -299,3 +300,25 @@ async def test_batches_count_what_was_done() -> None:
         vendor.answer({"name": "accounts/acme/batchInferenceJobs/b3", "jobProgress": progress})
         _, told = await vendor.ask("GET", "/v1/batches/b3")
         assert told["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+
+
+@pytest.mark.parametrize("after", [(), ("purpose",)], ids=["purpose before", "purpose behind"])
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+async def test_uploads_to_together(content: bytes, after: Sequence[str]) -> None:
+    """The form goes where files are taken, with the file's name in a field and Together's word for batches."""
+    path = "/v1/files/upload"
+    made: Json = {
+        "id": "file-1",
+        "object": "file",
+        "bytes": 1,
+        "created_at": 1,
+        "filename": "in.jsonl",
+        "purpose": "batch-api",
+    }
+    async with at("together") as vendor:
+        vendor.answer(made, path=path)
+        status, told = await upload(vendor, content, after=after)
+    (call,) = vendor.calls
+    assert (status, told, call.method, call.url) == (200, made, "POST", f"https://api.together.ai{path}")
+    parts = {part.name: part.content for part in parts_of(call.body, boundary_of(dict(call.headers)[b"content-type"]))}
+    assert parts == {"purpose": b"batch-api", "file": content, "file_name": b"in.jsonl", "file_type": b"jsonl"}

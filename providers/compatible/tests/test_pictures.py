@@ -268,10 +268,18 @@ async def test_edits_know_no_masks(name: str) -> None:
     [
         ("dashscope", Recorded.from_json({"output": {"choices": []}})),
         ("huggingface", Recorded.from_json({"error": "loading"})),
-        ("nvidia", Recorded.from_json({"artifacts": [{"finishReason": "CONTENT_FILTERED"}]})),
+        ("nvidia", Recorded.from_json({"artifacts": []})),
     ],
 )
 async def test_answers_without_pictures(name: str, answer: Recorded) -> None:
     """An answer without a picture is the provider's failure."""
     reply, _ = await asked(name, "/v1/images/generations", answer, json={"model": "v/m", "prompt": "p"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_bad_reply")
+
+
+@pytest.mark.parametrize("shown", [{}, {"base64": "AAAA"}], ids=["no picture", "another picture"])
+async def test_what_nvidia_filters(shown: Json) -> None:
+    """A picture that was filtered is a refusal, whatever stands in its place."""
+    answer = Recorded.from_json({"artifacts": [{**shown, "finishReason": "CONTENT_FILTERED", "seed": 1}]})
+    reply, _ = await asked("nvidia", "/v1/images/generations", answer, json={"model": "v/m", "prompt": "p"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "content_policy_violation")

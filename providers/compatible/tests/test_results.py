@@ -220,10 +220,17 @@ async def test_openrouter_creates() -> None:
         "completion_window": "24h",
         "model": "mine/openai/gpt-4o",
         "provider": {"only": ["openai"]},
-        "callback_url": "https://a.example/done",
+        "callback_url": "https://me.example/told",
+    }
+    begun: Json = {
+        "status": "validating",
+        "usage": None,
+        "results": None,
+        "finalized_at": None,
+        "expires_at": 1782183600,
     }
     async with at("openrouter") as vendor:
-        vendor.answer({**OPENROUTER, "status": "validating", "usage": None, "results": None, "finalized_at": None})
+        vendor.answer({**OPENROUTER, **begun})
         status, told = await vendor.ask("POST", "/v1/batches", asked)
         method, url, body = sent(vendor.calls[0])
     assert (status, method, url) == (200, "POST", "https://openrouter.ai/api/v1/batches")
@@ -231,6 +238,7 @@ async def test_openrouter_creates() -> None:
     assert (body["model"], body["requests"]) == ("openai/gpt-4o", [{"custom_id": "1", "body": {"messages": []}}])
     batch = openai.types.Batch.model_validate(told)
     assert (batch.id, batch.status, batch.output_file_id, batch.usage) == ("batch_123", "validating", None, None)
+    assert batch.expires_at == 1782183600
     assert "results" not in told
 
 
@@ -350,3 +358,36 @@ async def test_openrouter_keeps_files() -> None:
         ("DELETE", "/file_011C"),
         ("GET", "/file_011C/content"),
     ]
+
+
+async def test_together_lists_files() -> None:
+    """The list is one page and says so: a client that asked for more would be given the same page for ever."""
+    file: Json = {
+        "id": "file-1",
+        "created_at": 7,
+        "filename": "a.jsonl",
+        "bytes": 2,
+        "purpose": "batch-api",
+        "Processed": True,
+    }
+    async with at("together") as vendor:
+        vendor.answer({"data": [file, {**file, "id": "file-2", "Processed": False}]})
+        _, told = await vendor.ask("GET", "/v1/files?limit=10")
+        _, behind = await vendor.ask("GET", "/v1/files?after=file-2")
+    assert [(each["id"], each["status"]) for each in told["data"]] == [("file-1", "processed"), ("file-2", "uploaded")]
+    assert (told["has_more"], behind["data"], vendor.calls[0].url) == (False, [], "https://api.together.ai/v1/files")
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/batches"])
+async def test_groq_lists(path: str) -> None:
+    """Groq tells whole lists and does not say so; OpenAI's clients come to the end of them, and errors pass."""
+    held: list[Json] = [{"id": "a", "bytes": 1}, {"id": "b", "bytes": 2}]
+    async with at("groq") as vendor:
+        vendor.answer({"object": "list", "data": held})
+        _, told = await vendor.ask("GET", path)
+        _, behind = await vendor.ask("GET", f"{path}?after=a")
+        vendor.answer({"error": {"message": "no key", "type": "invalid_request_error"}}, status=401)
+        status, error = await vendor.ask("GET", path)
+    assert told == {"object": "list", "data": held, "has_more": False}
+    assert (behind["data"], behind["has_more"]) == (held[1:], False)
+    assert (status, error["error"]["message"]) == (401, "no key")

@@ -14,12 +14,16 @@ from typing_extensions import override
 
 from headgate.chat import File, Image
 from headgate.dialects import Dialect
+from headgate.exchange import Exchange
+from headgate.operations import RERANK
 from headgate.provider import Provider
 from headgate_cohere.batches import CohereBatches
 from headgate_cohere.chat import CohereChat
 from headgate_cohere.embed import CohereEmbed
 from headgate_cohere.files import CohereFiles
 
+_OLDER = (b'"return_documents"', b'"rank_fields"')
+"""What a ranking is told in version 1 alone: https://docs.cohere.com/v1/reference/rerank"""
 _OTHER_KEY_ENV = "CO_API_KEY"
 """What Cohere's own SDK reads: https://docs.cohere.com/reference/about"""
 
@@ -60,6 +64,16 @@ class Cohere(Provider):
         return super().from_environment()
 
     @override
+    def url_for(self, ex: Exchange) -> str:
+        url = super().url_for(ex)
+        return url.replace("/v2/rerank", "/v1/rerank") if ex.operation is RERANK and _is_older(ex) else url
+
+    @override
     def fetches(self, part: Image | File) -> bool:
         """Cohere fetches pictures; it knows no files, so those become text here."""
         return isinstance(part, Image)
+
+
+def _is_older(ex: Exchange) -> bool:
+    """Whether a client of version 1 asks for what version 2 answers with an error."""
+    return ex.path == "/v1/rerank" and any(name in ex.source for name in _OLDER)

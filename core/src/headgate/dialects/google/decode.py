@@ -5,6 +5,7 @@ Source: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -63,7 +64,7 @@ def decode_request(data: Json) -> ChatRequest:
     system = body.take("systemInstruction")
     turns: list[Message] = [] if system is None else [_decode_system(system)]
     calls = _Calls()
-    turns += [_decode_content(content, calls) for content in body.each("contents")]
+    turns += _whole([_decode_content(content, calls) for content in body.each("contents")])
     if len(turns) == (system is not None):
         raise InvalidRequest("`contents` must be a list with at least one content", param="contents")
     config = _decode_config(body)
@@ -143,11 +144,37 @@ def _decode_content(content: Fields, calls: _Calls) -> Message:
         part = _decode_result(held, calls) or _decode_call(held, calls, number) or decode_part(held)
         number += isinstance(part, ToolCall)
         if part is not None:
-            _append(parts, part)
+            (_append_said if role == "model" else _append)(parts, part)
     if role in {"model", "system"}:
         return Message("assistant" if role == "model" else "system", tuple(parts), extra=content.rest())
     is_answer = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
     return Message("tool" if is_answer else "user", tuple(parts), extra=content.rest())
+
+
+def _whole(turns: Sequence[Message]) -> list[Message]:
+    """The turns with those of the model as one each: google-genai's chats keep every chunk of a stream as a content."""
+    held: list[Message] = []
+    for turn in turns:
+        last = held[-1] if held else None
+        if last is None or {last.role, turn.role} != {"assistant"} or last.extra or turn.extra:
+            held.append(turn)
+            continue
+        parts = list(last.parts)
+        number = sum(isinstance(part, ToolCall) for part in parts)
+        for part in turn.parts:
+            counted = msgspec.structs.replace(part, index=part.index + number) if isinstance(part, ToolCall) else part
+            _append_said(parts, counted)
+        held[-1] = msgspec.structs.replace(last, parts=tuple(parts))
+    return held
+
+
+def _append_said(parts: list[Part], part: Part) -> None:
+    """One more part of the model's; a text that goes on is one."""
+    last = parts[-1] if parts else None
+    if isinstance(part, Text) and isinstance(last, Text) and part == Text(part.text) and last == Text(last.text):
+        parts[-1] = Text(last.text + part.text)
+    else:
+        _append(parts, part)
 
 
 def _append(parts: list[Part], part: Part) -> None:

@@ -125,7 +125,7 @@ class OpenAIResponsesDecoder:
         elif kind in {"response.completed", "response.incomplete"}:
             yield from self._finish(_object(event.get("response")), str(kind).partition(".")[2])
         elif kind in {"response.failed", "response.cancelled"}:
-            yield self._failed(_object(event.get("response")).get("error"))
+            yield self._failed(_object(event.get("response")).get("error") or event.get("error"))
         elif kind == "error" or (kind is None and event.get("error")):
             yield self._failed(event.get("error") or event)
 

@@ -1,7 +1,8 @@
 """The usage object of the Responses dialect, in whole replies and in the last events of a stream.
 
-Fireworks counts `prompt_tokens` and `completion_tokens` in it.
-Sources: https://platform.openai.com/docs/api-reference/responses/object, https://fireworks.ai/docs/api-reference/get-response
+Fireworks counts `prompt_tokens` and `completion_tokens` in it, Perplexity what was read from the cache and written to it in words
+of its own. Sources: https://platform.openai.com/docs/api-reference/responses/object,
+https://fireworks.ai/docs/api-reference/get-response, the type `ResponsesUsage` of `perplexityai` 0.46
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage:
     return Usage(
         prompt=_count(raw, "input_tokens" if "input_tokens" in raw else "prompt_tokens"),
         completion=_count(raw, "output_tokens" if "output_tokens" in raw else "completion_tokens"),
-        cached=_count(prompt, "cached_tokens"),
-        cache_write=_count(prompt, "cache_write_tokens"),
+        cached=_count(prompt, "cached_tokens" if "cached_tokens" in prompt else "cache_read_input_tokens"),
+        cache_write=_count(
+            prompt, "cache_write_tokens" if "cache_write_tokens" in prompt else "cache_creation_input_tokens"
+        ),
         reasoning=_count(completion, "reasoning_tokens"),
         audio_in=_count(prompt, "audio_tokens"),
         audio_out=_count(completion, "audio_tokens"),

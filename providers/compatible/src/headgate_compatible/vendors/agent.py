@@ -20,6 +20,7 @@ from headgate.chat import (
     ChatReply,
     ChatRequest,
     Choice,
+    Citation,
     CitationDelta,
     File,
     Finish,
@@ -58,6 +59,19 @@ QUIRKS = Quirks(
 _SIGNATURE = "thought_signature"
 _SEARCH = "web_search_options"
 _FOUND = "search_results"
+_CALLS: Mapping[str, frozenset[str]] = {
+    "function_call": frozenset({"arguments", "call_id", "name", _SIGNATURE, "type"}),
+    "function_call_output": frozenset({"call_id", "name", "output", _SIGNATURE, "type"}),
+}
+"""What an item of the input may hold."""
+_OWN_ITEMS = frozenset(
+    {
+        *("advisor_result", "fetch_url_results", "mcp_call", "mcp_list_tools", "reasoning", "sandbox_apply_patch"),
+        *("sandbox_edit_file", "sandbox_glob", "sandbox_grep", "sandbox_read_file", "sandbox_results"),
+        *("sandbox_write_file", _FOUND, "share_file", "skill_loaded", "unknown"),
+    }
+)
+"""Items of an answer that no input has, which clients send back with all others."""
 _Call = TypeVar("_Call", ToolCall, ToolCallStart)
 
 
@@ -118,11 +132,37 @@ def with_format(body: Json) -> Json:
     return changed if format_.get("type") in {None, "text"} else {**changed, "response_format": format_}
 
 
-def formatted(body: bytes) -> bytes:
-    """The body of a client of OpenAI's Responses with its format in that place; the very same bytes without one."""
+def fitted(body: bytes, gaps: Gaps) -> bytes:
+    """The body of a client of OpenAI's Responses with its format and its items as they are known there; else the very same bytes.
+
+    `gaps` is told of the items of an earlier answer that are none of an input.
+    """
     members = decode_object(body)
-    changed = with_format(members)
+    changed, items = with_format(members), members.get("input")
+    if isinstance(items, list):
+        held = list(_fitted(cast("list[object]", items), gaps))
+        changed = changed if held == items else {**changed, "input": held}
     return body if changed is members else msgspec.json.encode(changed)
+
+
+def _fitted(items: Iterable[object], gaps: Gaps) -> Iterator[object]:
+    """Items with the members that are known: turns say that they are messages, and what the agent ran itself stays away."""
+    for at, item in enumerate(items):
+        match item:
+            case {"type": str(kind)} if kind in _CALLS:
+                known = {name: value for name, value in _object(item).items() if name in _CALLS[kind]}
+                parts = objects(known.get("output"))
+                is_text = parts and all(part.get("type") == "input_text" for part in parts)
+                yield {**known, "output": "".join(part.get("text") or "" for part in parts)} if is_text else known
+            case {"role": str(), "content": str() | list()}:
+                turn = _object(item)
+                if any("detail" in part for part in objects(turn["content"])):
+                    gaps.skip(f"input[{at}].content.detail")
+                yield {"type": "message", "role": turn["role"], "content": _content(turn)}
+            case {"type": str(kind)} if kind in _OWN_ITEMS:
+                gaps.skip(f"input[{at}]")
+            case _:
+                yield item
 
 
 def _turn(message: Message, place: str, gaps: Gaps) -> Message:
@@ -202,11 +242,17 @@ def _placed(choice: Choice) -> Choice:
     found = [result for part in parts if isinstance(part, Item) for result in _results(part)]
     sources = sources_of({_FOUND: found})
     placed = tuple(
-        replace(part, citations=(*part.citations, *cited(part.text, sources))) if isinstance(part, Text) else _own(part)
+        replace(part, citations=(*part.citations, *_others(part, sources))) if isinstance(part, Text) else _own(part)
         for part in parts
         if not _is_search(part)
     )
     return replace(choice, message=replace(choice.message, parts=placed))
+
+
+def _others(text: Text, sources: Sequence[Citation]) -> list[Citation]:
+    """The sources that marks in a text name, or that stand for all of it, but for those that the vendor names itself."""
+    told = {(known.url, known.start, known.end) for known in text.citations}
+    return [source for source in cited(text.text, sources) if (source.url, source.start, source.end) not in told]
 
 
 def _own(part: Part) -> Part:
@@ -235,7 +281,7 @@ class _Decoder(OpenAIResponsesDecoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._text = ""
+        self._text = Text("")
         self._found: list[Json] = []
 
     @override
@@ -248,8 +294,10 @@ class _Decoder(OpenAIResponsesDecoder):
                 self._found += _results(event.part)
                 continue
             if isinstance(event, TextDelta):
-                self._text += event.text
-            elif isinstance(event, Finish) and self._text:
-                sources = cited(self._text, sources_of({_FOUND: self._found}))
+                self._text = replace(self._text, text=self._text.text + event.text)
+            elif isinstance(event, CitationDelta):
+                self._text = replace(self._text, citations=(*self._text.citations, event.citation))
+            elif isinstance(event, Finish) and self._text.text:
+                sources = _others(self._text, sources_of({_FOUND: self._found}))
                 yield from (CitationDelta(source) for source in sources)
             yield _signed(event) if isinstance(event, ToolCallStart) else event

@@ -59,7 +59,7 @@ class Cloudflare(BareTexts, JsonForms, Reshaped):
     codecs: ClassVar[Mapping[str, Dialect]] = {each.name: each for each in (CloudflareRerank(), CloudflareBatches())}
     texts: ClassVar[Words] = WORKERS
     forms: ClassVar[Mapping[str, Encode]] = {
-        IMAGES_EDIT.name: media.edit_form,
+        IMAGES_EDIT.name: media.edit,
         TRANSCRIPTIONS.name: media.transcript,
         TRANSLATIONS.name: partial(media.transcript, task="translate"),
     }

@@ -1,14 +1,14 @@
 """Pictures and sound of Workers AI for clients of OpenAI's: each model has members of its own, and answers in an envelope.
 
 Sources: the schemas of models at https://developers.cloudflare.com/workers-ai/models (`flux-1-schnell`, `lucid-origin`,
-`aura-2-en`, `melotts`, `whisper`, `whisper-large-v3-turbo`) and, for the forms that `flux-2-dev` and its kind want,
-https://developers.cloudflare.com/changelog/post/2025-11-25-flux-2-dev-workers-ai.
+`stable-diffusion-v1-5-img2img`, `aura-2-en`, `melotts`, `whisper`, `whisper-large-v3-turbo`) and, for the forms that
+`flux-2-dev` and its kind want, https://developers.cloudflare.com/changelog/post/2025-11-25-flux-2-dev-workers-ai.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -38,6 +38,9 @@ _ENCODINGS: Mapping[str, Json] = {
 """OpenAI's formats in Deepgram's words; the rate is that of OpenAI's `pcm`."""
 _KINDS: Mapping[str, bytes] = {"aac": b"audio/aac", "flac": b"audio/flac", "mp3": b"audio/mpeg", "opus": b"audio/ogg"}
 _EDIT_FIELDS = frozenset({"guidance", "prompt", "seed", "steps"})
+_NUMBERS = frozenset({"guidance", "num_steps", "seed", "strength"})
+_JSON_FIELDS = frozenset({"negative_prompt", "prompt", *_NUMBERS})
+"""What Stable Diffusion knows of an edit, in JSON."""
 _EDIT_IDLE = frozenset(
     {("n", b"1"), ("response_format", b"b64_json"), ("stream", b"false"), ("partial_images", b"0"), ("size", b"auto")}
 )
@@ -72,15 +75,40 @@ def form_parts(body: bytes) -> list[Part]:
     return [Part(name, "", _text(value)) for name, value in decode_object(body).items()]
 
 
-def edit_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> list[Part]:
-    """OpenAI's form of an edit as one of Cloudflare's, with what `values` overrides. `gaps` is told of what it has not."""
+def edit(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes | list[Part]:
+    """OpenAI's form of an edit as a model takes it, with what `values` overrides. `gaps` is told of what it has not.
+
+    FLUX.2 takes a form with some pictures, Stable Diffusion JSON with one in base64, and a mask by the numbers of its bytes.
+    """
+    is_form = wants_form(str(values.get("model") or ""))
+    fields, files, mask = _edited(parts, _EDIT_FIELDS if is_form else _JSON_FIELDS, gaps)
+    if mask is not None and is_form:
+        gaps.refuse("mask")
+    most = MOST_PICTURES if is_form else 1
+    if len(files) > most:
+        gaps.refuse("image", f"there are at most {most} there")
+    pictures.tell_sides(fields, gaps)
+    said = {name: value for name, value in values.items() if name != "model"}
+    if is_form:
+        return [*(Part(name, "", _text(value)) for name, value in (fields | said).items()), *files[:most]]
+    shown: Json = {"image_b64": b64encode(files[0].content).decode()} if files else {}
+    masked: Json = {} if mask is None else {"mask": [*mask.content]}
+    told = {name: _number(name, value) if name in _NUMBERS else value for name, value in fields.items()}
+    return msgspec.json.encode({**told, **shown, **masked, **said})
+
+
+def _edited(parts: Iterable[Part], known: Collection[str], gaps: Gaps) -> tuple[Json, list[Part], Part | None]:
+    """The fields of an edit that a model knows, its pictures, and its mask."""
     fields: Json = {}
     files: list[Part] = []
+    mask: Part | None = None
     for part in parts:
         if part.name in {"image", "image[]"}:
             kind = kind_of(part, "image/", ()) or "image/png"
             files.append(Part(f"input_image_{len(files)}", kind, part.content))
-        elif part.name in _EDIT_FIELDS or part.name == "size":
+        elif part.name == "mask":
+            mask = part if part.content else None
+        elif part.name in known or part.name == "size":
             fields[part.name] = text_of(part)
         elif part.name == "user":
             gaps.skip(part.name)
@@ -88,11 +116,15 @@ def edit_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> l
             part.name != "model" and part.content not in {b"", b"auto"} and (part.name, part.content) not in _EDIT_IDLE
         ):
             gaps.refuse(part.name)
-    if len(files) > MOST_PICTURES:
-        gaps.refuse("image", f"there are at most {MOST_PICTURES} there")
-    pictures.tell_sides(fields, gaps)
-    fields |= {name: value for name, value in values.items() if name != "model"}
-    return [*(Part(name, "", _text(value)) for name, value in fields.items()), *files[:MOST_PICTURES]]
+    return fields, files, mask
+
+
+def _number(name: str, value: str) -> float:
+    """A field that is a number. Raises InvalidRequest for any other."""
+    try:
+        return msgspec.json.decode(value, type=int | float)
+    except msgspec.DecodeError:
+        raise InvalidRequest(f"`{name}` must be a number", param=name) from None
 
 
 def encode_speech(body: bytes, gaps: Gaps) -> bytes:

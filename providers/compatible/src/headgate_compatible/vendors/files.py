@@ -1,10 +1,11 @@
-"""Files of OpenAI's clients at OpenRouter, which tells them in Anthropic's words, and lists of files at xAI.
+"""Files of OpenAI's clients at OpenRouter, which tells them in Anthropic's words, and lists of files at xAI and Together.
 
 Sources: https://openrouter.ai/docs/api/api-reference/files/download-file-content and
 https://github.com/OpenRouterTeam/python-sdk/blob/main/docs/sdks/files/README.mdx; xAI:
 https://docs.x.ai/developers/files/managing-files. Its lists go on by a token
 (https://github.com/xai-org/xai-proto/blob/main/proto/xai/api/v1/files.proto), so that an OpenAI client, which asks for what
-stands behind the last file, would be told the first page for ever.
+stands behind the last file, would be told the first page for ever. So it would at Together, whose list
+(https://docs.together.ai/reference/list-files) is one page and does not say that it is the last.
 """
 
 from __future__ import annotations
@@ -71,3 +72,21 @@ class XAIFileLists(KeptDialect):
     def next_page(self, said: Sequence[Any]) -> Mapping[str, str] | None:
         token = as_object(said[-1]).get("pagination_token")
         return {**self._PAGE, "pagination_token": str(token)} if token and self.jobs_in(said[-1]) else None
+
+
+class TogetherFileLists(XAIFileLists):
+    """Lists of files at Together, which are one page."""
+
+    name = "together.files"
+    _PAGE: ClassVar[Mapping[str, str]] = {}
+
+    @override
+    def decode_job(self, said: Json, asked: Asked) -> Json:
+        return {
+            **super().decode_job(said, asked),
+            "status": "uploaded" if said.get("Processed") is False else "processed",
+        }
+
+    @override
+    def next_page(self, said: Sequence[Any]) -> Mapping[str, str] | None:
+        return None

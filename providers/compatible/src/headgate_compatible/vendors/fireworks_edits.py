@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import as_object
-from headgate.dialects.words import openai_envelope
-from headgate.errors import ErrorWords, ProviderFailed
+from headgate.errors import ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
 from headgate.upstream import UpstreamRequest
@@ -57,8 +56,7 @@ def decode(headers: RawHeaders, body: bytes, _sent: bytes = b"") -> Reply:
     held = pictures.object_in(body)
     status = held.get("status")
     if status in _MODERATED:
-        words = ErrorWords(400, f"no picture was made: `{status}`", "invalid_request_error", "content_policy_violation")
-        return Reply(400, headers, openai_envelope(words))
+        return pictures.moderated(headers, str(status))
     sample = (as_object(held.get("result")) or {}).get("sample")
     if status != _DONE or not isinstance(sample, str) or not sample.startswith("https://"):
         raise ProviderFailed(f"the edit ended without a picture, as `{status}`", code="upstream_bad_reply")

@@ -1,4 +1,5 @@
-"""Groq: words for effort by model, thinking that is asked for apart from the content, and rankings of its own (see `ranking`).
+"""Groq: words for effort by model, thinking that is asked for apart from the content, rankings of its own (see `ranking`), and
+lists that are whole.
 
 Sources: https://console.groq.com/docs/openai, https://console.groq.com/docs/reasoning, the types of `groq` 1.7.
 """
@@ -13,9 +14,10 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
+from headgate.operations import BATCHES, FILES
 from headgate_compatible import policy
-from headgate_compatible.provider import Compatible
 from headgate_compatible.vendors.ranking import GroqRerank
+from headgate_compatible.vendors.whole_lists import WholeLists
 
 Json = dict[str, Any]
 
@@ -26,11 +28,12 @@ _PARSED = ("qwen", "deepseek-r1")
 """Models whose thinking stands in the content, in tags, unless it is asked for apart from it."""
 
 
-class Groq(Compatible):
+class Groq(WholeLists):
     """Groq. What it documents as answered with 400 is refused by its row."""
 
     own_dialects: ClassVar[Mapping[str, str]] = {"rerank": GroqRerank.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {GroqRerank.name: GroqRerank()}
+    whole: ClassVar[frozenset[str]] = frozenset({BATCHES.name, FILES.name})
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -49,7 +49,12 @@ class Perplexity(Compatible):
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        return agent.formatted(body) if operation_of(ex) == RESPONSES.name and b'"format"' in body else body
+        if operation_of(ex) != RESPONSES.name:
+            return body
+        gaps = Gaps(self.name, self.policy(ex))
+        body = agent.fitted(body, gaps)
+        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        return body
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -18,7 +18,8 @@ import msgspec
 from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import objects
-from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.dialects.words import openai_envelope
+from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 
 Json = dict[str, Any]
@@ -35,6 +36,7 @@ _UNKNOWN: Mapping[str, Collection[object]] = {
     "style": (),
 }
 """Members of OpenAI's that others have no words for, and what asks for nothing."""
+_FILTERED = "CONTENT_FILTERED"
 _PROPORTIONS = frozenset({"1:1", "21:9", "16:9", "3:2", "5:4", "4:5", "2:3", "9:16", "9:21", "4:3", "3:4"})
 
 
@@ -129,10 +131,20 @@ def encode_nvidia(body: bytes, gaps: Gaps) -> bytes:
 
 
 def decode_nvidia(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
-    """A good answer in OpenAI's shape; a picture that was filtered has no bytes. Raises ProviderFailed for one without any."""
+    """A good answer in OpenAI's shape, or a refusal as an error: in the place of a picture that was filtered stands another,
+    or none. Raises ProviderFailed for an answer without any.
+    """
     held = object_in(body)
+    if any(each.get("finishReason") == _FILTERED for each in objects(held.get("artifacts"))):
+        return moderated(headers, _FILTERED)
     found = [each.get("base64") for each in objects(held.get("artifacts"))] or [held.get("image")]
     return made(headers, [{"b64_json": each} for each in found if each])
+
+
+def moderated(headers: RawHeaders, word: str) -> Reply:
+    """A refusal of what was asked for as an error of OpenAI's, with the vendor's `word` for it."""
+    words = ErrorWords(400, f"no picture was made: `{word}`", "invalid_request_error", "content_policy_violation")
+    return Reply(400, headers, openai_envelope(words))
 
 
 def is_file(headers: RawHeaders) -> bool:

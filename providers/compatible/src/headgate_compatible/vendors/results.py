@@ -181,6 +181,7 @@ class OpenRouterBatches(JobDialect):
             "completion_window": said.get("completion_window") or DAY,
             "output_file_id": said.get("id") if status == "completed" else None,
             "created_at": seconds_of(said.get("created_at")) or 0,
+            "expires_at": seconds_of(said.get("expires_at")),
             "request_counts": said.get("request_counts"),
             "usage": usage_of(
                 usage.get("prompt_tokens"), usage.get("completion_tokens"), read.get("cached_tokens") or 0

@@ -1,5 +1,5 @@
-"""Together: token probabilities are asked for by a number, only users speak in parts, rankings are in Jina's shape, and jobs
-and pictures (`together_pictures`) have shapes of their own.
+"""Together: token probabilities are asked for by a number, only users speak in parts, rankings are in Jina's shape, jobs and
+pictures (`together_pictures`) have shapes of their own, and new files an address.
 
 Source: https://docs.together.ai/reference/chat-completions and the types of `together` 3.1. Neither has `stream_options`,
 the `strict` of a function or the `detail` of a picture. `realtime`: https://docs.together.ai/docs/inference/transcription/streaming
@@ -16,13 +16,17 @@ from typing_extensions import override
 from headgate.chat import ChatRequest, Image, Message, Part, Text, ToolResult
 from headgate.dialects import Dialect, Gaps
 from headgate.exchange import Exchange
-from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, REALTIME
+from headgate.forms import boundary_of
+from headgate.operations import FILES, IMAGES_EDIT, IMAGES_GENERATE, REALTIME
 from headgate.relay import Decode
+from headgate.upstream import UpstreamRequest
 from headgate_compatible.vendors import together_pictures
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.batches import TogetherBatches
+from headgate_compatible.vendors.files import TogetherFileLists
 from headgate_compatible.vendors.ranking import TogetherRerank
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.together_files import PATH, FileForm
 from headgate_compatible.vendors.tuning import TogetherTuning
 
 Json = dict[str, Any]
@@ -40,7 +44,7 @@ class Together(JsonForms, Reshaped):
         "fine_tuning.jobs": TogetherTuning.name,
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning())
+        each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning(), TogetherFileLists())
     }
     forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: together_pictures.encode_form}
     answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: together_pictures.decode}
@@ -48,6 +52,24 @@ class Together(JsonForms, Reshaped):
         IMAGES_EDIT.name: Shape(together_pictures.encode_json, together_pictures.decode),
         IMAGES_GENERATE.name: Shape(together_pictures.encode, together_pictures.decode),
     }
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        if ex.operation is FILES and ex.scope_method == "GET" and ex.path == FILES.path:
+            return FILES.name, TogetherFileLists.name
+        return super().spoken(ex, model)
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request, upload = super().prepare(ex), ex.upload
+        if ex.operation is not FILES or ex.scope_method != "POST":
+            return request
+        form, url = FileForm(boundary_of(ex.headers.get(b"content-type", b""))), request.url + PATH
+        if upload is not None:
+            return replace(request, url=url, pieces=upload.edited(form))
+        body = form.feed(request.body)
+        form.end()
+        return replace(request, url=url, body=body)
 
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
