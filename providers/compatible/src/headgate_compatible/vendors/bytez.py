@@ -32,7 +32,7 @@ from headgate_compatible.vendors.fanned import Fanned
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.speech import refuse_idle
-from headgate_compatible.vendors.spoken import AddressIn, Spoken
+from headgate_compatible.vendors.spoken import Located, Spoken
 
 Json = dict[str, Any]
 
@@ -128,7 +128,7 @@ class Bytez(Fanned, Spoken, JsonForms, Reshaped):
 
     own_dialects: ClassVar[Mapping[str, str]] = {EMBEDDINGS.name: BytezEmbeddings.name}
     codecs: ClassVar[Mapping[str, Dialect]] = {BytezEmbeddings.name: BytezEmbeddings()}
-    sound_in: ClassVar[AddressIn] = output_of
+    sound_in: ClassVar[Located] = output_of
     forms: ClassVar[Mapping[str, Encode]] = {TRANSCRIPTIONS.name: encode_transcript}
     answers: ClassVar[Mapping[str, Decode]] = {TRANSCRIPTIONS.name: decode_transcript}
     shapes: ClassVar[Mapping[str, Shape]] = {

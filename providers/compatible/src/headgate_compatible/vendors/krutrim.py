@@ -25,7 +25,7 @@ from headgate_compatible.vendors import pictures, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.speech import refuse_idle, voice_of
-from headgate_compatible.vendors.spoken import AddressIn, Spoken
+from headgate_compatible.vendors.spoken import Located, Spoken
 
 Json = dict[str, Any]
 
@@ -106,7 +106,7 @@ def sound_in(body: bytes) -> object:
 class Krutrim(Spoken, JsonForms, Reshaped):
     """Krutrim Cloud's AI Studio."""
 
-    sound_in: ClassVar[AddressIn] = sound_in
+    sound_in: ClassVar[Located] = sound_in
     forms: ClassVar[Mapping[str, Encode]] = {
         TRANSCRIPTIONS.name: partial(encode_sound, task="transcribe"),
         TRANSLATIONS.name: partial(encode_sound, task="translate"),

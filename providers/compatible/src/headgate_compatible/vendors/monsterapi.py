@@ -30,7 +30,7 @@ from headgate_compatible.vendors.awaited import Awaited, Jobs
 from headgate_compatible.vendors.places import path_of
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 from headgate_compatible.vendors.speech import refuse_idle, voice_of
-from headgate_compatible.vendors.spoken import AddressIn, Spoken
+from headgate_compatible.vendors.spoken import Located, Spoken
 
 Json = dict[str, Any]
 
@@ -158,7 +158,7 @@ _PROCESSES = Jobs(look, _state, frozenset({_DONE, _FAILED}))
 class MonsterAPI(Spoken, JsonForms, Reshaped):
     """Monster API. A deployment with a `base_url` of its own has everything there."""
 
-    sound_in: ClassVar[AddressIn] = sound_in
+    sound_in: ClassVar[Located] = sound_in
     forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: encode_edit, TRANSCRIPTIONS.name: encode_sound}
     answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: decode_picture, TRANSCRIPTIONS.name: decode_sound}
     shapes: ClassVar[Mapping[str, Shape]] = {

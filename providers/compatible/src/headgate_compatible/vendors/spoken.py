@@ -16,14 +16,14 @@ from headgate.provider import operation_of
 from headgate.relay import retell
 from headgate_compatible.provider import Compatible
 
-AddressIn = Callable[[bytes], object]
+Located = Callable[[bytes], object]
 """What a good answer has in the place of the address of its sound."""
 
 
 class Spoken(Compatible):
     """A vendor whose speech is fetched. `sound_in` says where the address of it is in a good answer."""
 
-    sound_in: ClassVar[AddressIn]
+    sound_in: ClassVar[Located]
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
