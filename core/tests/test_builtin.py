@@ -226,7 +226,7 @@ def test_the_core_registers_its_dialects_and_store() -> None:
     chat = {"openai.chat", "openai.responses", "anthropic.messages", "google.generate"}
     embeds = {"openai.embeddings", "google.embed", "google.embed_one"}
     texts = embeds | {"openai.completions", "openai.moderations", "cohere.rerank"}
-    others = texts | {"openai.images", "openai.speech", "openai.transcription", "openai.realtime"}
+    others = texts | {"openai.images", "openai.speech", "openai.transcription", "openai.realtime", "google.live"}
     counts = {"anthropic.count", "google.count", "openai.count"}
     assert {dialect.name for dialect in Core().dialects()} == chat | others | counts
     context: Any = type("Sample", (), {"state_bytes": 1000})()

@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from openai.types import Completion
+from providers.compatible.tests.asking import at, sent
 from providers.compatible.tests.calls import exchange, held
 from providers.compatible.tests.recordings import NEEDED, Record, answer_of, deploy_recorded, records
 
 from headgate.errors import ProviderFailed
 from headgate.exchange import Reply
-from headgate.testing import ReplayUpstream
+from headgate.testing import Recorded, ReplayUpstream
 
 VENDORS = {
     "openai": ("chat", "completions", "embeddings"),
@@ -161,10 +163,23 @@ async def test_recorded_rankings_reach_cohere_clients() -> None:
     assert count == 2
 
 
-async def test_writers_completions_are_not_openais() -> None:
-    """Writer's stream of completions has neither OpenAI's events nor an end, which is why the row has no such operation."""
-    provider = deploy_recorded("writer", ReplayUpstream())
+async def test_writers_completions_are_told_as_openais() -> None:
+    """Writer's recorded answers, which have neither ids nor an end, arrive as completions with their whole text."""
     for record in records("writer", "completions"):
-        assert "usage" not in record["resp_text"]
-        assert ("data: [DONE]" in record["resp_text"], '"object"' in record["resp_text"]) == (False, False)
-        assert provider.spoken(exchange(provider, {"model": "m"}, "completions"), "m") is None
+        told = Recorded(headers=tuple(record["resp_headers"].items()), body=record["resp_text"].encode())
+        async with at("writer") as vendor:
+            vendor.upstream.answer("*", told)
+            reply = await vendor.client.post(
+                "/v1/completions", json=record["req_json"], headers={"x-headgate-provider": "mine"}
+            )
+            assert sent(vendor.calls[0])[2] == record["req_json"]
+        lines = [line.removeprefix("data: ") for line in record["resp_text"].splitlines() if line.startswith("data: ")]
+        if record["stream"]:
+            events = [line for line in reply.text.splitlines() if line.startswith("data: ")]
+            assert events.pop() == "data: [DONE]"
+            said: list[Record] = [json.loads(event.removeprefix("data: "))["choices"][0] for event in events]
+            text = "".join(json.loads(line)["value"] for line in lines)
+        else:
+            said = Completion.model_validate(reply.json()).model_dump()["choices"]
+            text = json.loads(record["resp_text"])["choices"][0]["text"]
+        assert ("".join(each["text"] for each in said), said[-1]["finish_reason"]) == (text, "stop")
