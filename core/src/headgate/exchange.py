@@ -381,6 +381,10 @@ class Exchange:
         value = self.headers.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
+    def tell_dropped(self, names: Iterable[str]) -> None:
+        """Name what was left out of what is sent, each once, in `x-headgate-dropped`."""
+        self.dropped += [name for name in names if name not in self.dropped]
+
     def option(self, name: str) -> str | None:
         """A gateway option: the header `x-headgate-NAME`, or its alias `x-portkey-NAME`."""
         options = self._options

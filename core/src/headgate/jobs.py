@@ -58,7 +58,7 @@ class _Carrying:
         ex, dialect = self._ex, self._dialect
         asked = await self._provider.complete_asked(ex, await self._asked(), self._gaps)
         first = call = dialect.encode_call(asked, self._gaps)
-        self._name_dropped()
+        self._ex.tell_dropped(self._gaps.dropped)
         said: list[Any] = []
         headers: RawHeaders = ()
         secrets: Secrets = ()
@@ -133,13 +133,9 @@ class _Carrying:
     def _check(self, asked: Asked, said: dict[str, Any], first: VendorCall) -> None:
         """InvalidRequest when a whole form says something else than it did as far as its file, for the calls are made."""
         call = self._dialect.encode_call(replace(asked, body=said), self._gaps)
-        self._name_dropped()
+        self._ex.tell_dropped(self._gaps.dropped)
         if call != first:
             raise InvalidRequest("put all fields of the form before `file`: what stands behind it came too late")
-
-    def _name_dropped(self) -> None:
-        dropped = self._ex.dropped
-        dropped += [name for name in self._gaps.dropped if name not in dropped]
 
     async def _undo(self, asked: Asked, said: Sequence[Any]) -> None:
         call = self._dialect.undoing(asked, said)

@@ -168,24 +168,24 @@ BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}
 REALTIME = Operation(
     "realtime", "GET", "/v1/realtime", "openai.realtime", 16 * MIB, is_model_optional=True, is_socket=True
 )
-_LIVE = "/ws/google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
+_LIVE = tuple(
+    f"{slash}/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"
+    for slash in ("", "/")  # Google's clients put it below a base URL that ends in one
+    for version in ("v1beta", "v1alpha", "v1")
+)
 GENERATE_LIVE = Operation(
     "generate.live",
     "GET",
-    _LIVE.format("v1beta"),
+    _LIVE[0],
     "google.live",
     16 * MIB,
     errors=GENERATE.dialect,
-    aliases=tuple(
-        slash + _LIVE.format(version)
-        for slash in ("", "/")
-        for version in ("v1beta", "v1alpha", "v1")
-        if slash or version != "v1beta"
-    ),
+    aliases=_LIVE[1:],
     is_socket=True,
     is_model_in_message=True,
+    model_prefix="models/",
 )
-"""Gemini's Live API, https://ai.google.dev/api/live. Google's clients put it below a base URL that ends in a slash."""
+"""Gemini's Live API. https://ai.google.dev/api/live"""
 MODELS = Operation("models", "GET, HEAD", "/v1/models", "", 64 * KIB, has_model=False)
 GENERATE_MODELS = msgspec.structs.replace(MODELS, name="generate.models", path="/v1beta/models")
 LISTINGS = (MODELS, GENERATE_MODELS)

@@ -202,7 +202,7 @@ def _probe(plan: Plan, ex: Exchange) -> None:
         return
     if operation.is_socket:
         refuse_unguarded(plan)
-        _name_model(ex, ex.option("model") or ex.model)
+        _name_model(ex, ex.option("model") or ex.model.removeprefix(operation.model_prefix))
         return
     named = ex.option("model") if operation.is_model_optional else None
     if ex.upload is not None or (operation.is_tree and not ex.body):

@@ -278,7 +278,7 @@ class Provider:
         body = ex.body_for(attempt.model, attempt.target.override_params)
         if ex.operation.name in self.left_out and not (ex.base_url and self._is_strange(ex)):
             body, said = leave_out(body, self.left_out[ex.operation.name])
-            ex.dropped += [name for name in said if name not in ex.dropped]
+            ex.tell_dropped(said)
         return body
 
     def fields_for(self, ex: Exchange) -> Mapping[str, str]:

@@ -67,7 +67,7 @@ async def _asked(ex: Exchange, provider: Provider) -> Reply:
     except RequestError:  # what cannot be sent to this vendor is not counted by it either
         return await estimate(ex)
     attempt.body = counter.encode_count(written.body, attempt.model)
-    ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+    ex.tell_dropped(gaps.dropped)
     response = await provider.send(ex)
     try:
         body = await response.read()

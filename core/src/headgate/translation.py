@@ -80,7 +80,7 @@ async def _translate_chat(ex: Exchange, provider: Provider) -> Reply:
     gaps = Gaps(provider.name, provider.policy(ex), client.hints, attempt.dialect.name)
     written = await write(replace(asked, model=attempt.model), provider, attempt.dialect, gaps)
     attempt.body = written.body
-    ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+    ex.tell_dropped(gaps.dropped)
     names = attempt.dialect.names_back(written.request)
     back = CallsBack(written.called) if written.called else None
     marks = Marks(ex.id, attempt.model, int(ex.started_at), provider.account, names, back)
@@ -345,7 +345,7 @@ async def _translate_whole(ex: Exchange, provider: Provider, client: WholeDialec
     gaps = Gaps(provider.name, provider.policy(ex), dialect=dialect.name)
     asked: Any = client.decode_request(body)
     attempt.body = dialect.encode_request(asked, gaps)
-    ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+    ex.tell_dropped(gaps.dropped)
     response = await provider.send(ex)
     try:
         secrets = provider.secrets_of(ex)

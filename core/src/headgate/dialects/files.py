@@ -50,6 +50,18 @@ class FileDialect(KeptDialect):
     reads_whole: ClassVar[bool] = False
     """Whether a form is read whole before any of it goes on: the vendor is told how long a file is. It needs `most_bytes`."""
 
+    purposes: ClassVar[Sequence[str]] = READ
+    """What new files may be for."""
+    part: ClassVar[str] = FILE
+    """The part of the vendor's form that holds the file."""
+
+    @override
+    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
+        """A new file goes to the vendor's path for them, alone in a form. Override it where more is told of it."""
+        purpose_of(asked, self.purposes, gaps.target)
+        asked.find(FILE, str)
+        return VendorCall("POST", self.path, file=self.part)
+
     @abstractmethod
     def urls_in(self, said: Json, asked: Asked) -> Sequence[str]:
         """Where the content is, piece after piece, by the answer to `content`. InvalidRequest where nobody could read it."""
@@ -70,12 +82,6 @@ class ReadFiles(FileDialect):
 
     path = "/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
-
-    @override
-    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        purpose_of(asked, READ, gaps.target)
-        asked.find(FILE, str)
-        return VendorCall("POST", self.path, file=FILE)
 
     @override
     def decode_job(self, said: Json, asked: Asked) -> Json:

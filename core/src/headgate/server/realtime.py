@@ -293,18 +293,21 @@ class Session:
             return
         if ex.ttft_s is None:
             ex.ttft_s = time.perf_counter() - ex.started
-        ex.reply_bytes += len(frame.data)
+        data = bytes(frame.data)
+        ex.reply_bytes += len(data)
         if self._read is None:
-            data = bytes(frame.data)
             said = scrub(data, self._provider.secrets)
             self._client.send(frame if said is data else Frame(frame.opcode, said, frame.fin))
-        message = self._whole(frame)
+        if frame.opcode is not Opcode.CONT:
+            self._kind = frame.opcode
+        if self._read is None and self._kind is not Opcode.TEXT and not self._is_in_bytes:
+            return  # nobody reads it
+        message = self._whole(frame, data)
         if message is None:
             return
         if self._read is not None:
             self._client.send(Frame(self._kind, scrub(self._read(message), self._provider.secrets)))
-        if self._kind is Opcode.TEXT or self._is_in_bytes:
-            self._meter.take(message)
+        self._meter.take(message)
         self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model
 
     def heard(self, socket: Socket) -> None:
@@ -387,11 +390,9 @@ class Session:
     def _other(self, socket: Socket) -> Socket:
         return self._provider if socket is self._client else self._client
 
-    def _whole(self, frame: Frame) -> bytes | None:
-        """The provider's message that `frame` completes; it may come in several frames."""
-        if frame.opcode is not Opcode.CONT:
-            self._kind, self._parts = frame.opcode, []
-        self._parts.append(bytes(frame.data))
+    def _whole(self, frame: Frame, data: bytes) -> bytes | None:
+        """The provider's message that `frame` completes with its `data`; it may come in several frames."""
+        self._parts.append(data)
         if not frame.fin:
             return None
         parts, self._parts = self._parts, []

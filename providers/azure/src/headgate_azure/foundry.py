@@ -114,7 +114,7 @@ class AzureFoundry(AzureOpenAI):
             raise InvalidRequest("send an edit for this model as a form, with its pictures in it", param="images")
         else:
             body = words.encode(request.body, model, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         request = replace(request, headers=headers, body=body, pieces=None)
         return await retell(ex, self.upstream, request, origin, decode)
 

@@ -290,7 +290,7 @@ class Bedrock(Aws):
         """A request for pictures as its model takes it."""
         gaps = Gaps(self.name, self.policy(ex))
         body = pictures.encode(body, self._base_model(ex), gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return body
 
     def _base_model(self, ex: Exchange) -> str:
@@ -319,7 +319,7 @@ class Bedrock(Aws):
         gaps = Gaps(self.name, self.policy(ex))
         parts = parts_of(await upload.read(pictures.MOST_BYTES), upload.boundary or b"")
         attempt.body = pictures.encode_form(parts, attempt.target.override_params, self._base_model(ex), gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return await self._draw(ex)
 
     async def _judge(self, ex: Exchange) -> Reply:
@@ -329,7 +329,7 @@ class Bedrock(Aws):
             raise InvalidRequest("there is nothing to be judged", param="input")
         gaps = Gaps(self.name, self.policy(ex))
         attempt.body = moderations.encode(ex.body_for(attempt.model, attempt.target.override_params), gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         _, origin = await self.ready(ex)
         decode = partial(moderations.decode, model=attempt.model, flag_at=self.settings.flag_at)
         return await retell(ex, moderations.Each(self._sent, self.upstream.close), self.prepare(ex), origin, decode)

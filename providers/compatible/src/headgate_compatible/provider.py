@@ -204,7 +204,7 @@ class Compatible(OpenAI):
             return body
         gaps = Gaps(self.name, self.policy(ex))
         body = self.quirks.apply(body, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return body
 
     # translated requests

@@ -48,7 +48,7 @@ class GeminiMedia(Provider):
         """Ask what a client asks as `generateContent`, and tell the answer in OpenAI's shape."""
         gaps = Gaps(self.name, self.policy(ex))
         attempt.body, decode = await self._told(ex, attempt, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return await retell(ex, self.upstream, *await self.ready(ex), decode)
 
     async def _told(self, ex: Exchange, attempt: Attempt, gaps: Gaps) -> tuple[bytes, Decode]:

@@ -68,7 +68,7 @@ class Ollama(Provider):
             return body
         gaps = Gaps(self.name, self.policy(ex))
         body = from_json(body, gaps, OLLAMA)
-        _tell(ex, gaps)
+        ex.tell_dropped(gaps.dropped)
         return body
 
     @override
@@ -84,10 +84,5 @@ class Ollama(Provider):
         if attempt is not None:
             named = {"model": attempt.model} if attempt.model else {}
             attempt.body = from_form(parts, {**named, **attempt.target.override_params}, gaps, OLLAMA)
-        _tell(ex, gaps)
+        ex.tell_dropped(gaps.dropped)
         return await super().call(ex)
-
-
-def _tell(ex: Exchange, gaps: Gaps) -> None:
-    """What was left out, named in the reply."""
-    ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]

@@ -12,10 +12,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from typing_extensions import override
 
-from headgate.dialects import Gaps
-from headgate.dialects.files import FILE, FILE_ACTIONS, READ, FileDialect, file_object, purpose_of
-from headgate.dialects.jobs import Action, Asked, VendorCall, as_object, objects_in, seconds_of
-from headgate.dialects.openai.members import Json, Members
+from headgate.dialects.files import FILE, FILE_ACTIONS, READ, FileDialect, file_object
+from headgate.dialects.jobs import Action, Asked, as_object, objects_in, seconds_of
+from headgate.dialects.openai.members import Json
 from headgate.errors import InvalidRequest
 
 _PURPOSES = (*READ, "fine-tune")
@@ -27,12 +26,8 @@ class ReplicateFiles(FileDialect):
     name = "replicate.files"
     path = "/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
-
-    @override
-    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        purpose_of(asked, _PURPOSES, gaps.target)
-        asked.find(FILE, str)
-        return VendorCall("POST", self.path, file="content")
+    purposes = _PURPOSES
+    part = "content"
 
     @override
     def decode_job(self, said: Json, asked: Asked) -> Json:

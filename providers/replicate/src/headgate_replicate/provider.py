@@ -199,7 +199,7 @@ class Replicate(Provider):
 
     async def _told(self, ex: Exchange, request: UpstreamRequest, body: bytes, gaps: Gaps, decode: Decode) -> Reply:
         """Begin a prediction with `body`, and tell its end as `decode` does."""
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         headers = tuple(pair for pair in request.headers if pair[0] != _JSON[0])
         request = replace(request, headers=(*headers, _JSON), body=body, pieces=None)
         return await retell(ex, Awaited(self._predictions(ex)), request, self._origin, decode)

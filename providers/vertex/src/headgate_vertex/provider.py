@@ -327,7 +327,7 @@ class Vertex(GeminiMedia):
         """A body of OpenAI's as Mistral takes it."""
         gaps = Gaps(self.name, self.policy(ex))
         body = mistral.told(super().body_for(ex), operation_of(ex), gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return _with_members(body, {"model": model.id})
 
     @override

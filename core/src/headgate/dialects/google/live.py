@@ -27,7 +27,6 @@ _SETUPS = ("setup", "config")
 _MARKS = (b"usageMetadata", b"usage_metadata")
 _HERE = {"responseTokenCount": "candidatesTokenCount", "responseTokensDetails": "candidatesTokensDetails"}
 """What the Live API calls otherwise than `generateContent` does."""
-_COLLECTION = "models/"
 
 
 class LiveMeter:
@@ -65,7 +64,7 @@ class GoogleLive(SessionDialect):
         named = setup.get("model")
         if named is not None and not isinstance(named, str):
             raise InvalidRequest(f"`{member}.model` must be a string", param=f"{member}.model")
-        return (named or "").removeprefix(_COLLECTION)
+        return named or ""
 
     @override
     def error_event(self, error: RequestError) -> bytes:

@@ -17,7 +17,7 @@ import msgspec
 from typing_extensions import override
 
 from headgate.dialects import Dialect, Gaps
-from headgate.dialects.files import FILE, FILE_ACTIONS, FileDialect, file_object, purpose_of
+from headgate.dialects.files import FILE, FILE_ACTIONS, FileDialect, file_object
 from headgate.dialects.jobs import (
     USUAL_ACTIONS,
     Action,
@@ -53,12 +53,7 @@ class AI21Files(FileDialect):
     name = "ai21.files"
     path = "/library/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
-
-    @override
-    def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        purpose_of(asked, _PURPOSES, gaps.target)
-        asked.find(FILE, str)
-        return VendorCall("POST", self.path, file=FILE)
+    purposes = _PURPOSES
 
     @override
     def following(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:

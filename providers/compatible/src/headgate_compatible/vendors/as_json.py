@@ -69,7 +69,7 @@ class JsonForms(Compatible):
             if isinstance(told.body, bytes)
             else (content_type_of(boundary), form_of(told.body, boundary))
         )
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         headers = tuple(pair for pair in request.headers if pair[0] != b"content-type")
         headers = (*headers, *told.headers, (b"content-type", kind))
         request = structs.replace(request, headers=headers, body=body, pieces=None)

@@ -74,7 +74,7 @@ class BareTexts(Compatible):
             return body
         gaps = Gaps(self.name, self.policy(ex))
         body = encode(body, gaps, self.texts)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return body
 
     @override

@@ -7,9 +7,8 @@ prompt). Its SDK tells the regions' hosts (`dashscope` 2.0, `set_region`).
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,9 +16,8 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.dialects import Dialect, Gaps
-from headgate.errors import ProviderError, UnsupportedField
-from headgate.exchange import Exchange, Reply
-from headgate.files import download
+from headgate.errors import UnsupportedField
+from headgate.exchange import Exchange
 from headgate.operations import (
     COMPLETIONS,
     COUNT_TOKENS,
@@ -32,7 +30,7 @@ from headgate.operations import (
     TRANSLATIONS,
 )
 from headgate.provider import DeploymentConfig, operation_of
-from headgate.relay import Decode, retell
+from headgate.relay import Decode
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Upstream
 from headgate_compatible.vendors import dashscope_pictures as pictures
@@ -42,6 +40,7 @@ from headgate_compatible.vendors.counting import Counting, DashScopeCount
 from headgate_compatible.vendors.dashscope_tuning import DashScopeTuning
 from headgate_compatible.vendors.jina import JinaShaped
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.spoken import Located, Spoken
 
 _COMPATIBLE = "/compatible-mode/v1"
 """Where OpenAI's API ends, beside the vendor's own."""
@@ -73,9 +72,10 @@ def encode_completion(body: bytes, gaps: Gaps) -> bytes:
     return msgspec.json.encode({**members, "prompt": f"{before}{prompt}{behind}{suffix}{gap}"})
 
 
-class DashScope(JsonForms, Reshaped, Counting, JinaShaped):
+class DashScope(Spoken, JsonForms, Reshaped, Counting, JinaShaped):
     """Alibaba Cloud Model Studio."""
 
+    sound_in: ClassVar[Located] = sound.address_in
     own_dialects: ClassVar[Mapping[str, str]] = {
         **JinaShaped.own_dialects,
         COUNT_TOKENS.name: DashScopeCount.name,
@@ -127,22 +127,6 @@ class DashScope(JsonForms, Reshaped, Counting, JinaShaped):
     def url_at(self, ex: Exchange, target: str) -> str:
         base = super().url_at(ex, "")
         return (base.removesuffix(_COMPATIBLE) + "/api/v1" if base.endswith(_COMPATIBLE) else base) + target
-
-    @override
-    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
-        return self._spoken(ex) if operation_of(ex) == SPEECH.name else super().call(ex)
-
-    async def _spoken(self, ex: Exchange) -> Reply:
-        """Speech: what stands at the address that the vendor answers with. Raises ProviderError."""
-        request = self.prepare(ex)
-        reply = await retell(ex, self.upstream, request, self._origin, partial(Reply, 200))
-        if reply.status != 200:
-            return reply
-        try:
-            return await download(self.upstream, request, [sound.address_in(reply.body)])
-        except ProviderError as error:
-            error.blame(self._origin.provider, self._origin.deployment)
-            raise
 
 
 def _is_cosy(ex: Exchange) -> bool:

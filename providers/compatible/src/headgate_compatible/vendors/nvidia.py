@@ -65,7 +65,7 @@ class Nvidia(JsonForms, Reshaped):
             return request
         gaps = Gaps(self.name, self.policy(ex))
         request = nvidia_sound.as_form(request, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return request
 
     @override

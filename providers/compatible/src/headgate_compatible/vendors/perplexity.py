@@ -53,7 +53,7 @@ class Perplexity(Compatible):
             return body
         gaps = Gaps(self.name, self.policy(ex))
         body = agent.fitted(body, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return body
 
     @override

@@ -43,7 +43,7 @@ class Reshaped(Compatible):
             return body
         gaps = Gaps(self.name, self.policy(ex))
         body = shape.encode(body, gaps)
-        ex.dropped += [name for name in gaps.dropped if name not in ex.dropped]
+        ex.tell_dropped(gaps.dropped)
         return body
 
     @override
