@@ -25,6 +25,17 @@ def batch(*requests: dict[str, Any], **members: Any) -> bytes:
     return json.dumps({"requests": requests, **members}).encode()
 
 
+def test_settings_of_their_own() -> None:
+    """Newer clients put the settings into `embedContentConfig`; what is not known there is told at its place."""
+    config = {"taskType": "CLUSTERING", "outputDimensionality": 4, "autoTruncate": False}
+    for asked in (
+        ONE.decode_request(json.dumps(content("a", embedContentConfig=config)).encode()),
+        MANY.decode_request(batch(content("a", embedContentConfig=config), content("b", embedContentConfig=config))),
+    ):
+        assert (asked.input_type, asked.dimensions) == ("clustering", 4)
+        assert asked.extra == {"embedContentConfig": {"autoTruncate": False}}
+
+
 def test_many() -> None:
     """Parts of a content are one text; settings that all share are those of the request."""
     shared = {"taskType": "CLUSTERING", "outputDimensionality": 8}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headgate.operations import GENERATE_MODELS, MODELS, client_dialect, find_listing, find_named, named_below
+from headgate.operations import GENERATE_MODELS, MODELS, client_dialect, find_listing, find_named, model_of, named_below
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def test_what_stands_below_a_listing(path: str, name: str | None) -> None:
         ("/v1/models/a:8b:batchEmbedContents", "generate.embed", "a:8b"),
         ("/v1beta/models/a:countTokens", "generate.count_tokens", "a"),
         ("/v1beta/a/b:8b:countTokens", "generate.count_tokens", "a/b:8b"),
+        ("/v1beta1/projects/p/locations/global/publishers/google/models/a:generateContent", "generate", "a"),
+        (
+            "/v1/projects/p/locations/global/publishers/anthropic/models/a/b:generateContent",
+            "generate",
+            "anthropic/a/b",
+        ),
+        ("/v1beta1/publishers/google/models/a:embedContent", "generate.embed_one", "a"),
+        ("/v1/projects/p/locations/l/endpoints/12:generateContent", "generate", "endpoints/12"),
     ],
 )
 def test_methods_of_google(path: str, operation: str, model: str) -> None:
@@ -40,6 +48,37 @@ def test_methods_of_google(path: str, operation: str, model: str) -> None:
     named = find_named(path)
     assert named is not None
     assert (named.operation.name, named.model, named.stream) == (operation, model, False)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1beta1/publishers/google/models/a:predict",
+        "/v1/files/a:countTokens",
+        "/v1beta1/models",
+        "/v1beta1/a:countTokens",
+    ],
+)
+def test_what_names_no_model(path: str) -> None:
+    """Other methods and other paths are passed through."""
+    assert find_named(path) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "model"),
+    [
+        ("a", "a"),
+        ("models/a", "a"),
+        ("tunedModels/a", "tunedModels/a"),
+        ("publishers/google/models/a", "a"),
+        ("projects/p/locations/l/publishers/meta/models/a", "meta/a"),
+        ("vertex/a", "vertex/a"),
+        ("", ""),
+    ],
+)
+def test_models_in_resources(resource: str, model: str) -> None:
+    """A name that is no resource stays as it is."""
+    assert model_of(resource) == model
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from google import genai
 from google.genai import errors, types
+from google.oauth2.credentials import Credentials
 from pydantic import BaseModel
 from tests.door.upstream import Upstream, json_response
-from tests.harness import Gateway, ask, head, post
+from tests.harness import GATEWAY_KEY, Gateway, ask, head, post
 from tests.sdk import vendors
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
@@ -67,6 +68,37 @@ def test_every_version_of_the_path(gemini: genai.Client, version: str | None) ->
     assert gemini.models.count_tokens(model="fast", contents="hi", config=count).total_tokens
     embed = types.EmbedContentConfig(http_options=options)
     assert gemini.models.embed_content(model="fast", contents="hi", config=embed).embeddings
+
+
+@pytest.mark.parametrize("has_project", [False, True])
+def test_a_client_of_vertex_ai(gateway: Gateway, *, has_project: bool) -> None:
+    """With `vertexai=True` the package asks other paths: an early version, and with a project that and a location. The gateway's
+    deployments decide on all of these. The gateway key is the client's API key, or the token of its credentials.
+    """
+    options = types.HttpOptions(base_url=gateway.url, timeout=10_000)
+    client = (
+        genai.Client(
+            vertexai=True,
+            project="p",
+            location="europe-west4",
+            credentials=Credentials(GATEWAY_KEY),
+            http_options=options,
+        )
+        if has_project
+        else genai.Client(vertexai=True, api_key=GATEWAY_KEY, http_options=options)
+    )
+    with client:
+        for model in ("fast", "demo/echo"):
+            assert client.models.generate_content(model=model, contents="hi there").text == ANSWER
+        chunks = list(client.models.generate_content_stream(model="fast", contents="hi there"))
+        assert "".join(chunk.text or "" for chunk in chunks) == ANSWER
+        counting = types.CountTokensConfig(system_instruction="be brief and kind", tools=[WEATHER])
+        few = client.models.count_tokens(model="fast", contents="hi").total_tokens or 0
+        assert (client.models.count_tokens(model="fast", contents="hi", config=counting).total_tokens or 0) > few > 0
+        assert client.chats.create(model="fast").send_message("hi there").text == ANSWER
+        with pytest.raises(errors.ClientError, match="`absent`") as held:
+            client.models.generate_content(model="absent", contents="hi")
+        assert held.value.code == 404
 
 
 def test_limits_are_honoured(gemini: genai.Client) -> None:

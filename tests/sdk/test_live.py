@@ -37,6 +37,7 @@ USED = {
     "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 43}, {"modality": "AUDIO", "tokenCount": 100}],
     "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 19}],
 }
+NAMES = {"responseTokenCount": "candidatesTokenCount", "responseTokensDetails": "candidatesTokensDetails"}
 SOUND = b"\x00\x01\xfe\xff" * 600
 
 
@@ -217,6 +218,23 @@ async def test_a_model_that_is_not_there(client: genai.Client, vendor: Vendor) -
             raise AssertionError("a session was opened")
     assert held.value.code == 1008
     assert len(vendor.heads) == 1
+
+
+async def test_a_client_of_vertex_ai(vendor: Vendor, keyed: Gateway) -> None:
+    """It asks another path, names the model as a resource, and reads what was used by Vertex AI's names."""
+    where = keyed.url.replace("http", "ws") + "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
+    async with connect(where, additional_headers={"x-goog-api-key": GATEWAY_KEY}, proxy=None) as session:
+        setup = {"model": "projects/p/locations/l/publishers/google/models/voice"}
+        await session.send(json.dumps({"setup": setup}))
+        assert json.loads(await session.recv()) == {"setupComplete": {}}
+        await session.send(json.dumps({"clientContent": {"turns": []}}))
+        assert "modelTurn" in json.loads(await session.recv())["serverContent"]
+        used = json.loads(await session.recv())["usageMetadata"]
+    assert used == {NAMES.get(name, name): value for name, value in USED.items()}
+    assert vendor.paths == [LIVE]
+    assert vendor.setups == [{"setup": {"model": "models/gemini-live-2.5-flash"}}]
+    record = await last_record(keyed)
+    assert (record["usage"]["prompt"], record["usage"]["completion"]) == (143, 24)
 
 
 async def test_a_key_in_the_address(vendor: Vendor, keyed: Gateway) -> None:

@@ -20,7 +20,8 @@ class Operation(msgspec.Struct, frozen=True):
 
     Where the model stands: a member of the JSON body; with `is_form` a field of a multipart form, which is sent on as it
     comes; with `is_model_in_path` the path. `is_model_optional`: a provider has a model for requests that name none.
-    `model_prefix` is what a model's name may begin with there. `is_streamed`: bodies of any kind are sent on as they come.
+    `is_resource`: the model is named as Google names resources (`models/m`). `is_streamed`: bodies of any kind are sent on as
+    they come.
     `aliases` are further paths at which clients know it. `is_socket`: it is a WebSocket, whose model stands in the query, and
     `body_bytes` is the size of one message; with `is_model_in_message` the client's first message names the model, and is the
     body.
@@ -43,7 +44,7 @@ class Operation(msgspec.Struct, frozen=True):
     aliases: tuple[str, ...] = ()
     is_socket: bool = False
     is_model_in_message: bool = False
-    model_prefix: str = ""
+    is_resource: bool = False
 
     def takes(self, method: str) -> bool:
         """Whether this is one of its methods."""
@@ -160,7 +161,7 @@ GENERATE_BATCHES = _tree("generate.batches", "/v1beta/batches", MIB, method="GET
 GENERATE_CACHES = msgspec.structs.replace(
     _tree("generate.caches", "/v1beta/cachedContents", 64 * MIB, has_model=True, method="GET, POST, PATCH, DELETE"),
     aliases=("/v1/cachedContents",),
-    model_prefix="models/",
+    is_resource=True,
 )
 """Cached contents of the Gemini API. https://ai.google.dev/api/caching"""
 BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}
@@ -168,10 +169,18 @@ BY_GOOGLE = {FILES: GENERATE_FILES, BATCHES: GENERATE_BATCHES}
 REALTIME = Operation(
     "realtime", "GET", "/v1/realtime", "openai.realtime", 16 * MIB, is_model_optional=True, is_socket=True
 )
+VERTEX_LIVE = "/ws/google.cloud.aiplatform.{version}.LlmBidiService/BidiGenerateContent"
 _LIVE = tuple(
-    f"{slash}/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"
+    slash + path.format(version=version)
+    for path, versions in (
+        (
+            "/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent",
+            ("v1beta", "v1alpha", "v1"),
+        ),
+        (VERTEX_LIVE, ("v1beta1", "v1")),
+    )
     for slash in ("", "/")  # Google's clients put it below a base URL that ends in one
-    for version in ("v1beta", "v1alpha", "v1")
+    for version in versions
 )
 GENERATE_LIVE = Operation(
     "generate.live",
@@ -183,14 +192,16 @@ GENERATE_LIVE = Operation(
     aliases=_LIVE[1:],
     is_socket=True,
     is_model_in_message=True,
-    model_prefix="models/",
+    is_resource=True,
 )
-"""Gemini's Live API. https://ai.google.dev/api/live"""
+"""Gemini's Live API, https://ai.google.dev/api/live, and where Vertex AI has it."""
 MODELS = Operation("models", "GET, HEAD", "/v1/models", "", 64 * KIB, has_model=False)
 GENERATE_MODELS = msgspec.structs.replace(MODELS, name="generate.models", path="/v1beta/models")
 LISTINGS = (MODELS, GENERATE_MODELS)
 """Operations that list models; what stands below their paths is one model."""
 PASSTHROUGH = Operation("passthrough", "*", "/v1/*", "", 64 * MIB, has_model=False)
+ROOTS = ("/v1", "/v1beta", "/v1beta1")
+"""Below these everything else is passed through: OpenAI's and Anthropic's version, Google's, Vertex AI's early one."""
 
 OPERATIONS = (
     CHAT,
@@ -242,8 +253,13 @@ SOCKETS = frozenset({path for path, each in FIXED.items() if each.is_socket})
 """Paths at which WebSockets are spoken."""
 TREES = {f"{path}/": each for path, each in FIXED.items() if each.is_tree}
 """Operations that everything below a path belongs to, by how such paths begin."""
-_GOOGLE = re.compile(r"(?:/v1beta/(?:models/)?|/v1/models/)(.+):(\w+)", re.DOTALL)
+_GOOGLE = re.compile(
+    r"(?:/v1beta/(?:models/)?|/v1/models/|/v1(?:beta1)?/(?=(?:projects|publishers)/))(.+):(\w+)", re.DOTALL
+)
 """A model and what is asked of it. Clients leave `models` out where a name has a slash, as `tunedModels/x` has."""
+_RESOURCE = re.compile(
+    r"(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/(?:google|([^/]+))/)?(?:models/)?(.+)", re.DOTALL
+)
 _METHODS = {
     "generateContent": GENERATE,
     "streamGenerateContent": GENERATE,
@@ -281,13 +297,26 @@ class Named(msgspec.Struct, frozen=True):
 def find_named(path: str) -> Named | None:
     """What a path of the form `/v1beta/models/{model}:{method}` asks, or `/v1/…`; None for any other. `path` is decoded.
 
-    The Vercel AI SDK asks `/v1beta/{model}:{method}` for models with a slash in their name.
+    The Vercel AI SDK asks `/v1beta/{model}:{method}` for models with a slash in their name. Clients of Vertex AI ask
+    `/v1beta1/projects/{project}/locations/{location}/publishers/google/models/{model}:{method}`, of which the front may be
+    missing: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
     """
     found = _GOOGLE.fullmatch(path) if path.startswith("/v1") and ":" in path else None
     operation = _METHODS.get(found[2]) if found is not None else None
     if found is None or operation is None:
         return None
-    return Named(operation, found[1], found[2].startswith("stream"))
+    return Named(operation, model_of(found[1]), found[2].startswith("stream"))
+
+
+def model_of(resource: str) -> str:
+    """A model's name in one of a resource: `models/m`, `projects/p/locations/l/publishers/google/models/m`.
+
+    Another publisher than Google stays before it (`anthropic/m`), as google-genai writes `anthropic/m` as a resource.
+    """
+    found = _RESOURCE.fullmatch(resource)
+    if found is None:
+        return resource
+    return f"{found[1]}/{found[2]}" if found[1] else found[2]
 
 
 def client_dialect(path: str, headers: Mapping[bytes, bytes]) -> str:

@@ -26,6 +26,7 @@ from headgate.errors import (
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.fleet import broke, let_go
 from headgate.folds import every, first, notify
+from headgate.operations import model_of
 from headgate.plan import Plan
 from headgate.provider import Provider
 from headgate.relay import OwnedStream, discard
@@ -202,7 +203,7 @@ def _probe(plan: Plan, ex: Exchange) -> None:
         return
     if operation.is_socket:
         refuse_unguarded(plan)
-        _name_model(ex, ex.option("model") or ex.model.removeprefix(operation.model_prefix))
+        _name_model(ex, ex.option("model") or (model_of(ex.model) if operation.is_resource else ex.model))
         return
     named = ex.option("model") if operation.is_model_optional else None
     if ex.upload is not None or (operation.is_tree and not ex.body):
@@ -213,7 +214,8 @@ def _probe(plan: Plan, ex: Exchange) -> None:
         ex.keep_json(decoded)
     if operation.is_model_in_path:
         return
-    _name_model(ex, named or (probe.model or "").removeprefix(operation.model_prefix))
+    model = probe.model or ""
+    _name_model(ex, named or (model_of(model) if operation.is_resource else model))
     ex.stream = bool(probe.stream) and operation.can_stream
     ex.user = probe.user if isinstance(probe.user, str) else None
     limit = probe.max_completion_tokens if probe.max_completion_tokens is not None else probe.max_tokens

@@ -144,6 +144,29 @@ def test_passthrough() -> None:
     assert deploy().url_for(ex) == f"{REGION}{PLACE}/cachedContents"
 
 
+def test_passthrough_of_the_early_version() -> None:
+    """What has `v1beta1` in its path is asked there, as google-genai asks everything."""
+    path = "/v1beta1/projects/my-project/locations/europe-west4/publishers/google/models/text-embedding-005:predict"
+    url = deploy().url_for(exchange(None, PASSTHROUGH, path=path, query=b"key=mine&a=1"))
+    assert url == REGION.removesuffix("/v1") + path + "?a=1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"contents": [], "systemInstruction": {"parts": []}}, {"contents": [], "systemInstruction": {"parts": []}}),
+        (
+            {"generateContentRequest": {"model": "models/x", "contents": [], "tools": [], "safetySettings": []}},
+            {"contents": [], "tools": []},
+        ),
+    ],
+)
+def test_counts_in_both_shapes(asked: Any, sent: Any) -> None:
+    """What the Gemini API takes one level deeper stands at the top here, without what is not counted."""
+    ex = exchange(None, GENERATE_COUNT, body=msgspec.json.encode(asked))
+    assert msgspec.json.decode(deploy().body_for(ex)) == sent
+
+
 def test_express_mode_is_gemini_only() -> None:
     """An API key without a project reaches no other publisher."""
     provider = deploy(project="", credentials=None, api_key=Secret("AIza-express"))

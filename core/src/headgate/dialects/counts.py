@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
+from headgate.body import decode_object
 from headgate.dialects.anthropic.messages import AnthropicMessages
 from headgate.dialects.google.generate import GoogleGenerate
 from headgate.dialects.interface import ChatDialect, TextPlace, WordlessDialect
@@ -19,6 +20,7 @@ from headgate.errors import ProviderFailed
 _Members = dict[str, Raw]
 _members = msgspec.json.Decoder(_Members)
 _object = msgspec.json.Decoder(dict[str, Any])
+_WRAPPED = "generateContentRequest"
 
 
 class CountDialect(WordlessDialect):
@@ -78,7 +80,16 @@ class GoogleCount(CountDialect):
     @override
     def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
         resource = model if "/" in model else f"models/{model}"
-        return {"generateContentRequest": {"model": resource, **members}}
+        return {_WRAPPED: {"model": resource, **members}}
+
+    def reshape(self, body: bytes, model: str) -> bytes:
+        """What a client of Google's asks, as this vendor takes it: what is more than contents stands one level deeper.
+
+        The same bytes where it is as it is taken. Clients of Vertex AI put all at the top. Raises InvalidRequest for no JSON
+        object. Added in 0.1.
+        """
+        held = decode_object(body)
+        return body if _WRAPPED in held or held.keys() <= {"contents"} else self.encode_count(body, model)
 
 
 class ResponsesCount(CountDialect):

@@ -16,6 +16,7 @@ from headgate.ids import IdSource
 from headgate.operations import (
     FIXED,
     PASSTHROUGH,
+    ROOTS,
     Operation,
     client_dialect,
     find_listing,
@@ -67,8 +68,7 @@ def _routed(gateway: Gateway, handler: Handler) -> Litestar:
     return Litestar(
         route_handlers=[
             *(_operation_route(handler, operation, path) for path, operation in FIXED.items() if path[:2] != "//"),
-            _operation_route(handler, PASSTHROUGH, "/v1", is_mount=True),
-            _operation_route(handler, PASSTHROUGH, "/v1beta", is_mount=True),
+            *(_operation_route(handler, PASSTHROUGH, root, is_mount=True) for root in ROOTS),
             _health(),
             _ready(gateway),
             _index(),

@@ -37,6 +37,7 @@ from headgate.operations import (
     MODELS,
     PASSTHROUGH,
     REALTIME,
+    ROOTS,
     Operation,
     client_dialect,
     find_named,
@@ -56,6 +57,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 _ONCE = (b"authorization", b"content-type", b"content-length", b"api-key", b"x-api-key", b"traceparent")
 _ANTHROPIC = MESSAGES.dialect
+_BELOW = tuple(f"{root}/" for root in ROOTS)
 _FAILED = "the gateway failed; its log has the reason"
 
 log = structlog.get_logger("headgate")
@@ -224,7 +226,7 @@ class Handler:
         operation = ex.operation
         if operation.method != ex.scope_method and not operation.takes(ex.scope_method):
             raise _not_taken(ex)
-        if operation is PASSTHROUGH and not ex.path.startswith(("/v1/", "/v1beta/")):
+        if operation is PASSTHROUGH and not ex.path.startswith(_BELOW):
             raise _nothing_at(ex)
         if operation is PASSTHROUGH or operation.is_tree:
             check_path(ex.path)

@@ -9,7 +9,7 @@ the rest of its API at the paths that it has there.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
-from headgate.dialects import Dialect, Gaps, GoogleEmbed, GoogleEmbedOne
+from headgate.dialects import Dialect, Gaps, GoogleCount, GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google import live
 from headgate.dialects.google import policy as google_policy
 from headgate.dialects.google.embed import resource_name, with_model
@@ -31,6 +31,7 @@ from headgate.operations import (
     GENERATE_BATCH,
     GENERATE_BATCHES,
     GENERATE_CACHES,
+    GENERATE_COUNT,
     GENERATE_FILES,
     GENERATE_LIVE,
     GENERATE_UPLOADS,
@@ -63,6 +64,7 @@ _UPLOAD_HEADERS = tuple(
     for name in ("protocol", "command", "offset", "file-name", "header-content-length", "header-content-type")
 )
 _FILES = (FILES.name, GoogleFiles.name)
+_COUNTER = GoogleCount()
 
 
 class Google(GeminiMedia):
@@ -191,6 +193,10 @@ class Google(GeminiMedia):
         return {name: ex.headers[name] for name in _UPLOAD_HEADERS if name in ex.headers}
 
     @override
+    def session_reader(self, ex: Exchange) -> Callable[[bytes], bytes] | None:
+        return live.reader_for(ex.path, is_vertex=False)
+
+    @override
     def body_for(self, ex: Exchange) -> bytes:
         """The body to send. The client's own gets a target's overrides, and the model where it names one, as embeddings do."""
         attempt = ex.attempt
@@ -200,6 +206,8 @@ class Google(GeminiMedia):
             return naming.with_model(ex.source, attempt.model) if attempt.model else ex.source
         if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:
             return super().body_for(ex)
+        if ex.operation is GENERATE_COUNT:
+            return _COUNTER.reshape(ex.source, attempt.model)
         if ex.operation in EMBEDS:
             return with_model(ex.body_for("", attempt.target.override_params), attempt.model)
         overrides = attempt.target.override_params

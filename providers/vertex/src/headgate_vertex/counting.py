@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
+from headgate.body import decode_object
 from headgate.dialects import GoogleCount
 from headgate.dialects.counts import only
 
@@ -24,3 +26,9 @@ class VertexCount(GoogleCount):
     @override
     def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
         return only(members, self.counted)
+
+    @override
+    def reshape(self, body: bytes, model: str) -> bytes:
+        """See GoogleCount: here what stands one level deeper comes up."""
+        inner = decode_object(body).get("generateContentRequest")
+        return self.encode_count(msgspec.json.encode(inner), model) if isinstance(inner, dict) else body

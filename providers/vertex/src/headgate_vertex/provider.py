@@ -15,13 +15,13 @@ from msgspec import Raw
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.caller import checked_base_url
+from headgate.caller import checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import AnthropicCount, Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
 from headgate.dialects.anthropic.betas import without_fallbacks
 from headgate.dialects.anthropic.models import Claude, claude_of
-from headgate.dialects.google import live as google_live
+from headgate.dialects.google import live
 from headgate.dialects.google import policy as google_policy
 from headgate.errors import InvalidRequest, Problem, ProviderFailed, StartupError
 from headgate.exchange import Exchange, Reply
@@ -40,6 +40,7 @@ from headgate.operations import (
     RESPONSES,
     SPEECH,
     TRANSCRIPTIONS,
+    VERTEX_LIVE,
 )
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.relay import Origin, Secrets
@@ -48,7 +49,7 @@ from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
 from headgate_compatible.vendors import fim
 from headgate_google.media import JSON, GeminiMedia
-from headgate_vertex import live, mistral
+from headgate_vertex import mistral
 from headgate_vertex.batches import VertexBatches
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Info, Tokens, parse_info
@@ -84,6 +85,8 @@ _CLAUDES = ("messages", "count_tokens", "passthrough")
 _OTHERS = frozenset({RERANK.name, BATCHES.name, FINE_TUNING.name, PASSTHROUGH.name})
 """Operations for which the model's name decides nothing."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "mistral": "", "openai": ""}
+_EARLY = "/v1beta1"
+"""What has a version of its own and is asked there, where google-genai asks all: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1beta1"""
 _MISTRALS = frozenset({CHAT.name, COMPLETIONS.name})
 """Operations that may be Mistral's."""
 
@@ -178,6 +181,7 @@ class Vertex(GeminiMedia):
         self._ranking = frozenset[str]() if self.settings.base_url else frozenset({origin_of(HOST)})
         self._bound = self.origins | self._ranking
         jobs = (VertexBatches(self.project, self.location), VertexTuning(self.project, self.location))
+        self._counter = VertexCount()
         self.codecs = {**type(self).codecs, **{each.name: each for each in jobs}}  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
 
     @override
@@ -277,7 +281,7 @@ class Vertex(GeminiMedia):
         if operation == GENERATE_LIVE.name:
             return self._live_url(ex)
         if method is None or attempt is None:
-            return super().url_for(ex)
+            return self._passed_url(ex)
         if operation == RERANK.name:
             return self._ranking_url(ex)
         model = find_model(attempt.model)
@@ -294,6 +298,12 @@ class Vertex(GeminiMedia):
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         return base + self._place + "".join(f"/{quote(piece, safe='@')}" for piece in model.path) + method
 
+    def _passed_url(self, ex: Exchange) -> str:
+        """Where a path goes that is passed through: what is asked of the early version is asked there."""
+        if not ex.path.startswith(f"{_EARLY}/"):
+            return super().url_for(ex)
+        return f"{self._without_version(ex)}{_EARLY}{passed_path(ex, _EARLY)}"
+
     def _ranking_url(self, ex: Exchange) -> str:
         """Where rankings are made, which is `global` alone: no text leaves the region of a deployment unasked."""
         if not self.project or self.location != "global":
@@ -305,8 +315,12 @@ class Vertex(GeminiMedia):
 
     def _live_url(self, ex: Exchange) -> str:
         """Sessions are opened below the host; the version is that of the base URL."""
-        root, _, version = (checked_base_url(ex.base_url) if ex.base_url else self.url).rpartition("/")
-        return root + live.PATH.format(version=version)
+        version = self.url_at(ex, "").rpartition("/")[2]
+        return self._without_version(ex) + VERTEX_LIVE.format(version=version)
+
+    def _without_version(self, ex: Exchange) -> str:
+        """The base URL without the version that it ends with."""
+        return self.url_at(ex, "").rpartition("/")[0]
 
     @override
     def socket_query(self, ex: Exchange) -> Mapping[str, str]:
@@ -314,7 +328,7 @@ class Vertex(GeminiMedia):
 
     @override
     def session_reader(self, ex: Exchange) -> Callable[[bytes], bytes] | None:
-        return live.as_gemini
+        return live.reader_for(ex.path, is_vertex=True)
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
@@ -339,7 +353,7 @@ class Vertex(GeminiMedia):
                 return self._as_mistral(ex, model)
         if attempt is not None and operation == GENERATE_LIVE.name:
             where = "/".join((self._place.removeprefix("/"), *find_model(attempt.model).path))
-            return google_live.with_model(ex.source, where.removeprefix("/"))
+            return live.with_model(ex.source, where.removeprefix("/"))
         if attempt is not None and attempt.body is not None and operation == "count_tokens":
             return _with_members(attempt.body, {"model": find_model(attempt.model).id})
         if attempt is None or attempt.body is not None or operation not in self.paths:
@@ -349,7 +363,7 @@ class Vertex(GeminiMedia):
             case "generate":
                 return _with_members(ex.source, overrides) if overrides else ex.source
             case "generate.count_tokens":
-                return ex.source
+                return self._counter.reshape(ex.source, attempt.model)
             case "messages":
                 return _as_claude(_with_members(ex.source, overrides))
             case "count_tokens":

@@ -147,9 +147,10 @@ def resource_name(model: str) -> str:
 
 
 def _decoded(settings: Members, texts: tuple[str, ...], named: str | None, dialect: str, more: Json) -> EmbedRequest:
-    task, model = settings.find("taskType", str), settings.find("model", str) or ""
+    model, config = settings.find("model", str) or "", settings.inner_if_given("embedContentConfig") or settings
+    task = config.find("taskType", str) or settings.find("taskType", str)
     kind: InputType | None = next((name for name, word in TASKS.items() if word == task), None)
-    dimensions = settings.find("outputDimensionality", int)
+    dimensions = config.find("outputDimensionality", int) or settings.find("outputDimensionality", int)
     extra = settings.rest() | ({"taskType": task} if task and kind is None else {}) | more
     name = (named or model).removeprefix("models/")
     return EmbedRequest(name, texts, dimensions, input_type=kind, dialect=dialect, extra=extra)

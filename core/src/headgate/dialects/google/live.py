@@ -4,11 +4,14 @@ A client's first message is `setup`, in the page for beginners `config`, which n
 a message of the vendor's holds, once for every answer, and counts that answer alone with all that was said before it: sessions
 add it up. Members are spelled `usageMetadata` or `usage_metadata`, as everywhere at Google. Both kinds of frames hold JSON.
 
-Sources: https://ai.google.dev/api/live and https://ai.google.dev/gemini-api/docs/live-api/get-started-websocket
+Sources: https://ai.google.dev/api/live, https://ai.google.dev/gemini-api/docs/live-api/get-started-websocket, and for Vertex AI
+https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/multimodal-live
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -24,9 +27,20 @@ from headgate.errors import InvalidRequest, RequestError
 Json = dict[str, Any]
 
 _SETUPS = ("setup", "config")
+_VERTEX = "/ws/google.cloud.aiplatform."
 _MARKS = (b"usageMetadata", b"usage_metadata")
 _HERE = {"responseTokenCount": "candidatesTokenCount", "responseTokensDetails": "candidatesTokensDetails"}
 """What the Live API calls otherwise than `generateContent` does."""
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "usageMetadata": {
+        "candidatesTokenCount": "responseTokenCount",
+        "candidatesTokensDetails": "responseTokensDetails",
+    },
+    "voiceActivity": {"type": "voiceActivityType"},
+}
+"""What Vertex AI calls a member of these, and the Gemini API."""
+_BACK = {member: {ours: theirs for theirs, ours in names.items()} for member, names in _NAMES.items()}
+_NAMED = tuple(f'"{member}"'.encode() for member in _NAMES)
 
 
 class LiveMeter:
@@ -76,6 +90,31 @@ def with_model(message: bytes, name: str) -> bytes:
     """A client's first message with the full name of a model, `models/{model}` or a vendor's own path of one."""
     held, member, setup = _setup_of(message)
     return msgspec.json.encode({**held, member: {**setup, "model": name}})
+
+
+def reader_for(path: str, *, is_vertex: bool) -> Callable[[bytes], bytes] | None:
+    """What tells a vendor's message in the words of the client that asked by `path`; None where both use the same.
+
+    https://github.com/googleapis/python-genai/blob/main/google/genai/_live_converters.py reads both.
+    """
+    asks_vertex = _VERTEX in path
+    return None if asks_vertex is is_vertex else partial(_renamed, names=_NAMES if is_vertex else _BACK)
+
+
+def _renamed(message: bytes, names: Mapping[str, Mapping[str, str]]) -> bytes:
+    """A message with other names of members; the very same bytes where nothing differs."""
+    if not any(mark in message for mark in _NAMED):
+        return message
+    try:
+        held = decode_object(message)
+    except InvalidRequest:
+        return message
+    for member, others in names.items():
+        found = held.get(member)
+        if isinstance(found, dict):
+            told = cast("Json", found)
+            held[member] = {others.get(name, name): value for name, value in told.items()}
+    return msgspec.json.encode(held)
 
 
 def usage_in(message: bytes) -> Json:
