@@ -112,7 +112,10 @@ def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
         return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or f"/{model}/" in f"{path}/"
     said: Mapping[str, Any] = json.loads(request.body)
     spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
-    if not spoken.isdisjoint({said.get(each) for each in _MEMBERS}) or place.netloc.startswith(f"{model}."):
+    named = {said.get(each) for each in _MEMBERS}
+    if not spoken.isdisjoint(named) or place.netloc.startswith(f"{model}."):
+        return True
+    if any(str(each).endswith(f"/publishers/google/models/{model}") for each in named):  # in full, on Vertex AI
         return True
     return any(each in path for each in {*spoken, quote(model, safe=""), _host_name(model)})
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Callable, Coroutine, Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -32,6 +29,7 @@ from headgate.operations import (
     COUNTS,
     EMBEDS,
     FINE_TUNING,
+    GENERATE_CACHES,
     GENERATE_LIVE,
     IMAGES_EDIT,
     IMAGES_GENERATE,
@@ -43,16 +41,25 @@ from headgate.operations import (
     VERTEX_LIVE,
 )
 from headgate.provider import DeploymentConfig, operation_of
-from headgate.relay import Origin, Secrets
-from headgate.secret import Secret
+from headgate.relay import Origin, Secrets, retell
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
 from headgate_compatible.vendors import fim
 from headgate_google.media import JSON, GeminiMedia
-from headgate_vertex import mistral
+from headgate_vertex import caches, mistral
 from headgate_vertex.batches import VertexBatches
+from headgate_vertex.config import (
+    BASE_URL,
+    VertexConfig,
+    account_of,
+    base_url,
+    info_of,
+    location_of,
+    project_of,
+    secrets_in,
+)
 from headgate_vertex.counting import VertexCount
-from headgate_vertex.credentials import Info, Tokens, parse_info
+from headgate_vertex.credentials import Tokens
 from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
 from headgate_vertex.ranking import CONFIG, HOST, VertexRerank
@@ -63,9 +70,6 @@ API_VERSION = "vertex-2023-10-16"
 """What the body of a call of Claude must name: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
 TIER_HEADER = b"x-vertex-ai-llm-shared-request-type"
 """Where Vertex AI wants what the Gemini API calls `serviceTier`: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/priority-paygo"""
-_LOCATION = re.compile(r"global|us|eu|[a-z]+-[a-z]+\d{1,2}")
-_PROJECT = re.compile(r"[a-z0-9.:-]+")
-_MULTI_REGIONS = frozenset({"us", "eu"})
 _SPOKEN: Mapping[Interface, tuple[str, str]] = {
     "gemini": ("generate", "google.generate"),
     "claude": ("messages", "anthropic.messages"),
@@ -87,33 +91,17 @@ _OTHERS = frozenset({RERANK.name, BATCHES.name, FINE_TUNING.name, PASSTHROUGH.na
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "mistral": "", "openai": ""}
 _EARLY = "/v1beta1"
 """What has a version of its own and is asked there, where google-genai asks all: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1beta1"""
+_GEMINIS = frozenset({GENERATE_LIVE, GENERATE_CACHES})
+"""Operations that are Gemini's alone, beside what its models are asked in OpenAI's words."""
 _MISTRALS = frozenset({CHAT.name, COMPLETIONS.name})
 """Operations that may be Mistral's."""
-
-
-class VertexConfig(DeploymentConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment of Vertex AI.
-
-    `location` is a region, `global`, or a multi-region. `credentials` is the content of a credentials file in one line, and
-    `credentials_file` the path of one; without both they are looked for in the usual places. `api_key` is used instead of
-    them; alone, without a `project`, it is express mode. `quota_project` is the project that the calls count for.
-    `structured_output` tells how a JSON schema is honoured by Claude: `native` where the organisation's policy allows its
-    structured outputs, else by a tool; `auto` is by a tool wherever a model can be made to call one.
-    """
-
-    project: str = ""
-    location: str = ""
-    credentials: Secret | None = None
-    credentials_file: str = ""
-    quota_project: str = ""
-    structured_output: Literal["auto", "native", "tool"] = "auto"
 
 
 class Vertex(GeminiMedia):
     """Gemini, Claude, Mistral's models and those of the OpenAI layer on Vertex AI."""
 
     name = "vertex"
-    base_url = "https://aiplatform.googleapis.com/v1"
+    base_url = BASE_URL
     docs = "https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest"
     auth: ClassVar[tuple[str, ...]] = ("key", "service account", "workload identity", "metadata server")
     evidence = "recorded"
@@ -133,6 +121,7 @@ class Vertex(GeminiMedia):
         TRANSCRIPTIONS.name: "openai.transcription",
         "batches": VertexBatches.name,
         "fine_tuning.jobs": VertexTuning.name,
+        GENERATE_CACHES.name: "",
         GENERATE_LIVE.name: "google.live",
         "passthrough": "",
     }
@@ -165,17 +154,17 @@ class Vertex(GeminiMedia):
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
         self.settings = config if isinstance(config, VertexConfig) else VertexConfig(provider=self.name)
-        info = _info_of(self.settings)
-        self.project, self.location = _project_of(self.settings, info), _location_of(self.settings)
+        info = info_of(self.settings)
+        self.project, self.location = project_of(self.settings, info), location_of(self.settings)
         if not self.project and self.settings.api_key is None:
             raise StartupError([Problem("`project` is missing: set it, or `api_key` for express mode")])
-        url = self.settings.base_url or _base_url(self.location if self.project else "global")
+        url = self.settings.base_url or base_url(self.location if self.project else "global")
         super().__init__(deployment, replace(self.settings, base_url=url), upstream)
         self.config = config  # as it was written, which is how a reload tells whether it has changed
         if self.project:
-            self.account = _account_of(self.project)
+            self.account = account_of(self.project)
         self._tokens = Tokens(info, upstream)
-        self._origin = Origin(self.name, deployment, (*self._origin.secrets, *_secrets_in(info)))
+        self._origin = Origin(self.name, deployment, (*self._origin.secrets, *secrets_in(info)))
         place = f"/projects/{quote(self.project, safe=':')}/locations/{self.location}" if self.project else ""
         self._place = place
         self._ranking = frozenset[str]() if self.settings.base_url else frozenset({origin_of(HOST)})
@@ -208,7 +197,9 @@ class Vertex(GeminiMedia):
             return ("embeddings", VertexEmbed.name) if find_model(model).interface == "gemini" else None
         if name == COMPLETIONS.name:
             return (name, self.dialects[name]) if find_model(model).interface == "mistral" else None
-        if name in self.retold or ex.operation is GENERATE_LIVE:
+        if ex.operation is GENERATE_CACHES and not model:
+            return name, ""  # one that is there already is known by its id
+        if name in self.retold or ex.operation in _GEMINIS:
             return (name, self.dialects[name]) if find_model(model).interface == "gemini" else None
         return (name, self.dialects[name]) if name in _OTHERS else None
 
@@ -280,6 +271,10 @@ class Vertex(GeminiMedia):
         method = self.paths.get(operation)
         if operation == GENERATE_LIVE.name:
             return self._live_url(ex)
+        if operation == GENERATE_CACHES.name:
+            return self.url_at(
+                ex, self._placed(passed_path(ex, "/v1beta" if ex.path.startswith("/v1beta/") else "/v1"))
+            )
         if method is None or attempt is None:
             return self._passed_url(ex)
         if operation == RERANK.name:
@@ -297,6 +292,12 @@ class Vertex(GeminiMedia):
             method = mistral.STREAMED if ex.stream else mistral.METHOD
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
         return base + self._place + "".join(f"/{quote(piece, safe='@')}" for piece in model.path) + method
+
+    def _placed(self, below: str) -> str:
+        """A path below the project and location. Raises InvalidRequest where there is no project."""
+        if not self._place:
+            raise InvalidRequest("this needs a deployment with a `project`", code="unsupported_operation")
+        return self._place + below
 
     def _passed_url(self, ex: Exchange) -> str:
         """Where a path goes that is passed through: what is asked of the early version is asked there."""
@@ -332,10 +333,19 @@ class Vertex(GeminiMedia):
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        if ex.operation is GENERATE_CACHES:
+            return self._cache(ex)
         return self._complete(ex) if operation_of(ex) == COMPLETIONS.name else super().call(ex)
+
+    async def _cache(self, ex: Exchange) -> Reply:
+        return await retell(ex, self.upstream, *await self.ready(ex), caches.decode)
 
     async def _complete(self, ex: Exchange) -> Reply:
         return fim.tell(await super().call(ex))
+
+    def _named(self, model: str) -> str:
+        """The full name of a model."""
+        return "/".join((self._place, *find_model(model).path)).removeprefix("/")
 
     def _as_mistral(self, ex: Exchange, model: Model) -> bytes:
         """A body of OpenAI's as Mistral takes it."""
@@ -352,8 +362,9 @@ class Vertex(GeminiMedia):
             if model.interface == "mistral":
                 return self._as_mistral(ex, model)
         if attempt is not None and operation == GENERATE_LIVE.name:
-            where = "/".join((self._place.removeprefix("/"), *find_model(attempt.model).path))
-            return live.with_model(ex.source, where.removeprefix("/"))
+            return live.with_model(ex.source, self._named(attempt.model))
+        if attempt is not None and ex.operation is GENERATE_CACHES and ex.body:
+            return caches.encode(ex.source, self._named(attempt.model))
         if attempt is not None and attempt.body is not None and operation == "count_tokens":
             return _with_members(attempt.body, {"model": find_model(attempt.model).id})
         if attempt is None or attempt.body is not None or operation not in self.paths:
@@ -361,7 +372,8 @@ class Vertex(GeminiMedia):
         overrides = attempt.target.override_params
         match operation:
             case "generate":
-                return _with_members(ex.source, overrides) if overrides else ex.source
+                source = caches.with_place(ex.source, self._place.removeprefix("/"))
+                return _with_members(source, overrides) if overrides else source
             case "generate.count_tokens":
                 return self._counter.reshape(ex.source, attempt.model)
             case "messages":
@@ -396,65 +408,6 @@ class Vertex(GeminiMedia):
 
 
 _STREAMED = {"generate": ":streamGenerateContent?alt=sse", "messages": ":streamRawPredict"}
-
-
-def _account_of(project: str) -> str:
-    """A digest of the project, which what Gemini signs here is bound to.
-
-    The Gemini API refuses it (400, "Corrupted thought signature"), as Vertex AI does what that API signed:
-    https://github.com/BerriAI/litellm/issues/32140. Google does not say whether another project reads it, so none is asked.
-    """
-    return hashlib.sha256(b"headgate.account\0vertex\0" + project.encode()).hexdigest()[:12]
-
-
-def _base_url(location: str) -> str:
-    """https://docs.cloud.google.com/vertex-ai/generative-ai/docs/learn/locations"""
-    if location == "global":
-        return Vertex.base_url
-    if location in _MULTI_REGIONS:
-        return f"https://aiplatform.{location}.rep.googleapis.com/v1"
-    return f"https://{location}-aiplatform.googleapis.com/v1"
-
-
-def _location_of(config: VertexConfig) -> str:
-    location = config.location or os.environ.get("GOOGLE_CLOUD_LOCATION") or "global"
-    if not _LOCATION.fullmatch(location):
-        raise StartupError([Problem(f"`location` `{location}` is no location such as `europe-west4` or `global`")])
-    return location
-
-
-def _project_of(config: VertexConfig, info: Info | None) -> str:
-    """The project that is said, else the one of the credentials, else the environment's. An API key alone has none."""
-    project = config.project
-    if not project and config.api_key is None:
-        named = (info or {}).get("project_id")
-        project = named if isinstance(named, str) and named else os.environ.get("GOOGLE_CLOUD_PROJECT", "")
-    if project and not _PROJECT.fullmatch(project):
-        raise StartupError([Problem(f"`project` `{project}` is no id or number of a project")])
-    return project
-
-
-def _info_of(config: VertexConfig) -> Info | None:
-    """What the deployment's own credentials say; None when it has none."""
-    given = [config.credentials is not None, bool(config.credentials_file), config.api_key is not None]
-    if sum(given) > 1:
-        names = "`credentials`, `credentials_file` and `api_key`"
-        raise StartupError([Problem(f"{names} exclude each other: keep one of them")])
-    try:
-        if config.credentials is not None:
-            return parse_info(config.credentials.reveal())
-        return parse_info(Path(config.credentials_file).expanduser().read_bytes()) if config.credentials_file else None
-    except OSError as error:
-        raise StartupError([Problem(f"`credentials_file` cannot be read: {error.strerror}")]) from None
-    except ValueError as error:
-        name = "credentials" if config.credentials is not None else "credentials_file"
-        raise StartupError([Problem(f"`{name}` cannot be used: {error}")]) from None
-
-
-def _secrets_in(info: Info | None) -> tuple[bytes, ...]:
-    """What of a credentials file proves something and could come back in a reply."""
-    names = ("private_key", "client_secret", "refresh_token")
-    return tuple(str(value).encode() for name in names if (value := (info or {}).get(name)))
 
 
 def _with_members(body: bytes, members: Mapping[str, Any]) -> bytes:
