@@ -294,6 +294,19 @@ async def test_bodies_that_nobody_reads() -> None:
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "reason")
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [({"code": 404, "message": "gone", "status": "NOT_FOUND"}, "NOT_FOUND"), ({"code": 7, "message": "gone"}, "7")],
+)
+async def test_errors_in_an_envelope_of_the_vendors(error: object, code: str) -> None:
+    """An error with a number for its code is told in OpenAI's words, whose client asked; the status stays."""
+    upstream = ReplayUpstream({"*": Recorded.from_json({"error": error}, 404)})
+    async with gateway(Acme, providers=DEPLOYED, upstream=upstream) as client:
+        reply = await client.get("/v1/fine_tuning/jobs/j", headers=HEADERS)
+    told = {"message": "gone", "type": "upstream_error", "param": None, "code": code}
+    assert (reply.status_code, reply.json()) == (404, {"error": told})
+
+
 async def test_an_error_with_a_good_status() -> None:
     """What a vendor says is an error is one, with the status that it means, and nothing follows it."""
     upstream = ReplayUpstream({"*": Recorded.from_json({"wrong": 1})})

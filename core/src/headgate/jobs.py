@@ -78,7 +78,7 @@ class _Carrying:
             headers = passed_headers(heads, secrets)
             if not 200 <= status < 300:
                 await self._undo(asked, said)
-                return relayed_error(ex, status, headers, body, secrets)
+                return relayed_error(ex, status, headers, body, secrets, is_retold=True)
             answer = _decoded(body)
             refusal = dialect.refusal_in(answer)
             if refusal is not None:
@@ -162,7 +162,8 @@ class _Carrying:
             body = await response.read()
         finally:
             response.close()
-        return relayed_error(self._ex, response.status, passed_headers(response.headers, secrets), body, secrets)
+        headers = passed_headers(response.headers, secrets)
+        return relayed_error(self._ex, response.status, headers, body, secrets, is_retold=True)
 
     async def _told(
         self, response: UpstreamResponse, asked: Asked, before: Sequence[Any], secrets: Secrets

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -178,10 +178,16 @@ async def _reply(ex: Exchange, response: UpstreamResponse, secrets: Secrets) -> 
     return reply
 
 
-def relayed_error(ex: Exchange, status: int, headers: RawHeaders, body: bytes, secrets: Secrets) -> Reply:
-    """A provider's error reply for the client: its own bytes where they are an envelope, else its words in one."""
+def relayed_error(
+    ex: Exchange, status: int, headers: RawHeaders, body: bytes, secrets: Secrets, *, is_retold: bool = False
+) -> Reply:
+    """A provider's error reply for the client: its own bytes where they are an envelope, else its words in one.
+
+    `is_retold`: the provider was asked in words of its own, so an envelope with a number for its code, as Google's is, is not
+    the client's.
+    """
     body = scrub(body, secrets)
-    if not _is_envelope(body):
+    if not _is_envelope(body, is_retold=is_retold):
         return Reply(status, _without_type(headers), _wrap_error(ex.dialect, status, body))
     is_labelled = any(name == b"content-type" and _JSON in value for name, value in headers)
     return Reply(
@@ -392,13 +398,16 @@ def scrub(data: bytes, secrets: Secrets) -> bytes:
     return data
 
 
-def _is_envelope(body: bytes) -> bool:
+def _is_envelope(body: bytes, *, is_retold: bool = False) -> bool:
     """Whether an error body already is `{"error": {"message": …}}`, which then passes byte for byte."""
     try:
-        error = msgspec.json.decode(body, type=dict[str, Any]).get("error")
+        found = msgspec.json.decode(body, type=dict[str, Any]).get("error")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return isinstance(error, dict) and "message" in error
+    if not isinstance(found, dict):
+        return False
+    error = cast("dict[str, Any]", found)
+    return "message" in error and not (is_retold and isinstance(error.get("code"), int))
 
 
 def _wrap_error(dialect: Dialect | None, status: int, body: bytes) -> bytes:

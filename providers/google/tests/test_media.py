@@ -12,7 +12,11 @@ import pytest
 from google.genai.types import Content, GenerateContentConfig
 from openai.types import ImagesResponse
 from openai.types.audio import TranscriptionDiarized, TranscriptionVerbose
+from typing_extensions import override
 
+from headgate.chat import Usage
+from headgate.exchange import Exchange
+from headgate.hooks import Hooks, hookimpl
 from headgate.testing import Recorded, ReplayUpstream, gateway
 from headgate_google import Google
 from headgate_vertex import Vertex
@@ -31,6 +35,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00"
 PNGS: Files = [("image", ("a.png", PNG, "image/png"))]
 FORM: Files = [("user", ("u", b"u", "text/plain"))]
 """A form without a picture."""
+HEARING = "gemini-3.5-transcribe"
 SAMPLES = b"\x01\x00\x02\x00\xff\x7f"
 USED: Json = {
     "promptTokenCount": 9,
@@ -208,6 +213,41 @@ async def test_edits_that_cannot_be() -> None:
     for files, form, param in asking:
         refused, upstream = await edited({}, files=files, **form)
         assert (refused.status_code, refused.json()["error"]["param"], upstream.requests) == (400, param, [])
+
+
+@pytest.mark.parametrize(("size", "ratio"), [("1024x1280", "4:5"), ("1280x1024", "5:4"), ("2016x864", "21:9")])
+async def test_proportions(size: str, ratio: str) -> None:
+    """A size is told by its proportions, in the words that Google has for them."""
+    _, upstream = await edited(said(inline("image/png", b"made")), size=size)
+    assert sent(upstream)["generationConfig"]["imageConfig"] == {"aspectRatio": ratio}
+
+
+async def test_what_a_picture_used() -> None:
+    """Kinds of tokens that the vendor leaves out are none; when it was asked for is a time where that is told."""
+    used = {**USED, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}]}
+    answer = {**said(inline("image/png", b"made"), used=used), "createTime": "2026-11-22T07:00:00.123456Z"}
+    reply, _ = await asked("/v1/images/generations", answer, body={"model": "v/gemini-3-pro-image", "prompt": "a hat"})
+    told = ImagesResponse.model_validate(reply.json())
+    assert told.usage is not None
+    assert told.usage.input_tokens_details.model_dump() == {"image_tokens": 0, "text_tokens": 9}
+    assert told.created == 1_795_330_800
+
+
+@pytest.mark.parametrize("vendor", ["g", "v"])
+@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/audio/transcriptions", "/v1/audio/speech"])
+async def test_errors_in_the_envelope_of_openai(vendor: str, path: str) -> None:
+    """Google's own error keeps its status and its words; its number and its status are told as OpenAI's clients read them."""
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]
+    told = {"error": {"code": 429, "message": "exhausted", "status": "RESOURCE_EXHAUSTED", "details": details}}
+    model = {"edits": "gemini-2.5-flash-image", "speech": "gemini-3.8-flash-tts"}.get(path.rpartition("/")[2], HEARING)
+    members = {"model": f"{vendor}/{model}", "prompt": "a hat"} if "images" in path else {"model": f"{vendor}/{model}"}
+    if path.endswith("speech"):
+        reply, _ = await asked(path, told, status=429, body={**members, "input": "Hello", "voice": "Kore"})
+    else:
+        reply, _ = await asked(path, told, status=429, form=members, files=PNGS if "images" in path else SOUND)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["message"], error["code"]) == (429, "exhausted", "RESOURCE_EXHAUSTED")
+    assert (error["type"], "status" in error, reply.headers["retry-after"]) == ("rate_limit_error", False, "17")
 
 
 async def test_no_edit_is_made() -> None:
@@ -427,6 +467,31 @@ async def test_what_a_transcript_cannot_be_told(form: Json, param: str) -> None:
     """A wish that there are no words for is refused by name, and so is a model that would answer the sound."""
     refused, upstream = await heard({}, **form)
     assert (refused.status_code, refused.json()["error"]["param"], upstream.requests) == (400, param, [])
+
+
+class Ledger(Hooks):
+    """Keeps what exchanges used."""
+
+    def __init__(self) -> None:
+        self.used: list[Usage | None] = []
+
+    @override
+    @hookimpl
+    async def record(self, ex: Exchange) -> None:
+        self.used.append(ex.reply.usage if ex.reply else None)
+
+
+@pytest.mark.parametrize("kind", ["json", "text"])
+async def test_usage_of_a_transcript(kind: str) -> None:
+    """What was used is recorded whatever the form, with the tokens that were thought, of which OpenAI's shape tells nothing."""
+    ledger, answer = Ledger(), said(*TURNS, used={**HEARD, "thoughtsTokenCount": 3})
+    upstream = ReplayUpstream({"*": Recorded.from_json(answer)})
+    async with gateway(ledger, Google, providers={"g": PROVIDERS["g"]}, upstream=upstream) as client:
+        form = {"model": f"g/{HEARING}", "response_format": kind}
+        assert (await client.post("/v1/audio/transcriptions", data=form, files=SOUND)).status_code == 200
+    (used,) = ledger.used
+    assert used is not None
+    assert (used.prompt, used.completion, used.reasoning) == (30, 7, 3)
 
 
 async def test_no_transcript() -> None:

@@ -248,4 +248,4 @@ async def test_errors() -> None:
     async with serving() as vertex:
         vertex.answer({"error": {"code": 404, "message": "not found", "status": "NOT_FOUND"}}, status=404)
         status, told = await vertex.ask("GET", "/v1/batches/123")
-    assert (status, told["error"]["message"], told["error"]["status"]) == (404, "not found", "NOT_FOUND")
+    assert (status, told["error"]["message"], told["error"]["code"]) == (404, "not found", "NOT_FOUND")

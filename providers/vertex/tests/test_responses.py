@@ -79,3 +79,37 @@ async def test_chat_for_all_others(path: str, model: str, said: Json) -> None:
     """Other models, and clients of other APIs, are answered by the layer's chat."""
     reply, upstream = await asked(path, {"model": f"v/{model}", **said}, CHAT)
     assert (reply.status_code, upstream.requests[-1].url) == (200, f"{LAYER}/chat/completions")
+
+
+TURNS = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "is_anthropic"),
+    [
+        ("/v1/responses", {"model": f"v/{GROK}", "input": "Hello"}, False),
+        ("/v1/chat/completions", {"model": "v/mistral-medium-3", "messages": TURNS}, False),
+        ("/v1/completions", {"model": "v/codestral-2", "prompt": "def f("}, False),
+        ("/v1/messages", {"model": "v/claude-sonnet-4-5", "messages": TURNS, "max_tokens": 9}, True),
+    ],
+)
+async def test_errors_of_the_front_door(path: str, body: Json, is_anthropic: bool) -> None:
+    """Where a maker's API passes, what Vertex AI itself has against a call is told in its envelope, with when to come back."""
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]
+    error = {"code": 429, "message": "quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": details}
+    reply, _ = await asked(path, body, Recorded.from_json({"error": error}, 429))
+    told = reply.json()
+    assert (reply.status_code, reply.headers["retry-after"], told.get("type")) == (
+        429,
+        "17",
+        "error" if is_anthropic else None,
+    )
+    assert (told["error"]["message"], told["error"]["type"]) == ("quota exceeded", "rate_limit_error")
+
+
+async def test_errors_of_the_maker() -> None:
+    """What the model's own API has against a call passes as it is."""
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
+    body: Json = {"model": "v/claude-sonnet-4-5", "messages": TURNS, "max_tokens": 9}
+    reply, _ = await asked("/v1/messages", body, Recorded.from_json(error, 400))
+    assert (reply.status_code, reply.json()) == (400, error)

@@ -301,25 +301,21 @@ def test_policies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "mode", "names", "dropped"),
+    ("choice", "told"),
     [
-        (None, None, ["f", "g"], ["tools[0].function.strict"]),
-        (ToolChoice("auto", allowed=("f",)), "AUTO", ["f"], ["tools[0].function.strict"]),
-        (ToolChoice("required", allowed=("f",)), "ANY", ["f", "g"], []),
+        (None, {"mode": "VALIDATED"}),
+        (ToolChoice("auto", allowed=("f",)), {"mode": "VALIDATED", "allowedFunctionNames": ["f"]}),
+        (ToolChoice("required", allowed=("f",)), {"mode": "ANY", "allowedFunctionNames": ["f"]}),
     ],
 )
-def test_calls_are_not_validated(
-    choice: ToolChoice | None, mode: str | None, names: list[str], dropped: list[str]
-) -> None:
-    """There is no mode for calls that fit their schemas: strict tools are named, and where some are allowed the others go."""
+def test_calls_are_validated(choice: ToolChoice | None, told: Any) -> None:
+    """Strict tools are held to their schemas here too, and nothing of them is left out."""
     tools = (Tool("f", strict=True), Tool("g"))
     request = ChatRequest(GEMINI, (Message("user", (Text("hi"),)),), tools=tools, tool_choice=choice)
     gaps = Gaps("vertex")
     sent = json.loads(GoogleGenerate().encode_request(deploy().adapt(request, gaps), gaps))
-    config = sent.get("toolConfig", {}).get("functionCallingConfig", {})
-    assert config.get("mode") == mode
-    assert [held["name"] for held in sent["tools"][0]["functionDeclarations"]] == names
-    assert gaps.dropped == dropped
+    assert sent["toolConfig"]["functionCallingConfig"] == told
+    assert ([held["name"] for held in sent["tools"][0]["functionDeclarations"]], gaps.dropped) == (["f", "g"], [])
 
 
 @pytest.mark.parametrize("dialect", ["openai.chat", "google.generate"])

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from headgate.body import decode_object
+from headgate.dialects import GoogleGenerate
 from headgate.dialects.openai.members import as_object, objects
 from headgate.dialects.words import openai_envelope
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed
-from headgate.exchange import RawHeaders, Reply
+from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.relay import Secrets
+from headgate.translation import error_reply
 
 Json = dict[str, Any]
 
+GEMINI = GoogleGenerate()
+"""What Google's own answers and errors say."""
 _STOPPED = frozenset({"STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED", "OTHER", "NO_IMAGE"})
 """Ends that are not for what was asked; others, such as `IMAGE_SAFETY`, are a refusal."""
 
@@ -54,6 +59,15 @@ def without(what: str, headers: RawHeaders, held: Json) -> Reply:
         raise ProviderFailed(f"the provider answered with no {what}", code="upstream_bad_reply")
     words = ErrorWords(400, f"no {what} was made: `{reason}`", "invalid_request_error", "content_policy_violation")
     return Reply(400, headers, openai_envelope(words))
+
+
+def in_words_of_client(ex: Exchange, reply: Reply, secrets: Secrets) -> Reply:
+    """A reply with an error of Google's own in the envelope of the client's dialect; any other as it is."""
+    error = None if reply.is_ok else as_object(object_in(reply.body).get("error"))
+    if ex.dialect is None or error is None or not isinstance(error.get("code"), int):
+        return reply
+    headers = tuple(pair for pair in reply.headers if pair[0] != b"content-type")
+    return error_reply(ex.dialect, GEMINI.decode_error(reply.status, reply.body, reply.headers), headers, secrets)
 
 
 def usage_in(held: Json) -> Json:

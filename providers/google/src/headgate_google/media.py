@@ -12,14 +12,16 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from headgate.chat import Usage
 from headgate.dialects import Gaps
 from headgate.errors import InvalidRequest
-from headgate.exchange import Attempt, Exchange, Reply
+from headgate.exchange import Attempt, Exchange, RawHeaders, Reply
 from headgate.forms import Part, parts_of
 from headgate.operations import IMAGES_EDIT, SPEECH, TRANSCRIPTIONS
 from headgate.provider import Provider, operation_of
 from headgate.relay import Decode, retell
 from headgate_google import pictures, speech, transcripts
+from headgate_google.answers import GEMINI, in_words_of_client
 
 MOST_BYTES = 64 * 1024 * 1024
 """How large a form may be: bodies that hold files have 100 MB at most, and in them it is base64.
@@ -49,7 +51,17 @@ class GeminiMedia(Provider):
         gaps = Gaps(self.name, self.policy(ex))
         attempt.body, decode = await self._told(ex, attempt, gaps)
         ex.tell_dropped(gaps.dropped)
-        return await retell(ex, self.upstream, *await self.ready(ex), decode)
+        used: list[Usage | None] = []
+
+        def decode_all(headers: RawHeaders, body: bytes) -> Reply:
+            """The answer told, and what the vendor's own words say that it used: a bare text says nothing of it."""
+            told = decode(headers, body)
+            used.append(GEMINI.reply_usage(body))
+            return told
+
+        reply = await retell(ex, self.upstream, *await self.ready(ex), decode_all)
+        reply.usage = used[0] if used else reply.usage
+        return in_words_of_client(ex, reply, self.secrets_of(ex))
 
     async def _told(self, ex: Exchange, attempt: Attempt, gaps: Gaps) -> tuple[bytes, Decode]:
         operation, values = operation_of(ex), attempt.target.override_params

@@ -18,6 +18,7 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
+from headgate.dialects.jobs import seconds_of
 from headgate.dialects.openai.members import given, objects
 from headgate.errors import InvalidRequest
 from headgate.exchange import RawHeaders, Reply
@@ -28,7 +29,7 @@ from headgate_google.answers import media_in, object_in, usage_in, without
 Json = dict[str, Any]
 
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
-_PROPORTIONS = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
+_PROPORTIONS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _FORMATS: Mapping[object, str] = {"jpeg": "image/jpeg", "png": "image/png"}
 _IDLE: Mapping[str, Collection[object]] = {
     "background": ("auto",),
@@ -47,6 +48,8 @@ _FIELDS = frozenset({*_IDLE, "model", "output_compression", "output_format", "pr
 _NUMBERS = frozenset({"n", "output_compression", "partial_images"})
 _NO_MASK = "there are no masks there; say in the prompt what is to change"
 _DATA = re.compile(r"data:(image/[a-z0-9.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
+_NO_TOKENS = {"text_tokens": 0, "image_tokens": 0}
+"""What OpenAI's shape always tells; the vendor leaves out kinds that there were none of."""
 SIGNATURES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 """How files of pictures begin."""
 
@@ -123,7 +126,7 @@ def _value_of(part: Part) -> object:
 
 
 def decode(headers: RawHeaders, body: bytes) -> Reply:
-    """A good answer in OpenAI's shape, a refusal as an error. Google does not say when it was made.
+    """A good answer in OpenAI's shape, a refusal as an error. When it was asked for is told by Vertex AI alone.
 
     Raises ProviderFailed for one without pictures.
     """
@@ -131,7 +134,11 @@ def decode(headers: RawHeaders, body: bytes) -> Reply:
     data = [{"b64_json": each} for _, each in media_in(held)]
     if not data:
         return without("picture", headers, held)
-    return Reply(200, headers, msgspec.json.encode({"created": 0, "data": data, **usage_in(held)}))
+    used = usage_in(held)
+    if "usage" in used and "input_tokens_details" in used["usage"]:
+        used["usage"]["input_tokens_details"] = {**_NO_TOKENS, **used["usage"]["input_tokens_details"]}
+    created = seconds_of(held.get("createTime")) or 0
+    return Reply(200, headers, msgspec.json.encode({"created": created, "data": data, **used}))
 
 
 def _proportions(members: Json, gaps: Gaps) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from headgate.body import decode_object
-from headgate.dialects import Gaps, GoogleGenerate
+from headgate.dialects import Gaps
 from headgate.dialects.openai.members import given
 from headgate.errors import ProviderFailed
 from headgate.exchange import RawHeaders, Reply
@@ -38,7 +38,6 @@ _SAMPLE_BYTES = 2
 _PCM = 1
 """WAV's word for samples that are not compressed."""
 _HEAD = struct.Struct("<4sI4s4sIHHIIHH4sI")
-_GEMINI = GoogleGenerate()
 
 
 def encode(body: bytes, model: str, gaps: Gaps) -> tuple[bytes, str]:
@@ -75,9 +74,7 @@ def decode(headers: RawHeaders, body: bytes, kind: str) -> Reply:
     for label, data in found:
         more, rate = _samples_in(label, data)
         samples += more
-    reply = sound_of(headers, _in_wav(samples, rate) if kind == _USUAL else samples, _KINDS[kind])
-    reply.usage = _GEMINI.reply_usage(body)
-    return reply
+    return sound_of(headers, _in_wav(samples, rate) if kind == _USUAL else samples, _KINDS[kind])
 
 
 def _samples_in(label: str, data: str) -> tuple[bytes, int]:

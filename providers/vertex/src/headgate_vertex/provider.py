@@ -45,6 +45,7 @@ from headgate.relay import Origin, Secrets, retell
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
 from headgate_compatible.vendors import fim
+from headgate_google.answers import in_words_of_client
 from headgate_google.media import JSON, GeminiMedia
 from headgate_vertex import caches, mistral
 from headgate_vertex.batches import VertexBatches
@@ -64,7 +65,7 @@ from headgate_vertex.embeddings import VertexEmbed, method_of
 from headgate_vertex.models import Interface, Model, find_model
 from headgate_vertex.ranking import CONFIG, HOST, VertexRerank
 from headgate_vertex.tuning import VertexTuning
-from headgate_vertex.turns import only_from, unvalidated, without_ids
+from headgate_vertex.turns import only_from, without_ids
 
 API_VERSION = "vertex-2023-10-16"
 """What the body of a call of Claude must name: https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai"""
@@ -95,6 +96,8 @@ _GEMINIS = frozenset({GENERATE_LIVE, GENERATE_CACHES})
 """Operations that are Gemini's alone, beside what its models are asked in OpenAI's words."""
 _MISTRALS = frozenset({CHAT.name, COMPLETIONS.name})
 """Operations that may be Mistral's."""
+_MAKERS = frozenset({*_MISTRALS, RESPONSES.name, *_CLAUDES[:2]})
+"""Operations in the words of the models' makers. What goes wrong before a model is asked is told in Google's."""
 
 
 class Vertex(GeminiMedia):
@@ -209,7 +212,7 @@ class Vertex(GeminiMedia):
         request = only_from(_ORIGINS[model.interface], request, gaps)
         match model.interface:
             case "gemini":
-                return google_policy.adapt(unvalidated(without_ids(request), gaps), gaps)
+                return google_policy.adapt(without_ids(request), gaps)
             case "claude":
                 claude = self._as_hosted(claude_of(request.model))
                 return anthropic_policy.adapt(without_fallbacks(request, gaps), gaps, claude)
@@ -335,13 +338,16 @@ class Vertex(GeminiMedia):
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
         if ex.operation is GENERATE_CACHES:
             return self._cache(ex)
-        return self._complete(ex) if operation_of(ex) == COMPLETIONS.name else super().call(ex)
+        is_own = ex.attempt is not None and ex.attempt.dialect is None
+        return self._relay(ex) if is_own and operation_of(ex) in _MAKERS else super().call(ex)
 
     async def _cache(self, ex: Exchange) -> Reply:
         return await retell(ex, self.upstream, *await self.ready(ex), caches.decode)
 
-    async def _complete(self, ex: Exchange) -> Reply:
-        return fim.tell(await super().call(ex))
+    async def _relay(self, ex: Exchange) -> Reply:
+        reply = await super().call(ex)
+        reply = fim.tell(reply) if operation_of(ex) == COMPLETIONS.name else reply
+        return in_words_of_client(ex, reply, self.secrets_of(ex))
 
     def _named(self, model: str) -> str:
         """The full name of a model."""

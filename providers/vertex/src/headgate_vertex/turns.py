@@ -25,28 +25,6 @@ def without_ids(request: ChatRequest) -> ChatRequest:
     return replace(request, messages=tuple(messages))
 
 
-def unvalidated(request: ChatRequest, gaps: Gaps) -> ChatRequest:
-    """`request` without what would ask for the mode `VALIDATED`, which the Gemini API has and this one has not.
-
-    Strict tools are so no longer, which is named; where only some may be called, the others are left out.
-    https://docs.cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.FunctionCallingConfig.Types.Mode
-    """
-    choice = request.tool_choice
-    is_free = choice is None or choice.mode == "auto"
-    if not is_free or not (any(tool.strict for tool in request.tools) or (choice is not None and choice.allowed)):
-        return request
-    for at, tool in enumerate(request.tools):
-        if tool.strict:
-            gaps.skip(f"tools[{at}].function.strict")
-    allowed = choice.allowed if choice is not None else ()
-    tools = [
-        replace(tool, strict=None)
-        for tool in request.tools
-        if not allowed or tool.kind != "function" or tool.name in allowed
-    ]
-    return replace(request, tools=tuple(tools), tool_choice=None if choice is None else replace(choice, allowed=()))
-
-
 def _under(part: Part, made: Mapping[str, str]) -> Part:
     if isinstance(part, ToolCall):
         return replace(part, id=made[part.id])
