@@ -208,6 +208,8 @@ def test_ids_are_given_and_told_apart() -> None:
         Reasoning("hm", Opaque("openai", "AAAA"), item_id="rs_1"),
         Reasoning("", Opaque("openai", "AAAA"), item_id="rs_1"),
         Reasoning("", Opaque("openrouter", "AAAA"), is_redacted=True),
+        # by another id OpenAI refuses it: https://github.com/maximhq/bifrost/issues/5186
+        Reasoning("", Opaque("openai", "AAAA"), is_redacted=True, item_id="rs_1"),
         Reasoning("hm"),
         Text("x", opaque=Opaque("google", "AAAA", "acme")),
         ToolCall("a", "f", "{}", opaque=Opaque("google", "AAAA")),
@@ -223,6 +225,28 @@ def test_thoughts_of_others_come_back(part: Part) -> None:
     assert b"".join(text.text.encode() for text in request.messages[1].parts if isinstance(text, Text))[:6] == b"before"
     last = request.messages[1].parts[-1]
     assert last == (Text("beforex", opaque=part.opaque) if isinstance(part, Text) else part)
+
+
+@pytest.mark.parametrize(
+    ("events", "signature"),
+    [
+        ([ReasoningDelta("hm"), ReasoningEnd(Opaque("anthropic", "c2ln"))], "c2ln"),
+        ([ReasoningDelta("hm"), TextDelta("Hello")], ""),
+        ([ReasoningEnd(Opaque("google", "AAAA"))], "headgate:google::AAAA"),
+        ([TextDelta("x", opaque=Opaque("google", "AAAA"))], "headgate.text:google::AAAA"),
+        (call(0, "{}", opaque=Opaque("google", "AAAA")), "headgate.call:google::AAAA"),
+    ],
+)
+def test_signatures_come_in_deltas(events: list[StreamEvent], signature: str) -> None:
+    """Of thinking without text and without a signature too: Claude Code, Vercel's SDK and LangChain read no other place.
+
+    https://github.com/nielspeter/claude-code-proxy/pull/17 and https://github.com/routatic/proxy/issues/51
+    """
+    held = data_in(encode_stream([START, *events, STOP]))
+    begun = next(each for each in held if each.get("content_block", {}).get("type") == "thinking")
+    said = [each for each in held if each.get("index") == begun["index"]]
+    assert begun["content_block"] == {"type": "thinking", "thinking": "", "signature": ""}
+    assert said[-2]["delta"] == {"type": "signature_delta", "signature": signature}
 
 
 def test_own_thoughts_are_raw() -> None:

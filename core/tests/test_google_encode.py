@@ -157,6 +157,10 @@ def test_a_result_of_no_call() -> None:
         ("broken", True, {"error": "broken"}),
         ('{"code": 5}', True, {"error": {"code": 5}}),
         ('{"half', False, {"output": '{"half'}),
+        # it would name a part beside the answer: https://github.com/vercel/ai/issues/14369
+        ('{"s": [{"$ref": "#/$defs/a"}]}', False, {"output": '{"s": [{"$ref": "#/$defs/a"}]}'}),
+        ('[{"$ref": "x"}]', True, {"error": '[{"$ref": "x"}]'}),
+        ('{"href": "$ref"}', False, {"href": "$ref"}),
     ],
 )
 def test_a_response_is_an_object(text: str, is_error: bool, response: Any) -> None:
@@ -271,6 +275,13 @@ def test_blocks_of_providers() -> None:
     body, dropped = encode(ask(model(Item("google.generate", code), Item("anthropic.messages", {"type": "x"}))))
     assert body["contents"] == [turn(code, role="model")]
     assert dropped == ["messages[0].provider_items"]
+
+
+def test_blocks_of_the_caller() -> None:
+    """What a caller shows in another vendor's words is refused by its place: it is not left out as an answer's echo is."""
+    with pytest.raises(UnsupportedField) as caught:
+        encode(ask(user("hear", Item("anthropic.messages", {"type": "input_audio"}))))
+    assert caught.value.param == "messages[0].content[1]"
 
 
 def test_hints_are_left_out_by_name() -> None:

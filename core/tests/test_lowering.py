@@ -129,6 +129,29 @@ def test_what_holds_the_callers_own_stays(kind: str) -> None:
     assert ([tool.name for tool in held.request.tools], gaps.dropped) == (["run", kind], [])
 
 
+def agent(*content: Json) -> Json:
+    """What another agent said, as Codex writes it."""
+    return {"type": "agent_message", "id": "am", "author": "/root", "recipient": "/root/list", "content": list(content)}
+
+
+def test_what_another_agent_said_is_the_users() -> None:
+    """Codex gives a sub-agent its task so, whose text is as the model gave it; what OpenAI encrypted stays a block."""
+    header: Json = {"type": "input_text", "text": "Sender: /root\nPayload:\n"}
+    plain: Json = {"type": "encrypted_content", "encrypted_content": "List the files."}
+    token: Json = {"type": "encrypted_content", "encrypted_content": "gAAAAABqVRWu_a-b=="}
+    held, gaps = lowered(agent(header, plain), agent(token), {**agent(), "content": "done"})
+    said = [message.parts for message in held.request.messages[:-1]]
+    assert said == [
+        (Text("Sender: /root\nPayload:\nList the files."),),
+        (Item("openai.responses", token),),
+        (Text("done"),),
+    ]
+    assert {message.role for message in held.request.messages} == {"user"}
+    assert gaps.dropped == []
+    own, _ = lowered(agent(header), spoken="openai.responses")
+    assert own.request.messages[0].parts == (Item("openai.responses", agent(header)),)
+
+
 def test_other_requests_stay_as_they_are() -> None:
     """Nothing is made anew for a client without tools, or for a provider that speaks as the client does."""
     plain = ChatRequest("m", (Message("user", (Text("x"),)),), dialect="openai.chat")

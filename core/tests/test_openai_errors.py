@@ -41,6 +41,12 @@ def test_odd_statuses_are_put_right(status: int, body: Json, expected: int) -> N
     assert told.message
 
 
+def test_words_of_writer() -> None:
+    """An error in a list says what went wrong in its `description`."""
+    held: Json = {"tpe": "fail", "errors": [{"description": "no such model", "key": "fail.model", "extras": {}}]}
+    assert CHAT.decode_error(404, encoded(held)).message == "no such model"
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -54,6 +60,19 @@ def test_odd_statuses_are_put_right(status: int, body: Json, expected: int) -> N
 def test_words_of_google(error: Json, code: str) -> None:
     """Google's errors, which it has for other makers' models as well, repeat the status: their word says more."""
     assert words(429, message="slow down", **error).code == code
+
+
+@pytest.mark.parametrize("more", [{}, {"CodeN": 100010, "Data": None}])
+def test_words_of_byteplus(more: Json) -> None:
+    """Its control plane tells errors below `ResponseMetadata`: https://docs.byteplus.com/en/docs/transitrouter/Responses."""
+    error = {"Code": "NotFound.Job", "Message": "no such job", **more}
+    told = CHAT.decode_error(404, encoded({"ResponseMetadata": {"RequestId": "1", "Error": error}}))
+    assert (told.status, told.code, told.message) == (404, "NotFound.Job", "no such job")
+
+
+def test_metadata_without_an_error() -> None:
+    """What says nothing is told as it is."""
+    assert "RequestId" in CHAT.decode_error(500, encoded({"ResponseMetadata": {"RequestId": "1"}})).message
 
 
 @pytest.mark.parametrize(

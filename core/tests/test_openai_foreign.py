@@ -48,6 +48,24 @@ def content(part: Any, gaps: Gaps | None = None) -> Any:
     return sent(Message("user", (part,)), gaps=gaps)[0]["content"]
 
 
+# blocks that one vendor alone understands
+
+
+def test_what_stands_for_turns_before_it_is_refused() -> None:
+    """A compaction is the conversation, and not left out as what a provider did by itself is; let drop, its turn goes too."""
+    held = Message("assistant", (Item("openai.responses", {"type": "compaction", "encrypted_content": "x"}),))
+    with pytest.raises(UnsupportedField) as caught:
+        sent(held, Message("user", (Text("go"),)))
+    assert caught.value.param == "messages[0].content[0]"
+    gaps = Gaps("x", "drop")
+    assert sent(held, Message("user", (Text("go"),)), gaps=gaps) == [{"role": "user", "content": "go"}]
+    assert gaps.dropped == ["messages[0].content[0]"]
+    search = Message("assistant", (Item("anthropic.messages", {"type": "server_tool_use"}), Text("found")))
+    gaps = Gaps("x")
+    assert sent(search, gaps=gaps) == [{"role": "assistant", "content": "found"}]
+    assert gaps.dropped == ["messages[0].provider_items"]
+
+
 # what is always the same
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.tests.realtime import SECRET, Answer, closed, eventually, provided, served
+from core.tests.realtime import SECRET, Answer, Talker, closed, eventually, provided, served
+from typing_extensions import override
 from websockets.asyncio.server import ServerConnection
 
+from headgate import Exchange
 from headgate.dialects import OpenAIRealtime
 from headgate.errors import ProviderFailed
 
@@ -312,3 +314,35 @@ async def test_a_session_in_which_something_is_said_goes_on(tmp_path: Path) -> N
             await client.send("still here")
             assert await client.recv() == "still here"
         assert (await gateway.record()).outcome == "complete"
+
+
+class Retelling(Talker):
+    """A provider that is told an own message before the first of a client's, and all of those in capitals."""
+
+    name = "retelling"
+
+    @override
+    def session_writer(self, ex: Exchange) -> Any:
+        said: list[bytes] = []
+
+        def told(message: bytes) -> list[bytes]:
+            said.append(message)
+            return [*([b"hello"] if len(said) == 1 else []), message.upper()]
+
+        return told
+
+
+async def test_what_a_vendor_is_told_of_a_clients_messages(tmp_path: Path) -> None:
+    """A whole message of the client's becomes those that the provider says, text or bytes as it came, however it was cut."""
+    async with (
+        provided() as provider,
+        served(provider.port, tmp_path, Retelling, provider="retelling") as held,
+        held.connect() as client,
+    ):
+        await client.send(["gr", "üß", "e"])
+        assert [await client.recv(), await client.recv()] == ["hello", "GRüßE"]
+        await client.send(b"bytes")
+        assert await client.recv() == b"BYTES"
+        await client.close()
+        ex = await held.record()
+        assert ex.request_bytes == len("grüße".encode()) + len(b"bytes")

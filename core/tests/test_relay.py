@@ -271,6 +271,17 @@ async def test_a_reply_given_up_closes_its_connection(opaque: bool, read_first: 
     assert answer.is_closed
 
 
+async def test_who_leaves_at_the_end_mark_has_used_what_was_stated() -> None:
+    """Usage counts that was told before the reader left, though the connection was not at its end."""
+    reply = await answered(Answer(200, EVENTS, *WHOLE, b": more\n\n"), exchange(stream=True))
+    assert reply.chunks is not None
+    while DONE not in await anext(reply.chunks):
+        pass
+    await close(reply)
+    assert reply.usage is not None
+    assert reply.usage.total == 12
+
+
 async def test_cancelling_closes_the_connection() -> None:
     """Cancelled while the first event is awaited, or while the body is read, the connection is closed."""
 

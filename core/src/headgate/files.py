@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from headgate.dialects.files import ASSUMED, FILE, FileDialect
+from headgate.dialects.files import FILE, FileDialect
 from headgate.dialects.jobs import VendorCall
 from headgate.errors import BodyTooLarge, InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
@@ -136,13 +136,15 @@ class FileForm:
         self._upload = ex.upload
         self._body = ex.body
         self._names = ("purpose", *dialect.fields)
+        self._assumed = dialect.assumed
         self._reads_whole = dialect.reads_whole
         self._edit: FileEdit | None = None
 
     @property
-    def size(self) -> int:
-        """How many bytes the file had that was sent last."""
-        return self._edit.size if self._edit is not None else 0
+    def sent(self) -> Json:
+        """What the whole form said that was sent last, and how many `bytes` its file had."""
+        edit = self._edit
+        return {} if edit is None else {**edit.said, "bytes": edit.size}
 
     async def read(self, most_bytes: int | None) -> Json:
         """What the form says as far as its file, which is all that is read of a large one.
@@ -168,7 +170,7 @@ class FileForm:
             edit.feed(piece)
             if size > FIELDS_BYTES and not edit.has_file:
                 raise InvalidRequest(f"`file` does not begin in the first {FIELDS_BYTES} bytes of the form", param=FILE)
-        return edit.said if edit.is_closed else {**ASSUMED, **edit.said}
+        return edit.said if edit.is_closed else {"purpose": self._assumed, **edit.said}
 
     def put_into(self, request: UpstreamRequest, call: VendorCall, check: Check) -> UpstreamRequest:
         """`request`, which has no body yet, with the file as `call` wants it. `check` is told what the whole form says."""

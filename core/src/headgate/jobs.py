@@ -86,7 +86,7 @@ class _Carrying:
                 return relayed_error(ex, refusal[0], headers, refusal[1], secrets)
             said.append(answer)
             if call.file and self._form is not None:
-                asked = replace(asked, body={**asked.body, "bytes": self._form.size})
+                asked = replace(asked, body={**asked.body, **self._form.sent})
             call = dialect.following(asked, said)
         if asked.action == "content":
             return await self._content(asked, said, secrets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
@@ -338,6 +338,13 @@ class Provider:
     def session_reader(self, ex: Exchange) -> Callable[[bytes], bytes] | None:  # noqa: ARG002 - for those that differ
         """What makes a message of the vendor's, in a session over a WebSocket, one of the operation's dialect; None where
         it is one already. It never raises. Added in 0.1.
+        """
+        return None
+
+    def session_writer(self, ex: Exchange) -> Callable[[bytes], Sequence[bytes]] | None:  # noqa: ARG002 - as above
+        """What makes a message of the client's, in a session over a WebSocket, those that the vendor is told, in this order;
+        None where it is told the very same. Asked for once a session, it may remember what was said. It never raises. Added in
+        0.1.
         """
         return None
 

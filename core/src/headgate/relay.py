@@ -297,6 +297,7 @@ async def _events(
     """Whole events as they come; ends cleanly only when the stream did, else raises ProviderError."""
     splitter, secrets, tail = passing.splitter, passing.secrets, passing.tail
     broken: ProviderError | None = None
+    is_told = False
     try:
         try:
             yield scrub(first, secrets)
@@ -316,6 +317,7 @@ async def _events(
         events = [event for slice_ in tail for event in events_of(slice_)]
         is_torn = bool(rest.strip()) and not is_done(rest) and not rest.startswith(b":")
         ending = dialect.ending(events, is_broken=is_torn or broken is not None)
+        is_told = True
         reply.events = [*events_of(passing.first)[:2], *events]
         reply.usage = dialect.tail_usage(reply.events)
         reply.has_error_event = ending == "error"
@@ -324,6 +326,9 @@ async def _events(
         if rest and not is_torn:
             yield scrub(rest, secrets)
     finally:
+        if not is_told:  # the reader left, as OpenAI's SDK does at the end mark; what was stated by then counts
+            last = [event for slice_ in tail for event in events_of(slice_)]
+            reply.usage = dialect.tail_usage([*events_of(passing.first)[:2], *last])
         response.close()
 
 
@@ -344,11 +349,11 @@ async def _opaque(
             held = data[len(data) - keep :]
             if len(data) > keep:
                 yield data[: len(data) - keep]
-        if dialect is not None:
-            reply.usage = dialect.tail_usage((last,))
         if held:
             yield held
     finally:
+        if dialect is not None:
+            reply.usage = dialect.tail_usage((last,))
         response.close()
 
 

@@ -28,6 +28,7 @@ from headgate.chat import (
 )
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
 from headgate.dialects.lowering import Called, CallsBack, lower
+from headgate.dialects.results import results_first
 from headgate.dialects.words import details_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
 from headgate.exchange import Exchange, RawHeaders, Reply
@@ -103,7 +104,8 @@ class Written(Struct, frozen=True):
 async def write(asked: ChatRequest, provider: Provider, dialect: ChatDialect, gaps: Gaps) -> Written:
     """What a client asked, as `provider` takes it. Raises UnsupportedField, InvalidRequest when there is nothing to send."""
     lowered = lower(asked, gaps, has_custom=provider.takes_custom_tools)
-    request = provider.adapt(without_foreign_thoughts(lowered.request, provider, gaps), gaps)
+    request = without_foreign_thoughts(lowered.request, provider, gaps)
+    request = provider.adapt(replace(request, messages=results_first(request.messages)), gaps)
     request = await fetch_media(request, provider)
     body = dialect.encode_request(request, gaps)
     if not request.messages:  # said behind what was refused, which may be where they are

@@ -11,7 +11,7 @@ import pytest
 from providers.ollama.tests.ollama_wire import DIALECT, Json, calling, decoded, last, line
 from typing_extensions import override
 
-from headgate.chat import File, Image
+from headgate.chat import ChatRequest, File, Image, Message, Role, Text
 from headgate.dialects import Gaps, OpenAIChat, OpenAIEmbeddings
 from headgate.errors import ProviderError, UnsupportedField
 from headgate.exchange import Attempt, Exchange, Principal, Reply, Target
@@ -144,6 +144,24 @@ async def test_a_key_for_the_cloud() -> None:
     assert request.url == "https://ollama.com/api/chat"
     assert request.credential is not None
     assert request.credential.secret.reveal() == "sk-cloud"
+
+
+@pytest.mark.parametrize(
+    ("model", "roles", "dropped"),
+    [
+        ("qwen3.8:27b", ["system", "user", "assistant", "user"], ["messages[4].role"]),
+        ("llama3.2", ["system", "developer", "user", "assistant", "system"], []),
+    ],
+)
+def test_instructions_first_for_qwen(model: str, roles: list[str], dropped: list[str]) -> None:
+    """Its renderer answers any other with an error: https://github.com/ollama/ollama/issues/17774."""
+    said: tuple[Role, ...] = ("system", "developer", "user", "assistant", "system")
+    gaps = Gaps("ollama")
+    adapted = deploy(ReplayUpstream()).adapt(
+        ChatRequest(model, tuple(Message(role, (Text(role),)) for role in said)), gaps
+    )
+    assert [message.role for message in adapted.messages] == roles
+    assert gaps.dropped == dropped
 
 
 async def test_pictures_are_fetched() -> None:

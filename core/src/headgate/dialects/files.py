@@ -19,8 +19,6 @@ from headgate.errors import InvalidRequest, UnsupportedField
 
 FILE = "file"
 """The part of a client's form that holds the file; in what is asked the name of that file."""
-ASSUMED: Mapping[str, str] = {"purpose": "batch"}
-"""What a form that begins with its file is taken to say; one that says something else behind it is refused."""
 FILE_ACTIONS: Mapping[Action, tuple[str, str]] = {
     "create": ("POST", ""),
     "list": ("GET", ""),
@@ -52,6 +50,9 @@ class FileDialect(KeptDialect):
 
     purposes: ClassVar[Sequence[str]] = READ
     """What new files may be for."""
+    assumed: ClassVar[str] = "batch"
+    """What a file is taken to be for that its form begins with; one that says behind it what the vendor is told otherwise is
+    refused."""
     part: ClassVar[str] = FILE
     """The part of the vendor's form that holds the file."""
 
@@ -82,6 +83,7 @@ class ReadFiles(FileDialect):
 
     path = "/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
+    assumed = READ[0]
 
     @override
     def decode_job(self, said: Json, asked: Asked) -> Json:

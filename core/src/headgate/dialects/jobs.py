@@ -52,6 +52,13 @@ _ENDS = {
     "cancelled": "cancelled_at",
     "cancelling": "cancelling_at",
 }
+DAY = "24h"
+"""The one window that OpenAI documents for a batch, and what its clients must send."""
+UNDONE: Mapping[str, tuple[str, str]] = {
+    "cancelled": ("batch_cancelled", "the batch was cancelled before this request was carried out"),
+    "expired": ("batch_expired", "this request could not be carried out before the completion window expired"),
+}
+"""Codes and words of OpenAI's for requests of a batch that were not carried out, by why."""
 
 
 class Asked(Struct, frozen=True):
@@ -320,6 +327,22 @@ def endpoint_of(asked: Members, known: Sequence[str], target: str) -> str:
             f"`endpoint` cannot be `{endpoint}`: `{target}` runs batches of {', '.join(known)}", param="endpoint"
         )
     return endpoint
+
+
+def no_file(asked: Members, target: str) -> None:
+    """Raises UnsupportedField for a file of requests, at a vendor that reads them from the body of a new batch. Added in 0.1."""
+    if asked.find("input_file_id", str):
+        raise UnsupportedField(
+            f"`input_file_id` names nothing that `{target}` reads: write the requests into `requests`, a list of "
+            "`custom_id` and `body`",
+            param="input_file_id",
+        )
+
+
+def within_a_day(asked: Members) -> None:
+    """Raises UnsupportedField for a window other than `DAY`, at a vendor that knows no other. Added in 0.1."""
+    if asked.find("completion_window", str) not in {None, DAY}:
+        raise UnsupportedField(f"`completion_window` can only be `{DAY}` there", param="completion_window")
 
 
 def own_members(asked: Members, names: Sequence[str]) -> Json:

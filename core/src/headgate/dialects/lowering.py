@@ -9,6 +9,7 @@ and the types of the official SDK (3.52).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -46,6 +47,8 @@ _INPUT: Json = {
     "additionalProperties": False,
 }
 _SEARCH = "tool_search"
+_OPAQUE = re.compile(r"gAAAA[\w=-]*")
+"""What only OpenAI can read again: a Fernet token."""
 
 
 class Called(Struct, frozen=True):
@@ -119,6 +122,8 @@ class _Table:
                 said.append(part)
             elif kind == "additional_tools":
                 self._find(part.raw)
+            elif kind == "agent_message":
+                said += _heard(part)
             elif kind == "tool_search_call" and part.raw.get("execution") == "client":
                 said.append(_asked(part.raw))
             elif kind == "tool_search_output" and part.raw.get("execution") == "client":
@@ -184,6 +189,25 @@ class _Table:
         names = ", ".join(self._find(item)) or "none"
         found = ToolResult(str(item.get("call_id")), (Text(f"Tools found: {names}"),), name=_SEARCH)
         return Message("tool", (found,))
+
+
+def _heard(item: Item) -> Iterator[Part]:
+    """What another agent of Codex's said, as the user's words. A task that OpenAI encrypted stays a block of its own.
+
+    Where another vendor's model gave it, what Codex calls encrypted is plain: https://github.com/MetaFARS/codex-relay/issues/60
+    """
+    held: Any = item.raw.get("content")
+    pieces = [{"text": held}] if isinstance(held, str) else [*_objects(held)]
+    said = [str(piece.get("text") or piece.get("encrypted_content") or "") for piece in pieces]
+    is_opaque = [
+        _OPAQUE.fullmatch(text) is not None and "text" not in piece for text, piece in zip(said, pieces, strict=True)
+    ]
+    text = "".join(text for text, opaque in zip(said, is_opaque, strict=True) if not opaque)
+    if text:
+        yield Text(text)
+    for piece, opaque in zip(pieces, is_opaque, strict=True):
+        if opaque:
+            yield Item(item.dialect, piece)
 
 
 class CallsBack:

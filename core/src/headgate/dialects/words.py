@@ -13,7 +13,7 @@ Json = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header lines of a reply, names in lower case."""
 
-_MESSAGES = ("message", "error", "detail", "msg", "Message", "title")
+_MESSAGES = ("message", "error", "detail", "msg", "Message", "title", "description")
 DETAILS = ("failed_generation",)
 """Members of an error that tell what went wrong: what the model wrote that was no call of a tool, https://console.groq.com/docs/tool-use"""
 _MAX_CHARS = 2000
@@ -47,7 +47,7 @@ def words_of(status: int, body: bytes) -> ErrorWords:
     if not isinstance(data, dict):
         return ErrorWords(status, data if isinstance(data, str) else _text_of(cast("object", data)))
     held = cast("Json", data)
-    inner = held.get("error")
+    inner = held.get("error") or _inner(held.get("ResponseMetadata"))
     fields: Json = cast("Json", inner) if isinstance(inner, dict) else held
     if fields is held and not any(held.get(name) for name in _MESSAGES):
         fields = held = _first_of(held.get("errors")) or held
@@ -78,6 +78,11 @@ def wait_of(message: str) -> float | None:
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PERIOD.findall(found[1]))
 
 
+def _inner(metadata: object) -> object:
+    """The error below BytePlus' `ResponseMetadata`: https://docs.byteplus.com/en/docs/transitrouter/Responses"""
+    return cast("Json", metadata).get("Error") if isinstance(metadata, dict) else None
+
+
 def _first_of(errors: object) -> Json | None:
     """The first of a list of errors, as Cloudflare's envelope has it: https://developers.cloudflare.com/api/"""
     first: object = cast("list[object]", errors)[0] if isinstance(errors, list) and errors else None
@@ -101,7 +106,7 @@ def _text_of(value: object) -> str:
 
 def _code(fields: Json, status: int) -> str | None:
     """The vendor's code. Google repeats the status there and has its word beside it: https://google.aip.dev/193."""
-    code, word = fields.get("code"), fields.get("status")
+    code, word = fields.get("code", fields.get("Code")), fields.get("status")
     if code == status and isinstance(word, str) and word.isupper():
         return word
     return _word(code)

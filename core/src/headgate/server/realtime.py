@@ -240,13 +240,14 @@ class Session:
         self._client = client
         self._provider = provider
         self._held = {client: Held(gateway, ex), provider: Held(gateway, ex)}
-        self._parts: list[bytes] = []
-        self._kind = Opcode.TEXT
+        self._parts: dict[Socket, list[bytes]] = {client: [], provider: []}
+        self._kinds = {client: Opcode.TEXT, provider: Opcode.TEXT}
         if not isinstance(ex.dialect, SessionDialect) or ex.attempt is None:
             raise TypeError(f"`{ex.operation.name}` has no dialect of sessions")
         self._meter = ex.dialect.meter()
         self._is_in_bytes = ex.dialect.is_in_bytes
         self._read = ex.attempt.provider.session_reader(ex)
+        self._write = ex.attempt.provider.session_writer(ex)
         self._ending = asyncio.Event()
         self._gone = asyncio.Event()
         if client.ws.max_message_size is not None:
@@ -287,9 +288,11 @@ class Session:
         ex = self._ex
         if self._ending.is_set():
             return
+        if frame.opcode is not Opcode.CONT:
+            self._kinds[socket] = frame.opcode
         if socket is self._client:
             ex.request_bytes += len(frame.data)
-            self._provider.send(frame)
+            self._pass(frame)
             return
         if ex.ttft_s is None:
             ex.ttft_s = time.perf_counter() - ex.started
@@ -298,15 +301,14 @@ class Session:
         if self._read is None:
             said = scrub(data, self._provider.secrets)
             self._client.send(frame if said is data else Frame(frame.opcode, said, frame.fin))
-        if frame.opcode is not Opcode.CONT:
-            self._kind = frame.opcode
-        if self._read is None and self._kind is not Opcode.TEXT and not self._is_in_bytes:
+        kind = self._kinds[socket]
+        if self._read is None and kind is not Opcode.TEXT and not self._is_in_bytes:
             return  # nobody reads it
-        message = self._whole(frame, data)
+        message = self._whole(socket, frame, data)
         if message is None:
             return
         if self._read is not None:
-            self._client.send(Frame(self._kind, scrub(self._read(message), self._provider.secrets)))
+            self._client.send(Frame(kind, scrub(self._read(message), self._provider.secrets)))
         self._meter.take(message)
         self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model
 
@@ -390,12 +392,21 @@ class Session:
     def _other(self, socket: Socket) -> Socket:
         return self._provider if socket is self._client else self._client
 
-    def _whole(self, frame: Frame, data: bytes) -> bytes | None:
-        """The provider's message that `frame` completes with its `data`; it may come in several frames."""
-        self._parts.append(data)
+    def _pass(self, frame: Frame) -> None:
+        """Pass a frame of the client's on; where the provider is told other messages, those of the one that it completes."""
+        if self._write is None:
+            self._provider.send(frame)
+            return
+        message = self._whole(self._client, frame, bytes(frame.data))
+        for told in () if message is None else self._write(message):
+            self._provider.send(Frame(self._kinds[self._client], told))
+
+    def _whole(self, socket: Socket, frame: Frame, data: bytes) -> bytes | None:
+        """The message of one side that `frame` completes with its `data`; it may come in several frames."""
+        self._parts[socket].append(data)
         if not frame.fin:
             return None
-        parts, self._parts = self._parts, []
+        parts, self._parts[socket] = self._parts[socket], []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
+from typing_extensions import override
 
-from headgate.upstream.interface import RawHeaders, UpstreamRequest, UpstreamResponse
+from headgate.upstream.interface import RawHeaders, Upstream, UpstreamRequest, UpstreamResponse
 from headgate.upstream.whole import WholeResponse
 
 AT_ONCE = 8
@@ -46,6 +48,27 @@ async def send_each(send: Send, requests: Sequence[UpstreamRequest], told: Told 
     return WholeResponse(
         first.status, first.headers, bodies[0] if len(bodies) == 1 else b"[" + b",".join(bodies) + b"]"
     )
+
+
+class Fanout(Upstream):
+    """An engine for which a request is as many calls as its body lists. `send` carries each of them out; see `send_each`.
+
+    Added in 0.1.
+    """
+
+    def __init__(self, send: Send, close: Callable[[], Awaitable[None]], told: Told | None = None) -> None:
+        self._send = send
+        self._close = close
+        self._told = told
+
+    @override
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        calls = [replace(request, body=body) for body in bodies_in(request.body)]
+        return await send_each(self._send, calls, self._told)
+
+    @override
+    async def close(self) -> None:
+        await self._close()
 
 
 class _Refused(Exception):

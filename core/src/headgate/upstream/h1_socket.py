@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from websockets.client import ClientProtocol
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from headgate.errors import ProviderFailed, ProviderTimeout
@@ -21,6 +22,7 @@ from headgate.upstream.rules import check_status
 MAX_EARLY_BYTES = 16 * 1024 * 1024
 """The largest message a provider may send before `Socket.limit` says another size."""
 _OWN = b"sec-websocket-"
+_OFFERED = b"sec-websocket-protocol"
 _SWITCHING = 101
 
 Dial = Callable[[Callable[[Route], Socket]], Awaitable[Socket]]
@@ -32,7 +34,7 @@ async def open_socket(dial: Dial, route: Route, request: UpstreamRequest, began:
     `began` is in the loop's time; the answer must be here within `first_byte_s` of it.
     """
     uri = WebSocketURI(route.is_tls, route.name, route.port, "/", "")  # the library reads it only to write a head
-    ws = ClientProtocol(uri, max_size=MAX_EARLY_BYTES)
+    ws = ClientProtocol(uri, subprotocols=_offered(request) or None, max_size=MAX_EARLY_BYTES)
     head = _head(route, request, ws.key)
     timeouts = request.timeouts
     limit_s = min(timeouts.first_byte_s, timeouts.total_s)
@@ -51,14 +53,20 @@ async def open_socket(dial: Dial, route: Route, request: UpstreamRequest, began:
 
 
 def _head(route: Route, request: UpstreamRequest, key: str) -> bytes:
-    """The head of the handshake. ProviderFailed for headers that belong to it."""
+    """The head of the handshake. ProviderFailed for headers that belong to it, but for the subprotocols that are offered."""
     for name, _ in request.headers:
-        if name.startswith(_OWN):
+        if name.startswith(_OWN) and name != _OFFERED:
             raise ProviderFailed(
                 f"the header `{name.decode('latin-1')}` may not be set on an outbound call", code="upstream_denied"
             )
     own = f"connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: {key}\r\nsec-websocket-version: 13\r\n\r\n"
     return encode_head(route, request).removesuffix(b"\r\n") + own.encode()
+
+
+def _offered(request: UpstreamRequest) -> list[Subprotocol]:
+    """The subprotocols that a provider offers its vendor, of which the answer may choose one."""
+    said = [value.decode("latin-1") for name, value in request.headers if name == _OFFERED]
+    return [Subprotocol(each.strip()) for value in said for each in value.split(",")]
 
 
 def _opening(host: str, socket: Socket, answer: Response | None) -> Opening:

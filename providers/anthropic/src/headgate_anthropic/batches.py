@@ -22,6 +22,8 @@ from headgate.caller import own_url
 from headgate.dialects import AnthropicMessages, Gaps
 from headgate.dialects.anthropic.errors import STATUSES
 from headgate.dialects.jobs import (
+    DAY,
+    UNDONE,
     USUAL_ACTIONS,
     Action,
     Asked,
@@ -30,12 +32,14 @@ from headgate.dialects.jobs import (
     as_object,
     batch,
     endpoint_of,
+    no_file,
     objects_in,
     seconds_of,
+    within_a_day,
 )
 from headgate.dialects.openai.members import Json, Members
 from headgate.dialects.responses.reply import echo
-from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
+from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import Exchange
 from headgate.operations import FILES, MESSAGES_BATCHES
 from headgate.translation import Marks, error_reply
@@ -43,19 +47,15 @@ from headgate_anthropic.marks import CLIENTS, Mark, read_mark
 
 RESULTS = "/results"
 """Where the results of a batch are, behind its own path."""
-_DAY = "24h"
-"""How long every batch has there."""
 _ERRORS = "-errors"
+_WHY = {"canceled": "cancelled"}
+"""What the vendor spells otherwise than OpenAI."""
 _FILES = re.compile(rf"/v1/files/msgbatch_[^/]+?(?:{_ERRORS})?/content")
 _PAGE = {"limit": "1000"}
 """As large as pages can be."""
 _MESSAGES = AnthropicMessages()
 _NEEDED = frozenset({"parallel_tool_calls", "tool_choice", "tools"})
 """What a response repeats of its request and must have by its type."""
-_UNDONE = {
-    "canceled": ("batch_cancelled", "the batch was cancelled before this request was carried out"),
-    "expired": ("batch_expired", "this request could not be carried out before the completion window expired"),
-}
 
 
 class _Result(Struct):
@@ -91,15 +91,9 @@ class AnthropicBatches(JobDialect):
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        if asked.find("input_file_id", str):
-            raise UnsupportedField(
-                f"`input_file_id` names nothing that `{gaps.target}` reads: write the requests into `requests`, a list of "
-                "`custom_id` and `body`",
-                param="input_file_id",
-            )
+        no_file(asked, gaps.target)
         endpoint_of(asked, [*CLIENTS], gaps.target)
-        if asked.find("completion_window", str) not in {None, _DAY}:
-            raise UnsupportedField(f"`completion_window` can only be `{_DAY}` there", param="completion_window")
+        within_a_day(asked)
         asked.take("model")  # it stands in the requests that named none
         requests = asked.take("requests")
         if requests is None:
@@ -122,7 +116,7 @@ class AnthropicBatches(JobDialect):
             "id": known,
             "endpoint": asked.body.get("endpoint") or "",
             "input_file_id": "",
-            "completion_window": _DAY,
+            "completion_window": DAY,
             "output_file_id": known if is_there and done else None,
             "error_file_id": f"{known}{_ERRORS}" if is_there and failed else None,
             "created_at": seconds_of(said.get("created_at")) or 0,
@@ -179,7 +173,9 @@ class AnthropicBatches(JobDialect):
         mark, custom_id = read_mark(said.custom_id)
         told: Json = {"id": f"batch_req_{custom_id}", "custom_id": custom_id, "response": None, "error": None}
         if not is_done and said.result.type != "errored":
-            code, message = _UNDONE.get(said.result.type, (said.result.type, "no answer was told"))
+            code, message = UNDONE.get(
+                _WHY.get(said.result.type, said.result.type), (said.result.type, "no answer was told")
+            )
             return {**told, "error": {"code": code, "message": message}}
         try:
             if not is_done:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar
 
+from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.chat import File, Image
-from headgate.dialects import Dialect, Gaps
+from headgate.chat import ChatRequest, File, Image
+from headgate.dialects import Dialect, Gaps, instructions
 from headgate.exchange import Exchange, Reply
 from headgate.forms import parts_of
 from headgate.operations import IMAGES_EDIT
@@ -51,6 +52,14 @@ class Ollama(Provider):
         IMAGES_EDIT.name: IMAGES_EDIT.path,
         "audio.transcriptions": "/v1/audio/transcriptions",
     }
+
+    @override
+    def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
+        """Instructions come first for Qwen: https://github.com/ollama/ollama/issues/17774."""
+        request = super().adapt(request, gaps)
+        if not instructions.is_strict(request.model):
+            return request
+        return replace(request, messages=instructions.instructed_first(request.messages, gaps))
 
     @override
     def fetches(self, part: Image | File) -> bool:

@@ -107,8 +107,8 @@ def _decode_block(block: Members, arguments: str, call: int) -> Part | Sealed:
         case "thinking":
             return _decode_thought(block)
         case "redacted_thinking":
-            opaque = unseal(block.need("data", str)).opaque
-            return Reasoning("", opaque, is_redacted=True, extra=block.rest())
+            sealed = unseal(block.need("data", str))
+            return Reasoning("", sealed.opaque, is_redacted=True, item_id=sealed.item_id, extra=block.rest())
         case "tool_use":
             return _decode_call(block, arguments, call)
         case "tool_result":

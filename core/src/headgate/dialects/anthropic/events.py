@@ -67,6 +67,7 @@ class AnthropicEncoder:
         self._index = -1
         self._kind = ""
         self._is_cited = False
+        self._signature = ""
         self._calls: dict[int, _Call] = {}
         self._queue: list[_Call] = []
         self._ids: set[str] = set()
@@ -171,8 +172,7 @@ class AnthropicEncoder:
         if event.is_redacted and event.opaque is not None:
             yield from self._whole(block)
         elif self._kind == "thinking":
-            if block["signature"]:
-                yield self._delta({"type": "signature_delta", "signature": block["signature"]})
+            self._signature = str(block["signature"])
             yield from self._close()
         elif event.opaque is not None and not event.is_redacted:
             yield from self._whole(block)
@@ -246,9 +246,14 @@ class AnthropicEncoder:
     def _begin(self, kind: str, block: Json) -> Iterator[bytes]:
         self._index += 1
         self._kind, self._is_cited = kind, False
+        if kind == "thinking":
+            self._signature, block = str(block["signature"]), {**block, "signature": ""}
         yield sse_event("content_block_start", {"index": self._index, "content_block": block})
 
     def _stop(self) -> Iterator[bytes]:
+        """The block ends. Thinking ends with its signature, an empty one too: clients read it nowhere but there."""
+        if self._kind == "thinking":
+            yield self._delta({"type": "signature_delta", "signature": self._signature})
         self._kind, self._is_cited = "", False
         yield sse_event("content_block_stop", {"index": self._index})
 

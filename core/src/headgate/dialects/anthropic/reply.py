@@ -184,7 +184,7 @@ def _text_blocks(part: Text | Refusal, beside: Beside) -> Iterator[Json]:
 def thinking_block(part: Reasoning) -> Json:
     """Thinking as a block; an unsigned one has an empty signature, and is left out when it comes back."""
     if part.is_redacted:
-        return {"type": "redacted_thinking", "data": seal(part.opaque) if part.opaque else ""}
+        return {"type": "redacted_thinking", "data": seal(part.opaque, item_id=part.item_id) if part.opaque else ""}
     signature = "" if part.opaque is None else seal(part.opaque, item_id=part.item_id)
     return {**part.extra, "type": "thinking", "thinking": part.text, "signature": signature}
 

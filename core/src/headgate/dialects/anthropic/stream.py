@@ -313,7 +313,8 @@ class _RedactedBlock(_Open):
 
     @override
     def end(self) -> Iterator[StreamEvent]:
-        yield ReasoningEnd(unseal(str(self._raw.get("data") or "")).opaque, is_redacted=True)
+        sealed = unseal(str(self._raw.get("data") or ""))
+        yield ReasoningEnd(sealed.opaque, is_redacted=True, item_id=sealed.item_id)
 
 
 class _CallBlock(_Open):

@@ -6,7 +6,7 @@ Source: https://ai.google.dev/gemini-api/docs/function-calling
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -128,7 +128,7 @@ class Turns:
             raise InvalidRequest(f"`{place}` answers a call that nobody made: `{result.call_id}`", param=place)
         if result.cache:
             self._gaps.skip(f"{place}.cache_control")
-        answer: Json = {"name": legal_name(name), "response": _response(result)}
+        answer: Json = {"name": legal_name(name), "response": _response(result, is_own=self._is_own)}
         given = sent_id(result.call_id, is_own=self._is_own)
         if given is not None and given != name:
             answer["id"] = given
@@ -170,7 +170,7 @@ class Turns:
             case Item() if part.dialect == NAME:
                 yield dict(part.raw)
             case Item():
-                self._gaps.skip(f"{turn or place}.provider_items")
+                self._gaps.foreign_block(place, part.raw, part.dialect, is_echo=self._is_echo)
             case ToolResult():
                 return
 
@@ -247,16 +247,28 @@ class Turns:
         return part
 
 
-def _response(result: ToolResult) -> Any:
-    """What a tool answered as the object Google wants: an object as it is, anything else as its `output` or `error`."""
+def _response(result: ToolResult, *, is_own: bool) -> Any:
+    """What a tool answered as the object Google wants: an object as it is, anything else as its `output` or `error`.
+
+    A `$ref` in it would name a part beside it, and is refused where none has that name: such an answer stays a text.
+    """
     texts = [part.text for part in result.content if isinstance(part, Text)]
     said = texts[0] if len(texts) == 1 else "\n".join(texts)
     try:
         msgspec.json.decode(said, type=dict[str, Raw] | list[Raw])
-        raw = Raw(msgspec.json.format(said.encode(), indent=-1))
-        is_object = said.lstrip()[:1] == "{"
+        is_text = not is_own and "ref" in said and _refers(msgspec.json.decode(said))
+        raw = Raw(msgspec.json.encode(said) if is_text else msgspec.json.format(said.encode(), indent=-1))
+        is_object = not is_text and said.lstrip()[:1] == "{"
     except (msgspec.DecodeError, RecursionError):
         raw, is_object = Raw(msgspec.json.encode(said)), False
     if result.is_error:
         return {"error": raw}
     return raw if is_object else {"output": raw}
+
+
+def _refers(value: object) -> bool:
+    """Whether anything in it is named `$ref`."""
+    if isinstance(value, dict):
+        held = cast("Json", value)
+        return "$ref" in held or any(map(_refers, held.values()))
+    return isinstance(value, list) and any(map(_refers, cast("list[object]", value)))

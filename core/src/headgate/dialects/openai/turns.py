@@ -66,7 +66,9 @@ class Turns:
             self._sent.append(self._with_extra(self._result(result, place), message.extra, place))
         if others or not results:
             self._flush()
-            self._sent.append(self._with_extra(self._spoken(message, others, place), message.extra, place))
+            said = self._with_extra(self._spoken(message, others, place), message.extra, place)
+            if said["content"] or not (others and all(isinstance(part, Item) for part in others)):
+                self._sent.append(said)  # else all that it held was left out
 
     def _flush(self) -> None:
         """Say what tools gave beside text, once all results have been said."""
@@ -149,7 +151,7 @@ class Turns:
                 self._waiting += [{"type": "text", "text": "The assistant made:"}, *shown] if shown else []
                 return []
             case Item() if part.dialect != DIALECT:
-                self._gaps.skip(f"{where.partition('.')[0]}.provider_items")  # what another provider did and found
+                self._gaps.foreign_block(where, part.raw, part.dialect, is_echo=True)
                 return []
             case Text(text="", cache=None) if not part.extra:
                 return []  # it holds a signature or sources alone

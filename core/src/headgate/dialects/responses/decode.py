@@ -67,6 +67,7 @@ _TOOL_DEFAULTS: Json = {"allowed_callers": ["direct"], "async": False, "defer_lo
 _CLIENT_ITEMS = frozenset(
     {
         "additional_tools",
+        "agent_message",
         "apply_patch_call_output",
         "compaction_trigger",
         "computer_call_output",

@@ -1,0 +1,102 @@
+"""Turns that are put where vendors take them: late results of calls, and instructions in mid-conversation."""
+
+from __future__ import annotations
+
+import pytest
+
+from headgate.chat import Message, Text, ToolCall, ToolResult
+from headgate.dialects import Gaps
+from headgate.dialects.instructions import instructed_first, is_strict
+from headgate.dialects.results import results_first
+
+
+def user(*parts: str | ToolResult) -> Message:
+    return Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+
+
+def system(text: str, **fields: object) -> Message:
+    return Message("system", (Text(text, **fields),))  # type: ignore[arg-type]
+
+
+def gave(call: str) -> ToolResult:
+    return ToolResult(call, (Text(call),))
+
+
+def tool(*calls: str) -> Message:
+    return Message("tool", tuple(map(gave, calls)))
+
+
+CALLS = Message("assistant", (ToolCall("a", "f", "{}"), ToolCall("b", "f", "{}")))
+SAID = Message("assistant", (Text("so"),))
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ((user(gave("a"), "note"), user(gave("b"))), (user(gave("a"), gave("b"), "note"),)),
+        ((user(gave("a"), "note"), user(gave("b"), "more")), (user(gave("a"), gave("b"), "note"), user("more"))),
+        ((tool("a"), user("look"), tool("b")), (tool("a"), tool("b"), user("look"))),
+        ((user("look"), tool("b"), tool("a"), user("x")), (tool("b"), tool("a"), user("look"), user("x"))),
+        ((tool("a"), user("look"), SAID, tool("b")), (tool("a"), user("look"), SAID, tool("b"))),
+        ((tool("a"), user("look"), tool("c")), (tool("a"), user("look"), tool("c"))),
+        ((tool("b"), tool("a"), user("x")), (tool("b"), tool("a"), user("x"))),
+        ((tool("a"), system("s"), tool("b")), (tool("a"), system("s"), tool("b"))),
+    ],
+)
+def test_late_results_go_before_what_was_said(turns: tuple[Message, ...], expected: tuple[Message, ...]) -> None:
+    """Those of the last calls; a result of none of them stays where it is, and so does all else."""
+    assert results_first((user("go"), CALLS, *turns)) == (user("go"), CALLS, *expected)
+
+
+def test_results_of_calls_in_two_turns() -> None:
+    """Calls of turns that follow each other are answered together, and an id that is used again is that of the last call."""
+    first, second = (Message("assistant", (part,)) for part in CALLS.parts)
+    turns = (first, second, tool("b"), user("x"), tool("a"))
+    assert results_first(turns) == (first, second, tool("b"), tool("a"), user("x"))
+    again = (CALLS, tool("a", "b"), user("x"), CALLS, tool("b", "a"))
+    assert results_first(again) == again
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected", "dropped"),
+    [
+        ((system("s"), user("x")), (system("s"), user("x")), []),
+        ((user("x"), SAID), (user("x"), SAID), []),
+        (
+            (system("s"), user("x"), system("t"), SAID),
+            (system("s"), user("x", "<system>\nt\n</system>"), SAID),
+            ["messages[2].role"],
+        ),
+        (
+            (user("x"), SAID, system("t"), user("y")),
+            (user("x"), SAID, user("<system>\nt\n</system>", "y")),
+            ["messages[2].role"],
+        ),
+        (
+            (CALLS, system("t"), tool("a", "b"), SAID),
+            (CALLS, tool("a", "b"), user("<system>\nt\n</system>"), SAID),
+            ["messages[1].role"],
+        ),
+        ((user("x"), SAID, system("t")), (user("x"), SAID, user("<system>\nt\n</system>")), ["messages[2].role"]),
+    ],
+)
+def test_instructions_come_first(turns: tuple[Message, ...], expected: tuple[Message, ...], dropped: list[str]) -> None:
+    """Later ones are said by the user where they stood, in the user's own turn if there is one beside, and named."""
+    gaps = Gaps("vllm", "refuse")
+    assert instructed_first(turns, gaps) == expected
+    assert gaps.dropped == dropped
+
+
+def test_instructions_at_the_beginning_are_one() -> None:
+    """What agents send as several messages is one, whose texts stay apart and keep their marks."""
+    mark = {"type": "ephemeral"}
+    developer = Message("developer", (Text("be brief", mark),))
+    [first, _] = instructed_first((system("s"), developer, user("x")), Gaps("vllm", "refuse"))
+    assert first == Message("system", (Text("s"), Text("\n\nbe brief", mark)))
+    mid = instructed_first((user("x"), system("t", cache=mark)), Gaps("vllm", "refuse"))
+    assert mid[0].parts[-1] == Text("<system>\nt\n</system>", mark)
+
+
+def test_models_with_strict_templates() -> None:
+    """Qwen's raise an error, whoever serves them."""
+    assert [is_strict(model) for model in ("Qwen/Qwen3.6-27B", "qwen3.8:27b", "llama3.1")] == [True, True, False]
