@@ -231,3 +231,15 @@ async def test_edits_come_in_forms() -> None:
     async with gateway(Bedrock, providers={"aws": DEPLOYED}, upstream=upstream) as client:
         reply = await client.post("/v1/images/edits", json={"model": f"aws/{ULTRA}", "prompt": "a hat"})
     assert (400 <= reply.status_code < 500, upstream.requests) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "stands_for"),
+    [(403, "InvalidSignatureException", 401), (408, "ModelTimeoutException", 504), (424, "ModelErrorException", 502)],
+)
+async def test_errors_of_the_service(status: int, kind: str, stands_for: int) -> None:
+    """What AWS refuses is told with the exception's name, and with the status that it stands for."""
+    head = (("content-type", "application/json"), ("x-amzn-errortype", f"{kind}:http://internal.amazon.com/"))
+    reply, _ = await asked({}, Recorded.from_json({"message": "no"}, status).varied(headers=head))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["message"], error["code"]) == (stands_for, "no", kind)

@@ -119,6 +119,7 @@ async def test_a_container_that_does_not_stream() -> None:
     [
         (model_error(400, REFUSED), 400, "400", "the context is 4096 tokens"),
         (model_error(500, "CUDA out of memory"), 500, "ModelError", "CUDA out of memory"),
+        (model_error(0, "Your invocation timed out"), 504, "ModelError", "Your invocation timed out"),
         (aws_error(424, "ModelError", Message="Your model primary failed. See https://x"), 502, "ModelError",
          "Your model primary failed"),
         (model_error(424, '{"error":{"message":"no model m","type":"NotFoundError","code":404}}'), 424, "404", "no model m"),

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from headgate.chat import ErrorEvent
+from headgate.dialects import Dialect
 from headgate.dialects.sse import Splitter, data_event
 from headgate.dialects.words import openai_envelope, words_of
 from headgate.errors import ErrorWords, ProviderFailed
@@ -32,12 +34,19 @@ _EVENTS = b"text/event-stream"
 _STATUSES = {"InternalDependencyException": 502}
 """Where AWS says 530."""
 _TIMED_OUT = "ModelInvocationTimeExceeded"
+_SILENT = re.compile(r"invocation timed out")
+"""What SageMaker itself says, in the place of a container that did not answer in time, with 0 for its status."""
 _CONSOLE = ". See https://"
 """What follows in a message is a link into the account's logs, which is the operator's business."""
 
 
 class ContainerCall(UpstreamRequest, frozen=True):
-    """A call whose answer is to be the container's own. What is passed through is none: its client reads AWS's framing."""
+    """A call whose answer is to be the container's own. What is passed through is none: its client reads AWS's framing.
+
+    Errors are told in `dialect`, in OpenAI's usual envelope where it is None.
+    """
+
+    dialect: Dialect | None = None
 
 
 class Containers:
@@ -52,9 +61,9 @@ class Containers:
         if not isinstance(request, ContainerCall):
             return response
         if not 200 <= response.status < 300:
-            return await _error_reply(response)
+            return await _error_reply(response, request.dialect)
         kind = next((value for name, value in response.headers if name == _TYPE), b"")
-        return PartsResponse(response) if kind.lower().startswith(_FRAMED) else response
+        return PartsResponse(response, request.dialect) if kind.lower().startswith(_FRAMED) else response
 
     async def close(self) -> None:
         """See Upstream."""
@@ -64,9 +73,10 @@ class Containers:
 class PartsResponse:
     """The bytes in the parts of an event stream. Server-sent events go on whole, so that an error never tears one."""
 
-    def __init__(self, response: UpstreamResponse) -> None:
+    def __init__(self, response: UpstreamResponse, dialect: Dialect | None = None) -> None:
         stated = next((value for name, value in response.headers if name == _STATED), _EVENTS)
         self._response = response
+        self._dialect = dialect
         self._is_events = stated.lower().startswith(_EVENTS)
         self.status = response.status
         self.headers = (*_without_type(response.headers), (_TYPE, stated))
@@ -96,11 +106,13 @@ class PartsResponse:
         self._response.close()
 
     def _told(self, error: ErrorEvent) -> bytes:
-        """An exception as an error event of OpenAI's; the half of an event that came before it is not said."""
+        """An exception as an error event of the client's; the half of an event that came before it is not said."""
         words = _stream_words(error)
         if not self._is_events:
             raise ProviderFailed(f"the answer was broken off: {words.message}", code="upstream_cut")
-        return data_event(openai_envelope(words))
+        if self._dialect is None:
+            return data_event(openai_envelope(words))
+        return self._dialect.error_event(ProviderFailed(words.message, code=words.code or ""))
 
 
 def container_words(status: int, body: bytes, headers: RawHeaders) -> ErrorWords:
@@ -112,9 +124,9 @@ def container_words(status: int, body: bytes, headers: RawHeaders) -> ErrorWords
         return replace(words, status=known if 400 <= known < 600 else 502)
     held = _object_in(body)
     told: Any = held.get("OriginalStatusCode")
-    own = words_of(
-        told if isinstance(told, int) and 400 <= told < 600 else 502, str(held.get("OriginalMessage") or "").encode()
-    )
+    said = str(held.get("OriginalMessage") or "")
+    status = 504 if not told and _SILENT.search(said or words.message) else 502
+    own = words_of(told if isinstance(told, int) and 400 <= told < 600 else status, said.encode())
     if not own.message:
         return replace(words, status=own.status)
     return replace(own, type=own.type or "upstream_error", code=own.code or words.code, extra={})
@@ -140,14 +152,15 @@ def _stream_words(error: ErrorEvent) -> ErrorWords:
     return ErrorWords(502, message, "upstream_error", "504" if code == _TIMED_OUT else code)
 
 
-async def _error_reply(response: UpstreamResponse) -> WholeResponse:
+async def _error_reply(response: UpstreamResponse, dialect: Dialect | None) -> WholeResponse:
     try:
         words = container_words(response.status, await response.read(), response.headers)
     finally:
         response.close()
     told = replace(words, message=words.message or f"SageMaker answered with status {response.status}")
     headers = (*_without_type(response.headers), (_TYPE, b"application/json"))
-    return WholeResponse(words.status, headers, openai_envelope(told))
+    body = openai_envelope(told) if dialect is None else dialect.encode_error(told)
+    return WholeResponse(words.status, headers, body)
 
 
 def _without_type(headers: RawHeaders) -> RawHeaders:

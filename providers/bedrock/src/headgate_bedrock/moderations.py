@@ -8,21 +8,18 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-content-filters.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
-from msgspec.structs import replace
-from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import as_object, objects
+from headgate.dialects.openai.moderations import judged_in, moderation, result
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
-from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
-from headgate.upstream.fanout import Send, bodies_in, send_each
+from headgate.upstream.fanout import bodies_in
 
 Json = dict[str, Any]
 
@@ -45,50 +42,16 @@ def encode(body: bytes, gaps: Gaps) -> bytes:
     """
     members = decode_object(body)
     members.pop("model", None)
-    given: object = members.pop("input", None)
+    texts, parts = judged_in(members.pop("input", None))
     gaps.extra(members)
-    listed = cast("list[object]", given) if isinstance(given, list) else [given]
-    texts = [each for each in listed if isinstance(each, str) and each]
-    parts = [cast("Json", each) for each in listed if isinstance(each, dict)]
-    if not listed or len(texts) + len(parts) != len(listed) or (texts and parts):
-        raise InvalidRequest("`input` must be a text, several texts, or parts, none of them empty", param="input")
     asked = [[text] for text in texts] if texts else [_texts_of(parts, gaps)]
     return msgspec.json.encode([{"messages": _messages(each), "checks": _CHECKS} for each in asked])
 
 
 def decode(headers: RawHeaders, body: bytes, model: str, flag_at: float) -> Reply:
     """The answers as results, each flagged where a score is `flag_at` or more. Raises ProviderFailed for one without scores."""
-    results: list[Json] = []
-    for each in bodies_in(body):
-        scores = _scores_in(each)
-        found = {name: score >= flag_at for name, score in scores.items()}
-        inputs = {name: ["text"] for name in scores}
-        results.append(
-            {
-                "flagged": any(found.values()),
-                "categories": found,
-                "category_scores": scores,
-                "category_applied_input_types": inputs,
-            }
-        )
-    told = {"id": f"modr-{uuid.uuid4().hex}", "model": model, "results": results}
-    return Reply(200, headers, msgspec.json.encode(told))
-
-
-class Each(Upstream):
-    """An engine for which a request is as many calls as its body lists. `send` proves who sends each of them."""
-
-    def __init__(self, send: Send, close: Callable[[], Any]) -> None:
-        self._send = send
-        self._close = close
-
-    @override
-    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        return await send_each(self._send, [replace(request, body=body) for body in bodies_in(request.body)])
-
-    @override
-    async def close(self) -> None:
-        await self._close()
+    results = [result(_scores_in(each), flag_at, ["text"]) for each in bodies_in(body)]
+    return Reply(200, headers, moderation(model, results))
 
 
 def _texts_of(parts: Sequence[Json], gaps: Gaps) -> list[str]:

@@ -28,16 +28,26 @@ from headgate.dialects.anthropic.roots import with_plain_roots
 from headgate.errors import InvalidRequest, Problem, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.forms import parts_of
-from headgate.operations import BATCHES, CHAT, IMAGES_EDIT, IMAGES_GENERATE, MESSAGES, MODERATIONS, RESPONSES
+from headgate.operations import (
+    BATCHES,
+    CHAT,
+    COMPLETIONS,
+    IMAGES_EDIT,
+    IMAGES_GENERATE,
+    MESSAGES,
+    MODERATIONS,
+    RESPONSES,
+)
 from headgate.provider import DeploymentConfig, operation_of
-from headgate.relay import retell
+from headgate.relay import relay, retell
 from headgate.upstream import Credential, Upstream, UpstreamRequest, UpstreamResponse, origin_of
 from headgate.upstream.fanout import bodies_in, send_each
-from headgate_bedrock import moderations, pictures
+from headgate_bedrock import completions, moderations, pictures
 from headgate_bedrock.aws import Aws, AwsConfig, environment_region
 from headgate_bedrock.batches import Batches, BedrockBatches, with_own, without_model
 from headgate_bedrock.converse import BedrockConverse
 from headgate_bedrock.counting import BedrockCount
+from headgate_bedrock.invoked import Invoked
 from headgate_bedrock.models import bare_id, find_model
 from headgate_bedrock.policy import (
     StructuredOutput,
@@ -56,11 +66,15 @@ _MANTLE = "bedrock-mantle"
 """What signatures for that endpoint count for: `AnthropicBedrockMantle` of Anthropic's SDK."""
 _LAYER = "/openai/v1"
 _ANTHROPIC_VERSION = b"2023-06-01"
+_GUARDED = tuple(f"x-amzn-bedrock-{each}".encode() for each in ("guardrailidentifier", "guardrailversion", "trace"))
 Way = Literal["converse", "native"]
 
 
 class Guardrail(Struct, frozen=True, forbid_unknown_fields=True):
-    """A guardrail of Bedrock's own that every translated chat goes through. `trace` is disabled, enabled or enabled_full."""
+    """A guardrail of Bedrock's own that every translated chat and every completion goes through.
+
+    `trace` is disabled, enabled or enabled_full.
+    """
 
     identifier: str
     version: str = "DRAFT"
@@ -90,8 +104,8 @@ class BedrockConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Bedrock(Aws):
-    """Models on Amazon Bedrock's runtime, through Converse; embeddings, reranking and pictures through InvokeModel; moderations;
-    batches; fine-tuning with a key.
+    """Models on Amazon Bedrock's runtime, through Converse; completions, embeddings, reranking and pictures through InvokeModel;
+    moderations; batches; fine-tuning with a key.
 
     An id of a model, of an inference profile or an ARN passes as `model`.
     """
@@ -109,6 +123,7 @@ class Bedrock(Aws):
         CHAT.name: "openai.chat",
         RESPONSES.name: "openai.responses",
         MESSAGES.name: "anthropic.messages",
+        COMPLETIONS.name: COMPLETIONS.dialect,
         "embeddings": "bedrock.embeddings",
         "rerank": "bedrock.rerank",
         "images.generate": "openai.images",
@@ -129,6 +144,7 @@ class Bedrock(Aws):
     }
     paths: ClassVar[Mapping[str, str]] = {
         "converse": "/model/{model}/converse",
+        COMPLETIONS.name: "/model/{model}/invoke",
         "embeddings": "/model/{model}/invoke",
         "rerank": "/model/{model}/invoke",
         "images.generate": "/model/{model}/invoke",
@@ -237,6 +253,8 @@ class Bedrock(Aws):
         if path is None or ex.attempt is None:
             return base + passed_path(ex)
         stream = "-stream" if operation == "converse" and self._streams(ex) else ""
+        if operation == COMPLETIONS.name and self._streams(ex):
+            stream = "-with-response-stream"
         model = ex.attempt.model
         if operation == "count_tokens":
             model = bare_id(self.settings.base_models.get(model, model))
@@ -275,9 +293,18 @@ class Bedrock(Aws):
             return {b"anthropic-version": _ANTHROPIC_VERSION, **asked}
         if self.is_passed(ex) or operation in self._native:
             return {}
-        streams = operation == "converse" and self._streams(ex)
+        streams = operation in {"converse", COMPLETIONS.name} and self._streams(ex)
         accept = b"application/vnd.amazon.eventstream" if streams else b"application/json"
-        return {b"accept": accept, b"content-type": b"application/json"}
+        told = {b"accept": accept, b"content-type": b"application/json"}
+        return {**told, **self._guarded()} if operation == COMPLETIONS.name else told
+
+    def _guarded(self) -> Mapping[bytes, bytes]:
+        """The deployment's guardrail, as InvokeModel is told of it."""
+        guardrail = self.settings.guardrail
+        if guardrail is None:
+            return {}
+        told = (guardrail.identifier, guardrail.version, guardrail.trace.upper())
+        return {name: value.encode() for name, value in zip(_GUARDED, told, strict=True)}
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:
@@ -309,6 +336,8 @@ class Bedrock(Aws):
             return self._edit(ex)
         if ex.operation is MODERATIONS:
             return self._judge(ex)
+        if ex.operation is COMPLETIONS:
+            return self._complete(ex)
         return self._draw(ex) if ex.operation is IMAGES_GENERATE else super().call(ex)
 
     async def _edit(self, ex: Exchange) -> Reply:
@@ -332,10 +361,29 @@ class Bedrock(Aws):
         ex.tell_dropped(gaps.dropped)
         _, origin = await self.ready(ex)
         decode = partial(moderations.decode, model=attempt.model, flag_at=self.settings.flag_at)
-        return await retell(ex, moderations.Each(self._sent, self.upstream.close), self.prepare(ex), origin, decode)
+        return await retell(ex, Invoked(self._sent, self.upstream.close), self.prepare(ex), origin, decode)
+
+    async def _complete(self, ex: Exchange) -> Reply:
+        """Have a prompt continued, or each of several, which is a call of its own."""
+        attempt = ex.attempt
+        if attempt is None:
+            raise InvalidRequest("there is nothing to be completed", param="prompt")
+        gaps = Gaps(self.name, self.policy(ex))
+        asked = ex.body_for(attempt.model, attempt.target.override_params)
+        attempt.body = completions.encode(asked, self._base_model(ex), gaps)
+        ex.tell_dropped(gaps.dropped)
+        head = {"id": f"cmpl-{ex.id}", "object": "text_completion", "created": int(ex.started_at)}
+        head["model"] = attempt.model
+        request, origin = await self.ready(ex)
+        if ex.stream:
+            engine = completions.Streamed(self.upstream, head, is_usage_asked=completions.asks_usage(asked))
+            return await relay(ex, engine, request, origin)
+        calls = Invoked(self._sent, self.upstream.close, completions.counted)
+        return await retell(ex, calls, self.prepare(ex), origin, partial(completions.decode, head))
 
     async def _draw(self, ex: Exchange) -> Reply:
-        return await retell(ex, self.upstream, *await self.ready(ex), pictures.decode)
+        request, origin = await self.ready(ex)
+        return await retell(ex, Invoked(self.upstream.send, self.upstream.close), request, origin, pictures.decode)
 
     def _streams(self, ex: Exchange) -> bool:
         """Whether the answer is asked for as a stream. Models that refuse one beside tools answer whole, and that is streamed.
@@ -343,6 +391,8 @@ class Bedrock(Aws):
         https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supported-models-features.html
         """
         attempt = ex.attempt
+        if operation_of(ex) == COMPLETIONS.name:
+            return ex.stream and completions.can_stream(self._base_model(ex))
         if not ex.stream or attempt is None or attempt.body is None or b'"toolConfig"' not in attempt.body:
             return ex.stream
         return find_model(self.settings.base_models.get(attempt.model, attempt.model)).streams_tools

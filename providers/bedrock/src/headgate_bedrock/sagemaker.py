@@ -7,7 +7,9 @@ their bodies, https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/sa
 transcripts are AWS's own images: https://aws.github.io/deep-learning-containers/vllm-omni/deployment/sagemaker/, whose
 `CustomAttributes` name the path that is meant and whose forms pass
 (https://github.com/aws/deep-learning-containers/blob/main/scripts/docker/vllm/omni_sagemaker_serve.py), and
-https://aws.github.io/deep-learning-containers/whisperx/deployment/sagemaker/, which takes forms at once.
+https://aws.github.io/deep-learning-containers/whisperx/deployment/sagemaker/, which takes forms at once. By that path AWS's vLLM
+images (from `server-sagemaker-cuda-v1.4` on: https://aws.github.io/deep-learning-containers/vllm/changelog/) also have what their
+server has, Responses and Messages among it; one that reads no paths would take their bodies for chat, so a deployment says so.
 """
 
 from __future__ import annotations
@@ -28,18 +30,24 @@ from headgate.errors import InvalidRequest, Problem, StartupError
 from headgate.exchange import Exchange, Reply
 from headgate.forms import FormEdit, parts_of
 from headgate.operations import (
+    CHAT,
+    COUNT_TOKENS,
     IMAGES_EDIT,
     IMAGES_GENERATE,
+    MESSAGES,
     RERANK,
+    RESPONSES,
     SPEECH,
     TRANSCRIPTIONS,
     TRANSLATIONS,
 )
 from headgate.provider import DeploymentConfig, operation_of
+from headgate.tallying import ESTIMATE
 from headgate.upstream import Upstream, UpstreamRequest
 from headgate_bedrock.aws import Aws, AwsConfig
 from headgate_bedrock.containers import ContainerCall, Containers
 from headgate_compatible import policy
+from headgate_compatible.responses import has_strange_tools
 from headgate_compatible.row import Quirks
 from headgate_compatible.vendors.ranking import JinaRerank
 
@@ -52,9 +60,16 @@ _ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 _ROUTE = b"route="
 _ROUTED = {
     each.name: _ROUTE + each.path.encode()
-    for each in (IMAGES_GENERATE, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS, TRANSLATIONS)
+    for each in (
+        *(IMAGES_GENERATE, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS, TRANSLATIONS),
+        *(RESPONSES, MESSAGES, COUNT_TOKENS),
+    )
 }
 """What AWS's images are told of operations whose bodies do not say what is meant."""
+_BY_ROUTE = frozenset({RESPONSES.name, MESSAGES.name, COUNT_TOKENS.name})
+"""Operations whose bodies would pass for chat where nobody reads a route."""
+_NAMED = frozenset({MESSAGES.name, COUNT_TOKENS.name})
+"""Those whose body must name the model: https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/anthropic/protocol.py"""
 MOST_BYTES = 25 * 1024 * 1024
 """How large a body of InvokeEndpoint may be: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html"""
 _MODEL_FIELD = "model"
@@ -70,10 +85,13 @@ class SageMakerConfig(AwsConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     """A deployment of SageMaker, signed as AwsConfig says.
 
     `served_models` says by which name a container knows the model of an endpoint (or `endpoint/component`); without one the
-    body names none, since no container knows the endpoint's name.
+    body names none, since no container knows the endpoint's name. With `has_routes` the containers send a request where its
+    `CustomAttributes` say (`route=/v1/responses`): Responses are theirs then and, of models with a name in `served_models`,
+    Messages and the counting of tokens; else these are told in chat, and tokens estimated.
     """
 
     served_models: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    has_routes: bool = False
 
 
 class SageMaker(Aws):
@@ -91,6 +109,9 @@ class SageMaker(Aws):
     evidence = "documents"
     dialects: ClassVar[Mapping[str, str]] = {
         "chat": "openai.chat",
+        RESPONSES.name: RESPONSES.dialect,
+        MESSAGES.name: MESSAGES.dialect,
+        COUNT_TOKENS.name: "",
         "completions": "openai.completions",
         "embeddings": "openai.embeddings",
         RERANK.name: JinaRerank.name,
@@ -102,6 +123,7 @@ class SageMaker(Aws):
         ("chat", "completions", "embeddings", RERANK.name, *_ROUTED), "/invocations"
     )
     forwarded: ClassVar[tuple[str, ...]] = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-inference-id")
+    keeps_responses = False  # vLLM's store is off unless `VLLM_ENABLE_RESPONSES_API_STORE` is set
     Config = SageMakerConfig
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
@@ -109,7 +131,21 @@ class SageMaker(Aws):
         if config.api_key is not None:
             problem = "`api_key` is not taken, since SageMaker has none: set `access_key_id` or leave it to AWS's chain"
             raise StartupError([Problem(problem)])
-        self._served = config.served_models if isinstance(config, SageMakerConfig) else {}
+        settings = config if isinstance(config, SageMakerConfig) else SageMakerConfig(provider=self.name)
+        self._served = settings.served_models
+        self.left_out = {**self.left_out, RESPONSES.name: ("store",)}
+        if not settings.has_routes:
+            known = {name: dialect for name, dialect in type(self).dialects.items() if name not in _BY_ROUTE}
+            self.dialects = known  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+
+    @override
+    def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
+        found = super().spoken(ex, model)
+        name = found[0] if found else ""
+        is_nameless = name in _NAMED and model not in self._served
+        if is_nameless or (name == RESPONSES.name and has_strange_tools(ex.source, ())):
+            return (CHAT.name, CHAT.dialect) if ex.operation.is_chat else (ESTIMATE, "")
+        return found
 
     @override
     def adapt(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:
@@ -133,8 +169,11 @@ class SageMaker(Aws):
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:
-        request = super().prepare(ex)
-        return request if self.is_passed(ex) else ContainerCall(**structs.asdict(request))
+        request, attempt = super().prepare(ex), ex.attempt
+        if self.is_passed(ex):
+            return request
+        is_own = attempt is not None and attempt.dialect is None and operation_of(ex) in _BY_ROUTE
+        return ContainerCall(**structs.asdict(request), dialect=ex.error_dialect if is_own else None)
 
     @override
     def url_for(self, ex: Exchange) -> str:
