@@ -87,7 +87,7 @@ async def test_flux() -> None:
     async with at(upstream) as client:
         asked = {"model": "d/FLUX.2-pro", "prompt": "a fox", "size": "1024x768", "output_format": "jpeg", "seed": 7}
         made = await client.post("/v1/images/generations", json=asked)
-        fields = {"model": "d/FLUX.2-flex", "prompt": "both", "size": "auto"}
+        fields = {"model": "d/FLUX.2-flex", "prompt": "7", "size": "auto", "seed": "7", "guidance": "2.5"}
         edited = await client.post("/v1/images/edits", data=fields, files=PICTURES)
     assert [ImagesResponse.model_validate(reply.json()).created for reply in (made, edited)] == [0, 0]
     first, second = upstream.requests
@@ -104,7 +104,9 @@ async def test_flux() -> None:
     assert dict(second.headers)[b"content-type"] == b"application/json"
     assert json.loads(second.body) == {
         "model": "FLUX.2-flex",
-        "prompt": "both",
+        "prompt": "7",
+        "seed": 7,
+        "guidance": 2.5,
         "input_image": b64encode(b"\x89PNG-a").decode(),
         "input_image_2": b64encode(b"\xff\xd8b").decode(),
     }

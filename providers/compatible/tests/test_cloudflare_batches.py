@@ -17,7 +17,10 @@ ASKED: Json = {
     "input_file_id": "",
     "endpoint": "/v1/chat/completions",
     "completion_window": "24h",
-    "requests": [{"custom_id": "a", "body": BODY}, {"custom_id": "b", "body": {**BODY, "model": MODEL}}],
+    "requests": [
+        {"custom_id": "a", "body": BODY, "method": "POST", "url": "/v1/chat/completions"},
+        {"custom_id": "b", "body": {**BODY, "model": MODEL}},
+    ],
 }
 QUEUED: Json = {"status": "queued", "request_id": "768f15b7", "model": MODEL}
 USAGE: Json = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
@@ -115,6 +118,9 @@ async def test_a_batch_that_is_over() -> None:
         ({"requests": [{"custom_id": "a"}]}, "requests[0].body"),
         ({"requests": [{"custom_id": "a", "body": {"model": "other"}}]}, "requests[0].body.model"),
         ({"metadata": {"a": "b"}}, "metadata"),
+        ({"requests": [{"custom_id": "a", "body": BODY, "url": "/v1/embeddings"}]}, "requests[0].url"),
+        ({"requests": [{"custom_id": "a", "body": BODY, "method": "GET"}]}, "requests[0].method"),
+        ({"requests": [{"custom_id": "a", "body": BODY, "priority": 1}]}, "requests[0].priority"),
     ],
 )
 async def test_batches_that_cannot_be_asked(members: Json, param: str | None) -> None:

@@ -56,6 +56,22 @@ async def test_other_shapes(result: Json, reason: str) -> None:
     assert [(each.text, each.finish_reason) for each in said.choices] == [("Hello", reason)]
 
 
+@pytest.mark.parametrize(("said", "text"), [(7, "7"), (0.5, "0.5"), ({"a": 1}, '{"a":1}'), ([1], "[1]")])
+async def test_a_text_that_is_told_as_json(said: object, text: str) -> None:
+    """A number or an object is the text that it was read from, in an answer and in a stream."""
+    async with at("cloudflare", vars={"account_id": "acc-1"}) as vendor:
+        vendor.answer({"result": {"response": said}, "success": True})
+        _, told = await vendor.ask("POST", "/v1/completions", {"model": f"mine/{MODEL}", **ASKED})
+    assert told["choices"][0]["text"] == text
+    event = b"data: " + json.dumps({"response": said}).encode() + b"\n\n"
+    kind = (("content-type", "text/event-stream"),)
+    answer = Recorded(headers=kind, body=event + LAST + b"data: [DONE]\n\n", framing="chunked")
+    provider = deploy_row("cloudflare", ReplayUpstream({"*": answer}))
+    reply = await provider.call(exchange(provider, {"model": MODEL, **ASKED, "stream": True}, "completions"))
+    first = (await body_of(reply)).splitlines()[0].removeprefix(b"data: ")
+    assert json.loads(first)["choices"][0]["text"] == text
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("stop", ["."]), ("best_of", 2), ("echo", True), ("logprobs", 1), ("n", 2)]
 )

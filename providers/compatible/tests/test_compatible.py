@@ -32,7 +32,7 @@ PORTKEY = {
     "deepinfra", "deepseek", "featherless-ai", "fireworks-ai", "github", "groq", "huggingface", "hyperbolic",
     "inference-net", "iointelligence", "jina", "krutrim", "lemonfox-ai", "lightning", "lingyi", "matterai", "minimax",
     "mistral-ai", "monsterapi", "moonshot", "ncompass", "nebius", "nextbit", "novita-ai", "nscale", "openrouter",
-    "oracle", "ovhcloud", "perplexity-ai", "predibase", "recraft-ai", "reka-ai", "sambanova",
+    "ovhcloud", "perplexity-ai", "predibase", "recraft-ai", "reka-ai", "sambanova",
     "siliconflow", "together-ai", "upstage", "voyage", "workers-ai", "x-ai", "z-ai", "zhipu",
 }  # fmt: skip
 """The names that Portkey has for vendors whose API is OpenAI's."""
@@ -260,16 +260,6 @@ def test_what_stands_below_an_operation_follows_its_own_path(operation: str, pat
     assert url_of(deploy_row("perplexity"), operation, path=path) == "https://api.perplexity.ai" + path
     own = deploy_row("perplexity", base_url="https://own.example/p")
     assert url_of(own, operation, path=path) == "https://own.example/p" + path
-
-
-@pytest.mark.parametrize(
-    ("model", "is_native"), [("xai.grok-4", True), ("openai.gpt-oss-120b", True), ("meta.llama-4", False)]
-)
-def test_oracle_has_responses_for_some_models(model: str, is_native: bool) -> None:
-    """Models that Oracle does not list for agents are asked by chat: https://docs.oracle.com/en-us/iaas/Content/generative-ai/agentic-regions.htm."""
-    provider = deploy_row("oracle")
-    spoken = provider.spoken(exchange(provider, {"model": model}, "responses"), model)
-    assert spoken == (("responses", "openai.responses") if is_native else ("chat", "openai.chat"))
 
 
 @pytest.mark.parametrize("name", VENDORS)

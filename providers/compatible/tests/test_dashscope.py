@@ -170,6 +170,19 @@ async def test_it_trains(method: str, kind: str, own: Json) -> None:
     assert (job.id, job.status, job.fine_tuned_model) == ("ft-1", "queued", None)
 
 
+async def test_training_has_no_weight() -> None:
+    """The weight of preferences is refused by its name where it is not left to the vendor."""
+    asked: Json = {
+        "model": "mine/m",
+        "training_file": "f",
+        "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
+    }
+    async with at("dashscope") as vendor:
+        status, told = await vendor.ask("POST", JOBS, asked)
+    assert (status, told["error"]["param"]) == (400, "method.dpo.hyperparameters.beta")
+    assert vendor.calls == []
+
+
 async def test_it_tells_a_job() -> None:
     """What has ended has a model, a time and its tokens; the vendor's word stands beside OpenAI's."""
     async with at("dashscope") as vendor:
@@ -333,6 +346,16 @@ async def test_it_counts() -> None:
     )
     reply, _ = await asked("/v1/responses/input_tokens", COUNTED, json={"model": "v/qwen-plus", "input": "Grüße"})
     assert reply.json() == {"object": "response.input_tokens", "input_tokens": 12}
+
+
+async def test_it_counts_parts() -> None:
+    """What clients say in parts, as Anthropic's agents do, is one text: the vendor counts strings."""
+    parts = [{"type": "text", "text": "Grüße"}, {"type": "text", "text": "Adieu"}]
+    _, upstream = await asked(
+        "/v1/messages/count_tokens", COUNTED, json={**COUNT, "messages": [{"role": "user", "content": parts}]}
+    )
+    (request,) = upstream.requests
+    assert json.loads(request.body)["input"]["messages"] == [{"role": "user", "content": "Grüße\n\nAdieu"}]
 
 
 @pytest.mark.parametrize(

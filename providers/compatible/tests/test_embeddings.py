@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.types import CreateEmbeddingResponse
 from providers.compatible.tests.calls import deploy_row, exchange, held
 from providers.compatible.tests.recordings import NEEDED, answer_of, deploy_recorded, records
 
@@ -390,3 +391,19 @@ async def test_models_without_purposes(name: str, url: str) -> None:
         f"{url}/embeddings",
         {"model": "m", "input": ["a"], "dimensions": 5},
     )
+
+
+async def test_xai_counts_embeddings() -> None:
+    """Its counts are of embeddings, so that those of tokens, which clients read, are 0; the rest stays as it is."""
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.1, -0.25]}]
+    usage = {"num_text_embeddings": 1, "num_image_embeddings": 0}
+    answer: Json = {"object": "list", "data": vectors, "model": "v1", "usage": usage}
+    upstream = ReplayUpstream({"*": Recorded.from_json(answer)})
+    settings = {"provider": "xai", "api_key": "k"}
+    async with gateway(catalogue()["xai"], providers={"v": settings}, upstream=upstream) as client:
+        reply = await client.post("/v1/embeddings", json={"model": "v/v1", "input": "a"})
+        theirs = await client.post("/v1beta/models/v/v1:embedContent", json={"content": {"parts": [{"text": "a"}]}})
+    told = CreateEmbeddingResponse.model_validate(reply.json())
+    assert (told.usage.prompt_tokens, told.usage.total_tokens, told.data[0].embedding) == (0, 0, [0.1, -0.25])
+    assert reply.json() == {**answer, "usage": {"prompt_tokens": 0, "total_tokens": 0, **usage}}
+    assert theirs.json()["embedding"]["values"] == [0.1, -0.25]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -83,6 +83,29 @@ async def test_create(content: bytes, after: Sequence[str]) -> None:
     file = openai.types.FileObject.model_validate(told)
     assert (file.id, file.purpose, file.status) == ("batch-1", "batch", "uploaded")
     assert (file.bytes, file.created_at, file.filename) == (26, 1788061722, "in.jsonl")
+
+
+READ: Mapping[str, Json] = {
+    "ai21": {"fileId": "f", "name": "in.jsonl", "status": "UPLOADED"},
+    "minimax": {"file": {"file_id": 5, "filename": "in.jsonl"}, "base_resp": {"status_code": 0}},
+    "openrouter": {"id": "f", "filename": "in.jsonl", "size_bytes": 5, "created_at": "2025-01-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("vendor", READ)
+async def test_files_that_models_read(vendor: str, content: bytes) -> None:
+    """Their purpose may stand behind them, as JavaScript's package writes it, and is told as it was said."""
+    async with at(vendor) as there:
+        there.answer(READ[vendor])
+        status, told = await upload(there, content, {"purpose": "user_data"}, ("purpose",))
+        assert (status, told["purpose"]) == (200, "user_data")
+        if vendor != "minimax":  # which has its own word for it
+            status, told = await upload(there, content, {"purpose": "assistants"}, ("purpose",))
+            assert (status, told["purpose"]) == (200, "assistants")
+        calls = len(there.calls)
+        status, told = await upload(there, SMALL, {"purpose": "batch"}, ("purpose",))
+        assert (status, told["error"]["param"], len(there.calls)) == (400, "purpose", calls)
 
 
 async def test_a_number_of_ones_own() -> None:
@@ -319,6 +342,66 @@ async def test_uploads_to_together(content: bytes, after: Sequence[str]) -> None
         vendor.answer(made, path=path)
         status, told = await upload(vendor, content, after=after)
     (call,) = vendor.calls
-    assert (status, told, call.method, call.url) == (200, made, "POST", f"https://api.together.ai{path}")
+    expected = {**made, "purpose": "batch", "status": "processed", "status_details": None, "native_status": None}
+    assert (status, told, call.method, call.url) == (200, expected, "POST", f"https://api.together.ai{path}")
     parts = {part.name: part.content for part in parts_of(call.body, boundary_of(dict(call.headers)[b"content-type"]))}
     assert parts == {"purpose": b"batch-api", "file": content, "file_name": b"in.jsonl", "file_type": b"jsonl"}
+
+
+TOGETHER: Json = {
+    "id": "file-1",
+    "object": "file",
+    "bytes": 3,
+    "created_at": 1763780400,
+    "filename": "in.jsonl",
+    "purpose": "fine-tune",
+    "FileType": "jsonl",
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "details"),
+    [
+        ({}, "processed", None),
+        ({"Processed": False}, "uploaded", None),
+        ({"Processed": False, "processing_status": "PENDING"}, "uploaded", None),
+        ({"Processed": True, "processing_status": "COMPLETED"}, "processed", None),
+        (
+            {"processing_status": "INVALID_FORMAT", "validation_report": {"valid": False, "error": "line 1"}},
+            "error",
+            "line 1",
+        ),
+        ({"processing_status": "FAILED", "validation_report": None}, "error", None),
+        ({"processing_status": "new"}, "processed", None),
+    ],
+)
+async def test_files_of_together(said: Json, status: str, details: str | None) -> None:
+    """Who waits for a file is told when it is looked through, and what came of it."""
+    async with at("together") as vendor:
+        vendor.answer({**TOGETHER, **said})
+        _, told = await vendor.ask("GET", "/v1/files/file-1")
+        file = openai.types.FileObject.model_validate(told)
+        assert (file.status, file.status_details, file.purpose) == (status, details, "fine-tune")
+        assert vendor.calls[0].url == "https://api.together.ai/v1/files/file-1"
+
+
+async def test_lists_of_files_of_together() -> None:
+    """Lists can be of one purpose; what is deleted is told in OpenAI's words, and contents pass."""
+    async with at("together") as vendor:
+        vendor.answer({"data": [TOGETHER, {**TOGETHER, "id": "file-2", "purpose": "batch-api"}]})
+        _, told = await vendor.ask("GET", "/v1/files?purpose=batch")
+        assert [(each["id"], each["purpose"]) for each in told["data"]] == [("file-2", "batch")]
+        vendor.answer({"id": "file-2", "deleted": True})
+        _, gone = await vendor.ask("DELETE", "/v1/files/file-2")
+        assert gone == {"id": "file-2", "object": "file", "deleted": True}
+        vendor.answer(b"lines")
+        reply = await vendor.client.get("/v1/files/file-1/content", headers={"x-headgate-provider": "mine"})
+        assert reply.content == b"lines"
+        vendor.answer({"error": {"message": "gone", "type": "not_found"}}, status=404)
+        assert (await vendor.ask("GET", "/v1/files/file-9"))[0] == 404
+    assert [(call.method, call.url.removeprefix("https://api.together.ai/v1/files")) for call in vendor.calls] == [
+        ("GET", ""),
+        ("DELETE", "/file-2"),
+        ("GET", "/file-1/content"),
+        ("GET", "/file-9"),
+    ]

@@ -189,6 +189,20 @@ async def test_pictures_in_json(body: Json, wanted: Json | None) -> None:
     assert sent(upstream) == {"model": "grok", "prompt": "p", **(wanted or body)}
 
 
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits"])
+async def test_pictures_of_xai_have_a_time(path: str) -> None:
+    """XAI tells none, where OpenAI's clients read a number; an answer without pictures is its failure."""
+    data = [{"url": "https://imgen.x.ai/1.jpg", "revised_prompt": ""}]
+    upstream = ReplayUpstream({"*": Recorded.from_json({"data": data, "usage": {"cost_in_usd_ticks": 2}})})
+    body = {"model": "v/grok-imagine-image", "prompt": "p"}
+    async with client_of("xai", upstream) as client:
+        reply = await client.post(path, json=body)
+    assert reply.json() == {"created": 0, "data": data, "usage": {"cost_in_usd_ticks": 2}}
+    async with client_of("xai", ReplayUpstream({"*": Recorded.from_json({"data": []})})) as client:
+        reply = await client.post(path, json=body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_bad_reply")
+
+
 async def test_what_xai_cannot_edit() -> None:
     """A mask, and any field that xAI has not, is refused by name, or left out and named."""
     upstream = ReplayUpstream({"*": MADE})

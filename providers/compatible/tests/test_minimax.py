@@ -131,6 +131,17 @@ async def test_a_stream(size: int) -> None:
     assert all(response.is_closed for response in upstream.responses)
 
 
+@pytest.mark.parametrize(
+    ("body", "status"), [({"base_resp": {"status_code": 1002, "status_msg": "slow"}}, 429), (PLAIN, 502)]
+)
+async def test_no_stream(body: Json, status: int) -> None:
+    """What comes in the place of a stream, an error with a good status, is no empty stream."""
+    reply, upstream = await heard(Recorded.from_json(body), {"stream": "true"})
+    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json")
+    assert ("slow" in reply.json()["error"]["message"]) is (status == 429)
+    assert len(upstream.requests) == 1
+
+
 async def test_a_stream_that_breaks_off() -> None:
     """A stream without the vendor's end has no end for the client either."""
     cut = Recorded(headers=STREAM, body=EVENTS[: EVENTS.rindex(b"data:")], framing="chunked")

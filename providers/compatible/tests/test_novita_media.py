@@ -81,6 +81,8 @@ async def test_minimax_speaks_there() -> None:
         "stream": False,
         "output_format": "hex",
     }
+    refused, upstream = await asked("/v1/audio/speech", MADE, json={**body, "response_format": "opus"})
+    assert (refused.json()["error"]["param"], upstream.requests) == ("response_format", [])
 
 
 async def test_glm_speaks_there() -> None:

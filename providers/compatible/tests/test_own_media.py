@@ -185,6 +185,18 @@ async def test_krutrim_speaks() -> None:
     assert KEY.encode() not in b"".join(value for _, value in upstream.requests[1].headers)
 
 
+async def test_krutrim_without_a_voice() -> None:
+    """A voice that was dropped is the one that its SDK says."""
+    body = {"model": "v/tts", "input": "Grüße", "voice": "alloy", "input_language": "eng"}
+    there = Recorded.from_json({"status": "success", "data": {"audio_file": STORED}})
+    sound = Recorded(headers=(("content-type", "audio/wav"),), body=SOUND)
+    reply, upstream = await asked(
+        "krutrim", SPEECH, there, sound, json=body, headers={"x-headgate-unsupported": "drop"}
+    )
+    assert (reply.status_code, reply.headers["x-headgate-dropped"]) == (200, "voice")
+    assert sent(upstream, 0) == {"input_text": "Grüße", "input_speaker": "male", "input_language": "eng"}
+
+
 @pytest.mark.parametrize(
     ("members", "param"),
     [

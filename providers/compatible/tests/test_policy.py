@@ -133,6 +133,33 @@ async def test_json_mode_where_there_is_none() -> None:
 # turns and their parts
 
 
+@pytest.mark.parametrize(
+    ("vendor", "model", "is_strict"),
+    [
+        ("vllm", "m", True),
+        ("llamacpp", "m", True),
+        ("lmstudio", "m", True),
+        ("fireworks", "accounts/fireworks/models/qwen3p8-27b", True),
+        ("fireworks", "accounts/fireworks/models/kimi-k2p6", False),
+    ],
+)
+async def test_instructions_first_where_templates_want_it(vendor: str, model: str, is_strict: bool) -> None:
+    """What Claude Code says in mid-conversation is said by the user there, for Qwen's template takes it nowhere but first."""
+    turns = (USER, {"role": "system", "content": "be brief"}, {"role": "assistant", "content": "so"}, USER)
+    sent, dropped = await send(
+        deploy_row(vendor), messages_request(*turns, system="s") | {"model": model}, asked="chat", headers=DROP
+    )
+    roles = [message["role"] for message in sent["messages"]]
+    if not is_strict:
+        assert (roles, dropped) == (["system", "user", "system", "assistant", "user"], [])
+        return
+    assert (roles, dropped) == (["system", "user", "assistant", "user"], ["messages[2].role"])
+    assert sent["messages"][1]["content"] == [
+        {"type": "text", "text": "hi"},
+        {"type": "text", "text": "<system>\nbe brief\n</system>"},
+    ]
+
+
 async def test_developers_are_system() -> None:
     """A Responses client's developer is the system of vendors that know no other."""
     body = responses_request({"role": "developer", "content": "be"}, USER)

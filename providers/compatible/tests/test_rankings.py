@@ -114,6 +114,18 @@ def test_rankings_of_deepinfra() -> None:
             dialect.decode_reply(body, ranking())
 
 
+async def test_llamacpp_ranks_texts_alone() -> None:
+    """Documents of Cohere's version 1 go as texts, which are all that it takes, and stand in the answer."""
+    told = {"object": "list", "results": [{"index": 1, "relevance_score": -8.2}, {"index": 0, "relevance_score": 4.5}]}
+    upstream = ReplayUpstream({"*": Recorded.from_json({**told, "usage": {"prompt_tokens": 9, "total_tokens": 9}})})
+    async with gateway(catalogue()["llamacpp"], providers={"v": {"provider": "llamacpp"}}, upstream=upstream) as client:
+        asked = {"model": "v/m", "query": "q", "documents": [{"text": "a"}, "b"], "return_documents": True}
+        reply = await client.post("/v1/rerank", json=asked)
+    results = [(one["index"], one["document"]["text"]) for one in reply.json()["results"]]
+    assert (results, reply.json()["meta"]["tokens"]["input_tokens"]) == ([(0, "a"), (1, "b")], 9)
+    assert json.loads(upstream.requests[0].body) == {"model": "m", "query": "q", "documents": ["a", "b"]}
+
+
 async def test_rankings_of_groq() -> None:
     """Texts go as `docs` and come back in the place of numbers; which of two that are the same is meant does not matter."""
     told = [{"doc": "b", "score": 0.9}, {"doc": "a", "score": 0.5}, {"doc": "a", "score": 0.5}]

@@ -94,6 +94,14 @@ async def test_fireworks_answers_with_the_picture() -> None:
     assert sent(upstream) == {"prompt": "a cat", "aspect_ratio": "3:2", "seed": 3}
 
 
+async def test_a_filtered_picture_of_fireworks_is_none() -> None:
+    """A header says that what comes is not the picture that was asked for."""
+    headers = (("content-type", "image/png"), ("finish-reason", "CONTENT_FILTERED"))
+    body = {"model": "v/accounts/fireworks/models/flux-1-schnell-fp8", "prompt": "a cat"}
+    reply, _ = await asked("fireworks", "/v1/images/generations", body, Recorded(headers=headers, body=PNG))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "content_policy_violation")
+
+
 @pytest.mark.parametrize(
     ("name", "path", "field", "value"),
     [
@@ -105,7 +113,7 @@ async def test_fireworks_answers_with_the_picture() -> None:
         ("fireworks", "/v1/images/generations", "n", 2),
         ("fireworks", "/v1/images/generations", "size", "1000x999"),
         ("fireworks", "/v1/images/generations", "response_format", "url"),
-        ("minimax", "/v1/audio/speech", "response_format", "opus"),
+        ("minimax", "/v1/audio/speech", "response_format", "aac"),
         ("minimax", "/v1/audio/speech", "instructions", "Whisper."),
         ("xai", "/v1/audio/speech", "response_format", "aac"),
         ("xai", "/v1/audio/speech", "stream_format", "sse"),
@@ -154,6 +162,7 @@ async def test_odd_answers(name: str, operation: str, answer: Recorded) -> None:
         (None, {"format": "mp3"}, "audio/mpeg"),
         ("wav", {"format": "wav"}, "audio/wav"),
         ("pcm", {"format": "pcm", "sample_rate": 24000}, "audio/pcm"),
+        ("opus", {"format": "opus", "sample_rate": 24000}, "audio/opus"),
     ],
 )
 async def test_minimax_speaks(kind: str | None, sound: Json, label: str) -> None:
@@ -222,6 +231,39 @@ async def test_xai_hears() -> None:
         Part("diarize", "", b"true"),
         Part("file", "audio/wav", b"RIFF\r\n--x"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "operation", "answer"),
+    [
+        ("xai", "transcriptions", Recorded.from_json({"text": "heard ☃", "duration": 1.5})),
+        ("novita", "transcriptions", Recorded.from_json({"text": "heard ☃"})),
+        ("deepseek", "transcriptions", Recorded.from_json({"text": "heard ☃"})),
+        (
+            "dashscope",
+            "transcriptions",
+            Recorded.from_json({"output": {"choices": [{"message": {"content": [{"text": "heard ☃"}]}}]}}),
+        ),
+        (
+            "dashscope",
+            "translations",
+            Recorded.from_events({"choices": [{"delta": {"content": "heard ☃"}, "finish_reason": "stop"}]}),
+        ),
+    ],
+)
+async def test_texts_alone(vendor: str, operation: str, answer: Recorded) -> None:
+    """Who asks for the text alone gets it, though the vendor has no such format; an error stays one."""
+    fields, files = {"model": "v/m", "response_format": "text"}, {"file": ("a.wav", b"RIFF", "audio/wav")}
+    upstream = ReplayUpstream({"*": answer})
+    async with client_of(vendor, upstream) as client:
+        reply = await client.post(f"/v1/audio/{operation}", data=fields, files=files)
+    assert (reply.status_code, reply.text) == (200, "heard ☃")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert b"response_format" not in upstream.requests[-1].body
+    failing = ReplayUpstream({"*": Recorded.from_json({"error": {"message": "no"}}, 400)})
+    async with client_of(vendor, failing) as client:
+        reply = await client.post(f"/v1/audio/{operation}", data=fields, files=files)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "no")
 
 
 @pytest.mark.parametrize(("field", "value"), [("prompt", "names"), ("response_format", "srt"), ("temperature", "0.5")])

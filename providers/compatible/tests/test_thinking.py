@@ -16,6 +16,7 @@ from providers.compatible.tests.calls import (
     Json,
     deploy_row,
     exchange,
+    held,
     messages_request,
     responses_request,
     send,
@@ -25,6 +26,11 @@ from providers.compatible.tests.calls import (
 from headgate.errors import UnsupportedField
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.samples import chat_reply
+
+TOOL_OF_CHAT: Json = {
+    "type": "function",
+    "function": {"name": "h", "parameters": {"type": "object", "properties": {"n": {}}}},
+}
 
 # Mistral
 
@@ -139,6 +145,55 @@ async def test_deepseek_gets_thinking_back_where_there_are_tools() -> None:
     off = messages_request(*turns, tools=[TOOL], thinking={"type": "disabled"})
     for body in (off, messages_request(USER, spoken, USER)):
         assert not any("reasoning_content" in turn for turn in (await sent_by("deepseek", body))[0]["messages"])
+
+
+@pytest.mark.parametrize(
+    ("members", "thoughts"),
+    [
+        ({"tools": []}, [None, "", None, "hm", None]),
+        ({"tools": [TOOL_OF_CHAT]}, [None, "", None, "hm", ""]),
+        ({"thinking": {"type": "disabled"}}, [None, None, None, "hm", None]),
+    ],
+)
+async def test_deepseek_gets_thinking_of_a_chat_client_too(members: Json, thoughts: list[str | None]) -> None:
+    """OpenAI's SDK drops it, and a turn without any is an error there; what a client brings back is its own."""
+    called: Json = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns: list[Json] = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c", "content": "y"},
+        {"role": "assistant", "content": "z", "reasoning_content": "hm"},
+        {"role": "assistant", "content": "z"},
+    ]
+    sent, dropped = await send(deploy_row("deepseek"), {"model": "m", "messages": turns, **members}, "chat")
+    assert ([turn.get("reasoning_content") for turn in sent["messages"]], dropped) == (thoughts, [])
+
+
+@pytest.mark.parametrize("vendor", ["deepseek", "mistral"])
+async def test_functions_of_a_chat_client_without_parameters(vendor: str) -> None:
+    """Both vendors want parameters of every function, which OpenAI lets a client leave out: an empty object is none."""
+    tools: list[Json] = [
+        {"type": "function", "function": {"name": "f", "description": "d"}},
+        {"type": "function", "function": {"name": "g", "parameters": None}},
+        TOOL_OF_CHAT,
+        {"type": "other"},
+    ]
+    sent, _ = await send(deploy_row(vendor), {"model": "m", "messages": [], "tools": tools}, "chat")
+    empty: Json = {"type": "object", "properties": {}}
+    assert sent["tools"] == [
+        {"type": "function", "function": {"name": "f", "description": "d", "parameters": empty}},
+        {"type": "function", "function": {"name": "g", "parameters": empty}},
+        *tools[2:],
+    ]
+
+
+@pytest.mark.parametrize("vendor", ["deepseek", "mistral"])
+def test_tools_with_parameters_keep_their_bytes(vendor: str) -> None:
+    """Nothing is written anew where nothing is missing, nor what is no list of tools."""
+    provider = deploy_row(vendor)
+    for tools in (b'[ {"function":{"name":"f","parameters":{"n":1.0}}} ]', b'{"function":{}}', b"[1]"):
+        body = b'{"model":"m", "messages":[ ],"tools":%b}' % tools
+        assert held(provider.prepare(exchange(provider, body))) == body
 
 
 async def test_deepseeks_errors_are_read_whatever_they_are_labelled() -> None:

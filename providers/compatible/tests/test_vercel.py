@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import openai.types
@@ -118,11 +119,45 @@ async def test_types_of_sound(kind: str, told: str) -> None:
         assert sent(vendor.calls[0])[2]["mediaType"] == told
 
 
+async def test_a_verbose_transcript() -> None:
+    """Language, length and moments stand where OpenAI's clients look for them."""
+    segments = [
+        {"text": "Guten", "startSecond": 0.5, "endSecond": 1},
+        {"text": "Tag", "startSecond": 1, "endSecond": 2},
+    ]
+    more = [("response_format", (None, "verbose_json")), ("timestamp_granularities[]", (None, "segment"))]
+    file = ("file", ("a.wav", WAV, "audio/wav"))
+    async with at("vercel") as vendor:
+        vendor.answer(
+            {"text": "Guten Tag", "segments": segments, "language": "de", "durationInSeconds": 2.5, "words": segments}
+        )
+        status, told = await form(vendor, "/v1/audio/transcriptions", *fields(model="mine/openai/w"), *more, file)
+        assert sent(vendor.calls[0])[2].keys() == {"audio", "mediaType"}
+        vendor.answer({"text": "Guten Tag", "segments": segments[:1], "language": None, "words": None})
+        _, bare = await form(vendor, "/v1/audio/transcriptions", *fields(model="mine/openai/w"), *more, file)
+        vendor.answer({"text": "", "segments": []})
+        _, empty = await form(vendor, "/v1/audio/transcriptions", *fields(model="mine/openai/w"), *more, file)
+    assert status == 200
+    assert told == {
+        "task": "transcribe",
+        "language": "de",
+        "duration": 2.5,
+        "text": "Guten Tag",
+        "segments": [
+            {"id": 0, "start": 0.5, "end": 1, "text": "Guten"},
+            {"id": 1, "start": 1, "end": 2, "text": "Tag"},
+        ],
+        "words": [{"word": "Guten", "start": 0.5, "end": 1}, {"word": "Tag", "start": 1, "end": 2}],
+    }
+    assert (bare["language"], bare["duration"], "words" in bare) == ("", 1, False)
+    assert (empty["duration"], empty["segments"]) == (0, [])
+
+
 @pytest.mark.parametrize("field", ["prompt", "temperature", "response_format", "timestamp_granularities[]"])
 async def test_transcripts_that_cannot_be_asked(field: str) -> None:
     """What the AI SDK has no word for is refused by name; the language only hints, and is named."""
     file = ("file", ("a.wav", WAV, "audio/wav"))
-    more = fields(model="mine/xai/stt", language="de", **{field: "verbose_json"})
+    more = fields(model="mine/xai/stt", language="de", **{field: "srt"})
     async with at("vercel") as vendor:
         vendor.answer({"text": "heard"})
         status, told = await form(vendor, "/v1/audio/transcriptions", *more, file)
@@ -163,8 +198,27 @@ async def test_an_edit() -> None:
     assert dict(call.headers)[b"ai-model-id"] == b"bfl/flux"
     made = openai.types.ImagesResponse.model_validate({**told, "usage": None})
     assert [each.b64_json for each in made.data or ()] == [DATA, DATA]
-    assert told["usage"] == {"input_tokens": 5, "output_tokens": 7}
+    assert told["usage"] == {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
     assert told["warnings"] == [{"type": "other", "message": "late"}]
+
+
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"inputTokens": 5, "outputTokens": None, "totalTokens": 9}, (5, 4, 9)),
+        ({"outputTokens": 4, "totalTokens": 9}, (5, 4, 9)),
+        ({"inputTokens": 5, "outputTokens": 4, "totalTokens": 10}, (5, 4, 10)),
+        ({"totalTokens": 9}, (None, None, 9)),
+    ],
+)
+async def test_usage_that_is_told_in_part(usage: Json, told: Sequence[int | None]) -> None:
+    """The number that two others say is told, and no other."""
+    async with at("vercel") as vendor:
+        vendor.answer({"images": [DATA], "usage": usage})
+        _, said = await form(
+            vendor, "/v1/images/edits", *fields(model="mine/bfl/flux", prompt="a cat"), ("image", ("a.png", PNG))
+        )
+    assert tuple(said["usage"].get(name) for name in ("input_tokens", "output_tokens", "total_tokens")) == told
 
 
 async def test_an_edit_in_json() -> None:

@@ -94,7 +94,7 @@ async def test_an_error() -> None:
         status, told = await vendor.ask("POST", "/v1/completions", {"model": "mine/none", **ASKED})
         streamed, _ = await vendor.ask("POST", "/v1/completions", {"model": "mine/none", **ASKED, "stream": True})
     assert (status, streamed) == (400, 400)
-    assert told["error"]["message"]
+    assert told["error"]["message"] == "no such model"
 
 
 VALUES = b'data: {"value":""}\n\ndata: {"value":"Gr\xc3\xbc\xc3\x9fe"}\n\n: alive\n\ndata: {"value":" [1]"}\n\n'
@@ -142,12 +142,20 @@ async def test_a_stream_that_breaks_off() -> None:
         await body_of(reply)
 
 
-@pytest.mark.parametrize("event", [b'data: {"error":{"message":"late"}}\n\n', b"event: error\ndata: late\n\n"])
-async def test_an_error_in_a_stream(event: bytes) -> None:
-    """It passes as it came, and no end is made up behind it."""
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (b'data: {"error":{"message":"late"}}\n\n', "late"),
+        (b"event: error\ndata: late\n\n", "late"),
+        (b'event: error\ndata: {"tpe":"fail","errors":[{"description":"late","key":"k"}]}\n\n', "late"),
+        (b"event: error\ndata: {}\n\n", "the provider ended the stream with an error"),
+    ],
+)
+async def test_an_error_in_a_stream(event: bytes, message: str) -> None:
+    """It has the member that OpenAI's client raises on, and no end is made up behind it."""
     _, reply = await streamed(VALUES + event)
     said = await body_of(reply)
-    assert said.endswith(event)
+    assert json.loads(said.splitlines()[-2].removeprefix(b"data: "))["error"]["message"] == message
     assert reply.has_error_event
     assert b'"stop"' not in said
 

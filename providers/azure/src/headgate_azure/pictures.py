@@ -43,6 +43,8 @@ _IDLE: Mapping[str, Collection[str]] = {
 }
 """Members of OpenAI's that these models have no words for, and what asks for nothing."""
 _PNG = ("png",)
+_NUMBERS = frozenset({"guidance", "safety_tolerance", "seed", "steps"})
+_NUMBER = re.compile(r"(0|[1-9]\d{0,17})(\.\d{1,17})?", re.ASCII)
 
 
 class Words(Struct, frozen=True):
@@ -64,7 +66,7 @@ class Words(Struct, frozen=True):
             fields["mask"] = "a file"
         told = self._told({**fields, **values}, gaps)
         if self.is_flux:
-            return msgspec.json.encode({**told, **_numbered(pictures)})
+            return msgspec.json.encode({**_measured(told), **_numbered(pictures)})
         own = [Part(name, "", _written(value)) for name, value in told.items()]
         return form_of([*own, *(Part("image", part.content_type, part.content) for part in pictures)], boundary)
 
@@ -120,6 +122,14 @@ def _numbered(pictures: Iterable[Part]) -> Json:
     """Pictures as FLUX.2 takes them: the first bare, the others by their number."""
     told = [b64encode(part.content).decode() for part in pictures]
     return {"input_image" if at == 1 else f"input_image_{at}": data for at, data in enumerate(told, 1)}
+
+
+def _measured(members: Json) -> Json:
+    """Members whose numbers are numbers, which a form has as texts."""
+    return {
+        name: msgspec.json.decode(str(value)) if name in _NUMBERS and _NUMBER.fullmatch(str(value)) else value
+        for name, value in members.items()
+    }
 
 
 def _text_of(part: Part) -> str:

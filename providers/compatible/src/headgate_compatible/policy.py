@@ -24,7 +24,7 @@ from headgate.chat import (
     ToolCall,
     ToolResult,
 )
-from headgate.dialects import Gaps
+from headgate.dialects import Gaps, instructions
 from headgate_compatible.row import Media, Quirks
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -49,7 +49,8 @@ def adapt(request: ChatRequest, quirks: Quirks, gaps: Gaps) -> ChatRequest:
     request = _with_stops(request, quirks, gaps)
     request = _with_format(request, quirks, gaps)
     messages = [_turn(message, at, quirks, gaps) for at, message in enumerate(request.messages)]
-    return replace(request, messages=tuple(messages))
+    is_strict = quirks.system_first or instructions.is_strict(request.model)
+    return replace(request, messages=instructions.instructed_first(messages, gaps) if is_strict else tuple(messages))
 
 
 def think(thinking: Thinking | None, known: Sequence[str], gaps: Gaps, switch: str = "") -> Thinking | None:

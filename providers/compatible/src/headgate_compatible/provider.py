@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import field, structs
@@ -16,7 +17,7 @@ from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
 from headgate.exchange import Exchange
-from headgate.operations import CHAT, CHAT_OPERATIONS, MESSAGES, RESPONSES
+from headgate.operations import CHAT, CHAT_OPERATIONS, GENERATE, MESSAGES, RESPONSES
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.suggest import did_you_mean
 from headgate.upstream import Credential, Upstream, origin_of
@@ -34,7 +35,7 @@ _SHAPED = frozenset({"chat", "completions", "embeddings"})
 _ANTHROPIC = frozenset({"messages", "count_tokens"})
 _CHOSEN = frozenset({MESSAGES.name, RESPONSES.name})
 """Operations that a deployment may have translated although the vendor has them."""
-AS_IT_IS = frozenset({"anthropic.messages", "openai.responses"})
+AS_IT_IS = frozenset({"anthropic.messages", "google.generate", "openai.responses"})
 """Dialects in which a vendor's differences from OpenAI's chat mean nothing: such a request is encoded as the client said it."""
 _VERSION = b"2023-06-01"
 """The version of the Messages API for callers that name none: https://platform.claude.com/docs/en/api/versioning"""
@@ -44,6 +45,7 @@ DIALECTS: Mapping[str, str] = {
     **OpenAI.dialects,
     "images.variations": "openai.images",
     "messages": "anthropic.messages",
+    GENERATE.name: GENERATE.dialect,
     "rerank": "cohere.rerank",
     "count_tokens": "",
 }
@@ -92,6 +94,7 @@ class Compatible(OpenAI):
         **OpenAI.paths,
         "images.variations": "/images/variations",
         "messages": "/messages",
+        GENERATE.name: "/models",
         "rerank": "/rerank",
         "count_tokens": "/messages/count_tokens",
     }
@@ -181,7 +184,8 @@ class Compatible(OpenAI):
         if operation in self.quirks.paths and not _SCHEME.match(self.quirks.paths[operation]):
             usual = self.paths.get(operation) or passed_path(ex)
             rest = "" if operation in self.paths else usual.removeprefix("/" + operation.replace(".", "/"))
-            return _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest
+            url = _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest
+            return url + _method_of(ex) if operation == GENERATE.name else url
         if operation == "passthrough" and re.match(r"/v1/models(?=/|$)", ex.path) and not ex.base_url:
             return self.url + self.quirks.models_path + url[len(self.url) + len("/models") :]
         return url
@@ -270,6 +274,12 @@ class Compatible(OpenAI):
                 problems.append(Problem(f"`vars.{name}` is missing: set it{hint}"))
             template = template.replace(f"{{{name}}}", _bare(value) or "missing")
         return template, problems
+
+
+def _method_of(ex: Exchange) -> str:
+    """The model and the method of a call in Google's words: https://ai.google.dev/api/generate-content"""
+    model = quote(ex.attempt.model if ex.attempt is not None else ex.model, safe="")
+    return f"/{model}:streamGenerateContent?alt=sse" if ex.stream else f"/{model}:generateContent"
 
 
 def _bare(value: str) -> str:

@@ -18,12 +18,13 @@ Way = Literal["auto", "native", "chat"]
 _LISTED = "additional_tools"
 _PATCH = "apply_patch"
 _ITEMS: Mapping[str, str] = {
+    "agent_message": "agent_message",
     "custom_tool_call": "custom",
     "tool_search_call": "tool_search",
     "tool_search_output": "tool_search",
 }
-"""Items of the input that only make sense where there is such a tool."""
-_MARKS = (b'"custom', b'"namespace"', b'"tool_search', b'"additional_tools"')
+"""Items of the input that only make sense where there is such a tool, or that Codex alone has and no vendor but OpenAI takes."""
+_MARKS = (b'"custom', b'"namespace"', b'"tool_search', b'"additional_tools"', b'"agent_message"')
 
 
 def has_strange_tools(body: bytes, known: Collection[str]) -> bool:

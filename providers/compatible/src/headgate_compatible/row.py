@@ -21,6 +21,7 @@ Operation = Literal[
     "responses",
     "responses.input_tokens",
     "messages",
+    "generate",
     "completions",
     "embeddings",
     "rerank",
@@ -83,6 +84,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
       on and off (or, `reasoning/effort`, the one that holds the effort), `thoughts` the one in which earlier thinking goes back.
     - Without `fetches` pictures are sent by their bytes; with `flat` the texts of one message are one string. `sound` says how
       sound goes where it is not bare base64 in `input_audio`: in a part `audio_url`, or there behind `data:;base64,`.
+    - With `system_first` instructions stand in one message, the first, as for every model of Qwen; the user says later ones.
     - `headers` go with every call. `paths` says where operations are (each leading `/..` leaves a last part of the base URL
       behind; the id of a file or a batch follows; a whole address is on another host of the vendor's), `models_path` where
       models are listed.
@@ -108,6 +110,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fetches: bool = True
     sound: Literal["audio_url", "data_url", ""] = ""
     flat: bool = False
+    system_first: bool = False
     headers: dict[str, str] = {}
     paths: dict[str, str] = {}
     models_path: str = "/models"

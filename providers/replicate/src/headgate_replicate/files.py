@@ -27,6 +27,7 @@ class ReplicateFiles(FileDialect):
     path = "/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
     purposes = _PURPOSES
+    assumed = _PURPOSES[0]
     part = "content"
 
     @override

@@ -19,6 +19,7 @@ from typing_extensions import override
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.files import FILE, FILE_ACTIONS, FileDialect, file_object
 from headgate.dialects.jobs import (
+    DAY,
     USUAL_ACTIONS,
     Action,
     Asked,
@@ -27,17 +28,18 @@ from headgate.dialects.jobs import (
     as_object,
     batch,
     endpoint_of,
+    no_file,
     objects_in,
     seconds_of,
+    within_a_day,
 )
 from headgate.dialects.openai.members import Json, Members
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange
 from headgate.forms import Part
 from headgate.operations import BATCHES, FILES
 from headgate.provider import operation_of
 from headgate_compatible.provider import Compatible
-from headgate_compatible.vendors.batches import DAY
 
 _PURPOSES = ("user_data", "assistants")
 _CHAT = "/v1/chat/completions"
@@ -54,6 +56,7 @@ class AI21Files(FileDialect):
     path = "/library/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = FILE_ACTIONS
     purposes = _PURPOSES
+    assumed = _PURPOSES[0]
 
     @override
     def following(self, asked: Asked, said: Sequence[Any]) -> VendorCall | None:
@@ -116,15 +119,9 @@ class AI21Batches(KeptDialect):
 
     @override
     def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        if asked.find("input_file_id", str):
-            raise UnsupportedField(
-                f"`input_file_id` names nothing that `{gaps.target}` reads: write the requests into `requests`, a list of "
-                "`custom_id` and `body`",
-                param="input_file_id",
-            )
+        no_file(asked, gaps.target)
         endpoint = endpoint_of(asked, (_CHAT,), gaps.target)
-        if asked.find("completion_window", str) not in {None, DAY}:
-            raise UnsupportedField(f"`completion_window` can only be `{DAY}` there", param="completion_window")
+        within_a_day(asked)
         lines = [{"method": "POST", "url": endpoint, **line} for line in asked.need("requests", list[Json])]
         metadata = asked.find("metadata", dict[str, str])
         said = [Part("endpoint", "", endpoint.encode())]

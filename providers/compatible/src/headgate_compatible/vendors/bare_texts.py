@@ -16,13 +16,14 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.openai.members import as_object, objects
 from headgate.dialects.sse import SseFramer, data_event, data_of, is_done
+from headgate.dialects.words import openai_envelope, words_of
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
 from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.operations import COMPLETIONS
@@ -188,12 +189,13 @@ class _Stream:
             held = {}
         self._usage = as_object(held.get("usage")) or self._usage
         choices = objects(held.get("choices"))
-        text, reason = (_text_of(choices[0]), choices[0]) if choices else (held.get(self._words.piece), held)
+        text, reason = (_text_of(choices[0]), choices[0]) if choices else (_said(held.get(self._words.piece)), held)
         self._reason = _reason_of(reason) or self._reason
         if isinstance(text, str):
             return data_event(self._chunk(text, None))
-        self._has_ended = self._has_ended or "error" in held or _ERROR.search(event) is not None
-        return event
+        is_named = _ERROR.search(event) is not None
+        self._has_ended = self._has_ended or "error" in held or is_named
+        return data_event(_error_of(event)) if is_named and "error" not in held else event
 
     def _last(self) -> bytes:
         """The chunk with the reason to end, and with the usage where one was told."""
@@ -206,6 +208,13 @@ class _Stream:
     def close(self) -> None:
         """See UpstreamResponse."""
         self._response.close()
+
+
+def _error_of(event: bytes) -> bytes:
+    """An event that is an error by its name alone, in the envelope that OpenAI's clients raise on."""
+    words = words_of(502, data_of(event) or b"")
+    message = words.message or "the provider ended the stream with an error"
+    return openai_envelope(structs.replace(words, message=message, type=words.type or "upstream_error", extra={}))
 
 
 def _choice(index: int, text: str, reason: str | None) -> Json:
@@ -229,6 +238,12 @@ def _text_of(choice: Json) -> object:
     return choice.get("text", told.get("content", "") or "")
 
 
+def _said(told: object) -> object:
+    """A text of Workers AI, which tells one that is a number or JSON as such: `text` of `streaming.ts`, `processText` there."""
+    is_other = isinstance(told, int | float | dict | list)
+    return msgspec.json.encode(cast("object", told)).decode() if is_other else told
+
+
 def _of_writer(held: Json) -> tuple[list[Json], Json]:
     """The choices of an answer of Writer's, and its model."""
     return objects(held.get("choices")), {"model": held["model"]} if held.get("model") else {}
@@ -239,7 +254,7 @@ def _of_workers(held: Json) -> tuple[list[Json], Json]:
     result = as_object(held.get("result")) or {}
     usage = as_object(result.get("usage"))
     found = objects(result.get("choices")) or [
-        {"text": result.get("response"), "finish_reason": result.get("finish_reason")}
+        {"text": _said(result.get("response")), "finish_reason": result.get("finish_reason")}
     ]
     told = [{"text": _text_of(each), "finish_reason": each.get("finish_reason")} for each in found]
     return told, {"usage": usage} if usage else {}

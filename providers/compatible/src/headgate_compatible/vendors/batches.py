@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import (
+    DAY,
     USUAL_ACTIONS,
     Action,
     Asked,
@@ -34,12 +35,11 @@ from headgate.dialects.jobs import (
     own_members,
     seconds_of,
     usage_of,
+    within_a_day,
 )
 from headgate.dialects.openai.members import Json, Members, given
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.errors import InvalidRequest
 
-DAY = "24h"
-"""The one window that OpenAI documents, and what its clients must send."""
 ACCOUNT_ENV = "FIREWORKS_ACCOUNT_ID"
 """Where Fireworks' SDKs look for the account, by the code of those who use them."""
 _CHAT = "/v1/chat/completions"
@@ -320,8 +320,7 @@ class FireworksBatches(FireworksJobs):
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
         endpoint_of(asked, (_CHAT,), gaps.target)
-        if asked.find("completion_window", str) not in {None, DAY}:
-            raise UnsupportedField(f"`completion_window` can only be `{DAY}` there", param="completion_window")
+        within_a_day(asked)
         return {
             "model": needed(asked, "model", "a batch has one model there; write it beside `input_file_id`"),
             "inputDatasetId": self.dataset(asked.need("input_file_id", str)),

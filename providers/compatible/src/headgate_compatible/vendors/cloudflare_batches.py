@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import (
+    DAY,
     Action,
     Asked,
     KeptDialect,
@@ -24,12 +25,12 @@ from headgate.dialects.jobs import (
     batch,
     endpoint_of,
     needed,
+    no_file,
     objects_in,
     usage_of,
 )
 from headgate.dialects.openai.members import Json, Members
-from headgate.errors import InvalidRequest, UnsupportedField
-from headgate_compatible.vendors.batches import DAY
+from headgate.errors import InvalidRequest
 from headgate_compatible.vendors.places import path_of
 
 _START = "batch_"
@@ -79,18 +80,15 @@ class CloudflareBatches(KeptDialect):
 
     @override
     def encode_new(self, asked: Members, fresh: str, gaps: Gaps) -> VendorCall:
-        if asked.find("input_file_id", str):
-            raise UnsupportedField(
-                f"`input_file_id` names nothing that `{gaps.target}` reads: write the requests into `requests`, a list of "
-                "`custom_id` and `body`",
-                param="input_file_id",
-            )
-        endpoint_of(asked, _ENDPOINTS, gaps.target)
+        no_file(asked, gaps.target)
+        endpoint = endpoint_of(asked, _ENDPOINTS, gaps.target)
         if asked.find("completion_window", str) is not None:
             gaps.skip("completion_window")
         model = needed(asked, "model", "a batch has one model there; write it beside `requests`")
         lines = asked.need("requests", list[Json])
-        requests = [_request_of(line, model, f"requests[{at}]") for at, line in enumerate(lines)]
+        requests = [
+            _request_of(Members(line, f"requests[{at}]"), model, endpoint, gaps) for at, line in enumerate(lines)
+        ]
         return VendorCall("POST", f"/run/{path_of(model)}", _QUEUED, {"requests": requests})
 
     @override
@@ -147,14 +145,20 @@ def _known_by(given: str) -> _Known:
     return _Known(*parts)
 
 
-def _request_of(line: Json, model: str, place: str) -> Json:
-    """A request as the vendor has it. Raises InvalidRequest for one of another model."""
-    held = Members(line, place)
-    body = held.need("body", dict[str, Any])
+def _request_of(line: Members, model: str, endpoint: str, gaps: Gaps) -> Json:
+    """A request as the vendor has it. Raises InvalidRequest for one of another model or endpoint."""
+    for name, known in (("method", "POST"), ("url", endpoint)):
+        if line.find(name, str) not in {None, known}:
+            place = line.at(name)
+            raise InvalidRequest(f"`{place}` must be `{known}`, as the batch has it", param=place)
+    body = line.need("body", dict[str, Any])
     other = body.pop("model", model)
     if other not in {model, None}:
-        raise InvalidRequest(f"`{place}.body.model` is another than the batch's", param=f"{place}.body.model")
-    return {**body, "external_reference": held.need("custom_id", str)}
+        place = line.at("body")
+        raise InvalidRequest(f"`{place}.model` is another than the batch's", param=f"{place}.model")
+    told = {**body, "external_reference": line.need("custom_id", str)}
+    gaps.extra(line.rest(), line.place)
+    return told
 
 
 def _counted(answers: Sequence[Json]) -> Json:

@@ -8,13 +8,15 @@ https://platform.moonshot.ai/docs/api/estimate, https://docs.z.ai/api-reference/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
 from headgate.dialects import CountDialect, OpenAIChat
 from headgate.dialects.counts import only
+from headgate.dialects.openai.members import Json, objects
 from headgate.exchange import Exchange
 from headgate.provider import operation_of
 from headgate_compatible.provider import Compatible
@@ -46,14 +48,15 @@ class ZaiCount(ChatCount):
 
 
 class DashScopeCount(ChatCount):
-    """Answers with a usage object; messages stand in `input`, and tools are not among what its SDK counts."""
+    """Answers with a usage object; messages stand in `input`, each with one text, and tools are not among what its SDK counts."""
 
     name = "dashscope.count"
     number = ("usage", "input_tokens")
 
     @override
     def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
-        return {"model": model, "input": only(members, frozenset({"messages"})), "parameters": {}}
+        messages: list[Json] = msgspec.json.decode(members.get("messages", b"[]"))
+        return {"model": model, "input": {"messages": [_flat(each) for each in messages]}, "parameters": {}}
 
 
 class Counting(Compatible):
@@ -62,3 +65,11 @@ class Counting(Compatible):
     @override
     def vendor_headers(self, ex: Exchange) -> Mapping[bytes, bytes]:
         return self._vendor_headers if operation_of(ex) == "count_tokens" else super().vendor_headers(ex)
+
+
+def _flat(message: Json) -> Json:
+    """A message of texts with one of them."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": "\n\n".join(str(part.get("text", "")) for part in objects(cast("Any", content)))}

@@ -95,6 +95,7 @@ class DashScope(Spoken, JsonForms, Reshaped, Counting, JinaShaped):
         TRANSCRIPTIONS.name: sound.decode_transcript,
         IMAGES_EDIT.name: pictures.decode,
     }
+    bare: ClassVar[frozenset[str]] = frozenset({TRANSCRIPTIONS.name, TRANSLATIONS.name})
     shapes: ClassVar[Mapping[str, Shape]] = {
         COMPLETIONS.name: Shape(encode_completion),
         SPEECH.name: Shape(sound.encode_speech),

@@ -2,7 +2,7 @@
 
 Sources: https://www.alibabacloud.com/help/en/model-studio/qwen-tts-api (WAV alone; what else its examples name, such as
 `instructions`, its SDK `dashscope` 2.0 sends as parameters),
-https://www.alibabacloud.com/help/en/model-studio/cosyvoice-tts-http-api (all stands beside the text; CosyVoice, and
+https://www.alibabacloud.com/help/en/model-studio/cosyvoice-tts-http-api (all stands beside the text, `rate` too; CosyVoice, and
 Qwen-Audio-TTS as that SDK has it) and https://www.alibabacloud.com/help/en/model-studio/qwen-asr-api-reference (a message of the
 system is context). Translations are a chat that always streams:
 https://www.alibabacloud.com/help/en/model-studio/qwen3-livetranslate-flash-api

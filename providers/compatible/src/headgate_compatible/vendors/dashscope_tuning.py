@@ -70,8 +70,8 @@ class DashScopeTuning(JobDialect):
         own: Json = asked.find("hyper_parameters", dict[str, Any]) or {}
         told = {**own, **given(n_epochs=number_of(numbers, "n_epochs"), batch_size=number_of(numbers, "batch_size"))}
         refuse_multiplier(numbers, gaps, place)
-        if numbers.peek("beta") == "auto":
-            numbers.take("beta")
+        if numbers.take("beta") not in {None, "auto"}:
+            gaps.refuse(f"{place}.beta")
         return {
             "model": asked.need("model", str),
             "training_file_ids": [asked.need("training_file", str)],

@@ -36,6 +36,7 @@ class MiniMaxFiles(FileDialect):
     """
 
     name = "minimax.files"
+    assumed = _USER_DATA
     path = "/files"
     actions: ClassVar[Mapping[Action, tuple[str, str]]] = {
         "create": ("POST", "/upload"),

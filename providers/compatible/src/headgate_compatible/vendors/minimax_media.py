@@ -1,7 +1,8 @@
 """MiniMax's pictures and speech for clients of OpenAI's: members of its own, sound in hexadecimal, errors with status 200.
 
 Sources: https://platform.minimax.io/docs/api-reference/image-generation-t2i,
-https://platform.minimax.io/docs/api-reference/speech-t2a-http and https://platform.minimax.io/docs/api-reference/errorcode.
+https://platform.minimax.io/docs/api-reference/speech-t2a-http, https://platform.minimax.io/docs/api-reference/errorcode and
+https://github.com/MiniMax-AI/cli (`mmx-cli` 1.0.27: formats of sound, of which Opus has rates of its own).
 """
 
 from __future__ import annotations
@@ -23,9 +24,17 @@ from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
 Json = dict[str, Any]
 
 _FORMS = {"b64_json": "base64", "url": "url"}
-_KINDS: Mapping[str, bytes] = {"flac": b"audio/flac", "mp3": b"audio/mpeg", "pcm": b"audio/pcm", "wav": b"audio/wav"}
-_PCM_HZ = 24_000
-"""The rate of OpenAI's `pcm`: https://platform.openai.com/docs/guides/text-to-speech"""
+OLDER_KINDS: Mapping[str, bytes] = {
+    "flac": b"audio/flac",
+    "mp3": b"audio/mpeg",
+    "pcm": b"audio/pcm",
+    "wav": b"audio/wav",
+}
+"""The formats of sound that others who run its models have, and their media types."""
+_KINDS: Mapping[str, bytes] = {**OLDER_KINDS, "opus": b"audio/opus"}
+_HZ: Mapping[str, int] = {"opus": 24_000, "pcm": 24_000}
+"""The rates of formats that do not come at MiniMax's own: of `pcm` OpenAI's is meant
+(https://platform.openai.com/docs/guides/text-to-speech), and Opus knows no 32 kHz."""
 _STATUSES: Mapping[int, int] = {
     1001: 504,
     1002: 429,
@@ -70,16 +79,16 @@ def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
     return made(headers, pictures)
 
 
-def encode_speech(body: bytes, gaps: Gaps) -> bytes:
-    """OpenAI's request for speech as MiniMax takes it. `gaps` is told of what it cannot honour."""
+def encode_speech(body: bytes, gaps: Gaps, kinds: Mapping[str, bytes] = _KINDS) -> bytes:
+    """OpenAI's request for speech as MiniMax takes it, in one of `kinds`. `gaps` is told of what it cannot honour."""
     members = decode_object(body)
     speed, kind = members.pop("speed", None), members.pop("response_format", None) or "mp3"
     refuse_idle(members, gaps, {"instructions": "", "stream": False, "stream_format": "audio"})
-    if not isinstance(kind, str) or kind not in _KINDS:
-        gaps.refuse("response_format", f"sound comes as one of {', '.join(_KINDS)} there")
+    if not isinstance(kind, str) or kind not in kinds:
+        gaps.refuse("response_format", f"sound comes as one of {', '.join(kinds)} there")
         kind = "mp3"
     voice = {"voice_id": voice_of(members), "speed": speed}
-    sound: Json = {"format": kind, **({"sample_rate": _PCM_HZ} if kind == "pcm" else {})}
+    sound: Json = {"format": kind, **({"sample_rate": _HZ[kind]} if kind in _HZ else {})}
     said: Json = {
         "text": members.pop("input", None),
         "voice_setting": {name: value for name, value in voice.items() if value is not None},

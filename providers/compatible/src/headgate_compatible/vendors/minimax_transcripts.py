@@ -1,7 +1,8 @@
 """MiniMax's transcripts for the forms of OpenAI's clients: the language is a header, and speakers come with the segments.
 
 Source: https://platform.minimax.io/docs/api-reference/speech-to-text (a stream has `delta`s and ends in `finish`) and
-https://github.com/MiniMax-AI/cli (`src/sdk/speech`: a field `language` means nothing; moments are of sentences or words).
+https://github.com/MiniMax-AI/cli (`mmx-cli` 1.0.27: a field `language` means nothing; moments are of sentences or words; the
+events of a stream hold `index` and `delta`, the last `finish` and `duration`).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def encode(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> Told
     return Told(
         [*(Part(name, "", value) for name, value in fields.items()), *files[-1:]],
         ((b"language", language.encode()),) if language else (),
-        None if is_streamed else partial(_decode, form, language, fields.get(_OWN) == b"word"),
+        _no_stream if is_streamed else partial(_decode, form, language, fields.get(_OWN) == b"word"),
         _telling if is_streamed else None,
     )
 
@@ -130,6 +131,14 @@ def _decode(form: str, language: str, has_words: bool, headers: RawHeaders, body
         else:
             told["segments"] = [{"id": at, **each} for at, each in enumerate(segments)]
     return Reply(200, headers, msgspec.json.encode(told))
+
+
+def _no_stream(headers: RawHeaders, body: bytes) -> Reply:
+    """An answer that is no stream where one was asked for: an error. Raises ProviderFailed for any other."""
+    failed = failed_in(headers, body)
+    if failed is None:
+        raise ProviderFailed("a stream was asked for and something else came", code="upstream_bad_reply")
+    return failed
 
 
 async def _telling(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -24,6 +24,7 @@ from headgate.exchange import Exchange, Reply
 from headgate.operations import CHAT, COMPLETIONS, MODERATIONS, SPEECH
 from headgate.provider import operation_of
 from headgate_compatible import policy
+from headgate_compatible.functions import with_parameters
 from headgate_compatible.vendors import fim, moderation, speech
 from headgate_compatible.vendors.batches import MistralBatches
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
@@ -57,7 +58,9 @@ class Mistral(Reshaped):
     @override
     def body_for(self, ex: Exchange) -> bytes:
         body = super().body_for(ex)
-        return short_ids(body) if operation_of(ex) == CHAT.name and b'"tool_call_id"' in body else body
+        if operation_of(ex) != CHAT.name:
+            return body
+        return with_parameters(short_ids(body) if b'"tool_call_id"' in body else body)
 
     @override
     def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:

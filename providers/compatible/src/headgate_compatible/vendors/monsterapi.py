@@ -1,7 +1,9 @@
 """Monster API: pictures, speech and transcripts, processes there that are asked after until they are over.
 
 Sources: the SDK `monsterapi` 1.0 (https://github.com/Qblocks/monsterapiclient; `InputDataModels.py` says what a model takes,
-`client.py` how a process is begun and asked after) and, for the results, those who call it: addresses in `output`, or a `text`.
+`client.py` how a process is begun and asked after), https://developer.monsterapi.ai/reference/generative-models-api-concepts
+(JSON and forms are the same there; a file has at most 8 MB) and, for the results, those who call it: addresses in `output`, or a
+`text`.
 """
 
 from __future__ import annotations

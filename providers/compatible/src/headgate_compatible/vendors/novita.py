@@ -1,6 +1,6 @@
 """Novita: pictures and sound beside its API in OpenAI's shape, each model at an address of its own.
 
-Sources: those of `novita_media` and `novita_tasks`
+Sources: those of `novita_media`, `novita_tasks` and `novita_diffusion`
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from headgate.operations import IMAGES_EDIT, IMAGES_GENERATE, IMAGES_VARIATIONS,
 from headgate.provider import operation_of
 from headgate.relay import Decode
 from headgate.upstream import Upstream
+from headgate_compatible.vendors import novita_diffusion, novita_tasks
 from headgate_compatible.vendors import novita_media as media
-from headgate_compatible.vendors import novita_tasks
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.awaited import Awaited
 from headgate_compatible.vendors.jina import JinaShaped
@@ -39,6 +39,7 @@ class Novita(JsonForms, Reshaped, JinaShaped):
         IMAGES_EDIT.name: media.decode_picture,
         IMAGES_VARIATIONS.name: media.decode_variation,
     }
+    bare: ClassVar[frozenset[str]] = frozenset({TRANSCRIPTIONS.name})
     shapes: ClassVar[Mapping[str, Shape]] = {
         IMAGES_EDIT.name: Shape(media.encode_edit_in_json, media.decode_picture),
         IMAGES_GENERATE.name: Shape(media.encode_picture, media.decode_picture),
@@ -57,7 +58,11 @@ class Novita(JsonForms, Reshaped, JinaShaped):
             return url
         model = path_of(ex.attempt.model)
         beside = url.removesuffix(self.paths[operation]).removesuffix("/openai/v1")
-        return f"{beside}/v3/async/{model}" if _is_task(ex) else f"{beside}/v3/{model}"
+        if operation == IMAGES_GENERATE.name and ex.attempt.model == novita_diffusion.SCHNELL:
+            return f"{beside}/v3beta/{model}"
+        if _is_task(ex):
+            return f"{beside}/v3/async/{'txt2img' if novita_diffusion.is_checkpoint(ex.attempt.model) else model}"
+        return f"{beside}/v3/{model}"
 
     @override
     def engine_for(self, ex: Exchange) -> Upstream:
@@ -67,4 +72,6 @@ class Novita(JsonForms, Reshaped, JinaShaped):
 def _is_task(ex: Exchange) -> bool:
     """Whether a call begins a task."""
     model = ex.attempt.model if ex.attempt is not None else ""
+    if novita_diffusion.is_checkpoint(model):
+        return operation_of(ex) == IMAGES_GENERATE.name
     return model in novita_tasks.MODELS and operation_of(ex) in {IMAGES_EDIT.name, IMAGES_GENERATE.name}

@@ -2,7 +2,8 @@
 
 Sources: https://novita.ai/docs/api-reference/model-apis-seedream-5.0-lite, ../model-apis-seedream-4.5, ../model-apis-seedream-4-0
 ../model-apis-reimagine (variations) and https://github.com/novitalabs/novita-skills (audio-api.md: `glm-tts`,
-`minimax-speech-...`, `glm-asr`). Models whose pictures are tasks: `novita_tasks`.
+`minimax-speech-...`, `glm-asr`). Models whose pictures are tasks: `novita_tasks`; FLUX.1 [schnell] and Stable
+Diffusion: `novita_diffusion`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
+from headgate.dialects.openai.members import as_object
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
-from headgate_compatible.vendors import edits, minimax_media, novita_tasks, pictures, transcripts
+from headgate_compatible.vendors import edits, minimax_media, novita_diffusion, novita_tasks, pictures, transcripts
 from headgate_compatible.vendors.reshaped import Shape
 from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
 
@@ -37,6 +39,8 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
     model = members.pop("model", None)
     if (task := _task_of(model)) is not None:
         return novita_tasks.encode(body, gaps, task)
+    if (diffusion := novita_diffusion.encoder_of(model)) is not None:
+        return diffusion(body, gaps)
     pictures.refuse_unknown(members, gaps)
     pictures.refuse_number(members, gaps)
     pictures.refuse_form(members, gaps, "url")
@@ -64,10 +68,16 @@ def encode_edit_in_json(body: bytes, gaps: Gaps) -> bytes:
 def decode_picture(headers: RawHeaders, body: bytes, _sent: bytes = b"") -> Reply:
     """A good answer, addresses or a task that is over, in OpenAI's shape. Raises ProviderFailed for one without pictures."""
     held = pictures.object_in(body)
-    if "task" in held:
+    if "status" in (as_object(held.get("task")) or {}):
         return novita_tasks.decode(headers, held)
-    urls = cast("list[Any]", held.get("images") or [])
-    return pictures.made(headers, [{"url": url} for url in urls])
+    urls = [_url_of(each) for each in cast("list[Any]", held.get("images") or [])]
+    return pictures.made(headers, [{"url": url} for url in urls if url])
+
+
+def _url_of(made: Any) -> Any:
+    """The address of a picture, which stands in an object where FLUX.1 [schnell] has made it."""
+    told = as_object(made)
+    return made if told is None else told.get("image_url")
 
 
 def encode_variation(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes:
@@ -118,7 +128,7 @@ def _encode_glm(body: bytes, gaps: Gaps) -> bytes:
 
 
 def _encode_minimax(body: bytes, gaps: Gaps) -> bytes:
-    members = decode_object(minimax_media.encode_speech(body, gaps))
+    members = decode_object(minimax_media.encode_speech(body, gaps, minimax_media.OLDER_KINDS))
     members.pop("model", None)
     return msgspec.json.encode(members)
 

@@ -4,7 +4,8 @@ Sources: https://novita.ai/docs/api-reference/model-apis-task-result, ../model-a
 ../model-apis-flux-1-kontext-pro, ../model-apis-flux-1-kontext-max, ../model-apis-flux-2-pro, ../model-apis-flux-2-flex,
 ../model-apis-flux-2-dev, ../model-apis-z-image-turbo, ../model-apis-z-image-turbo-lora, ../model-apis-hunyuan-image-3,
 ../model-apis-qwen-txt2img and ../model-apis-qwen-image-edit. Pictures are strings there, not said of which kind, or addresses for
-FLUX.2: what a client uploads is sent as a data URI.
+FLUX.2. What a client uploads is sent as a data URI, with which others have pictures edited by Qwen (at PPIO too, which has the
+same interface: one string, an address or a data URI) and Seedream; of Kontext and FLUX.2 nobody tells how that ends.
 """
 
 from __future__ import annotations

@@ -6,24 +6,28 @@ https://docs.nvidia.com/nim/nemo-retriever/text-reranking/latest/using-reranking
 https://docs.api.nvidia.com/nim/reference/black-forest-labs-flux_1-dev-infer (pictures, hosted; a server of one's own makes them
 as OpenAI does: https://docs.nvidia.com/nim/visual-genai/latest/index.html),
 https://docs.nvidia.com/nim/large-language-models/2.1.4/reference/api-reference.html (Responses, Messages and counting: servers of
-one's own) and, for their sound, those of `nvidia_sound`
+one's own) and, for their sound, those of `nvidia_sound` and `nvidia_sessions`
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.dialects import Dialect, Gaps
-from headgate.exchange import Exchange
-from headgate.operations import IMAGES_GENERATE, RERANK, SPEECH, TRANSCRIPTIONS
+from headgate.errors import ProviderError
+from headgate.exchange import Exchange, Reply
+from headgate.opening import open_session
+from headgate.operations import IMAGES_GENERATE, REALTIME, RERANK, SPEECH, TRANSCRIPTIONS
 from headgate.provider import DeploymentConfig, operation_of
+from headgate.relay import passed_headers, relayed_error
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
-from headgate_compatible.vendors import nvidia_sound, pictures
+from headgate_compatible.vendors import nvidia_sessions, nvidia_sound, pictures
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.embeddings import NvidiaEmbeddings
 from headgate_compatible.vendors.places import path_of
@@ -57,6 +61,40 @@ class Nvidia(JsonForms, Reshaped):
         if self.url == self.base_url:
             hosted = {name: dialect for name, dialect in self.dialects.items() if name in _HOSTED}
             self.dialects = hosted  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
+
+    @override
+    def socket_query(self, ex: Exchange) -> Mapping[str, str]:
+        return nvidia_sessions.QUERY
+
+    @override
+    def session_writer(self, ex: Exchange) -> Callable[[bytes], Sequence[bytes]] | None:
+        model = ex.attempt.model if ex.attempt is not None else ex.model
+        return partial(nvidia_sessions.with_model, model=model)
+
+    @override
+    def call(self, ex: Exchange) -> Coroutine[Any, Any, Reply]:
+        return self._call_session(ex) if operation_of(ex) == REALTIME.name else super().call(ex)
+
+    async def _call_session(self, ex: Exchange) -> Reply:
+        """Ask for the token of a session, and open it with that. An error of the first call is the answer."""
+        asked = nvidia_sessions.asking(self.prepare(ex), self.url_at(ex, nvidia_sessions.PATH))
+        secrets = self.secrets_of(ex)
+        try:
+            response = await self.upstream.send(asked)
+            try:
+                body = await response.read()
+            finally:
+                response.close()
+            if response.status != 200:
+                headers = passed_headers(response.headers, secrets)
+                return relayed_error(ex, response.status, headers, body, secrets)
+            token = nvidia_sessions.token_in(body)
+        except ProviderError as error:
+            error.blame(self.name, self.deployment)
+            raise
+        request = nvidia_sessions.with_token(self.prepare_socket(ex), token)
+        origin = replace(self._origin, secrets=(*secrets, token.encode()) if token else secrets)
+        return await open_session(ex, self.upstream, request, origin, self.authorize)
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:

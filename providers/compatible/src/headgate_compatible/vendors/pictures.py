@@ -1,7 +1,8 @@
 """Pictures by vendors with members of their own, for OpenAI's clients: what they share, SiliconFlow's, Fireworks' and NVIDIA's.
 
 Sources: https://docs.siliconflow.com/en/api-reference/images/images-generations,
-https://docs.fireworks.ai/api-reference/generate-a-new-image-from-a-text-prompt, whose answer is the picture itself, and
+https://docs.fireworks.ai/api-reference/generate-a-new-image-from-a-text-prompt, whose answer is the picture itself (that one was
+filtered is a header, by the SDK `fireworks-ai` 0.15), and
 https://docs.api.nvidia.com/nim/reference/black-forest-labs-flux_1-dev-infer.
 """
 
@@ -113,9 +114,14 @@ def encode_fireworks(body: bytes, gaps: Gaps) -> bytes:
 
 
 def decode_file(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
-    """A good answer, which is the picture itself, in OpenAI's shape. Raises ProviderFailed for anything else."""
+    """A good answer, which is the picture itself, in OpenAI's shape, or a refusal, which a header tells, as an error.
+
+    Raises ProviderFailed for anything else.
+    """
     if not is_file(headers):
         raise ProviderFailed("the provider answered with no picture", code="upstream_bad_reply")
+    if (b"finish-reason", _FILTERED.encode()) in headers:
+        return moderated(headers, _FILTERED)
     return made(headers, [{"b64_json": b64encode(body).decode()}])
 
 

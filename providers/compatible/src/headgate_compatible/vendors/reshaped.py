@@ -26,6 +26,11 @@ class Shape(Struct, frozen=True):
     decode: Callable[[RawHeaders, bytes, bytes], Reply] | None = None
 
 
+def as_it_is(body: bytes, _gaps: Gaps) -> bytes:
+    """What is asked, where that is OpenAI's."""
+    return body
+
+
 class Reshaped(Compatible):
     """A vendor that has some operations in shapes of its own: `shapes`, by operation."""
 

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import (
+    DAY,
     USUAL_ACTIONS,
     Action,
     Asked,
@@ -29,16 +30,16 @@ from headgate.dialects.jobs import (
     batch,
     endpoint_of,
     needed,
+    no_file,
     objects_in,
     own_members,
     seconds_of,
     usage_of,
 )
 from headgate.dialects.openai.members import Json, Members, given
-from headgate.errors import InvalidRequest, UnsupportedField
+from headgate.errors import InvalidRequest
 from headgate.exchange import Exchange
 from headgate.operations import FILES
-from headgate_compatible.vendors.batches import DAY
 
 _RESULTS = re.compile(r"/v1/files/batch[-_][^/]+/content")
 """The content of a file whose id is that of a batch."""
@@ -151,12 +152,7 @@ class OpenRouterBatches(JobDialect):
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
-        if asked.find("input_file_id", str):
-            raise UnsupportedField(
-                f"`input_file_id` names nothing that `{gaps.target}` reads: write the requests into `requests`, a list of "
-                "`custom_id` and `body`",
-                param="input_file_id",
-            )
+        no_file(asked, gaps.target)
         # by its page the list must come last
         return {
             "endpoint": endpoint_of(asked, self._ENDPOINTS, gaps.target),

@@ -21,7 +21,7 @@ from headgate.upstream import Upstream
 from headgate_compatible.vendors import edits, pictures
 from headgate_compatible.vendors import siliconflow_jobs as jobs
 from headgate_compatible.vendors.as_json import Encode, JsonForms
-from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.reshaped import Reshaped, Shape, as_it_is
 
 
 def from_form(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) -> bytes:
@@ -48,7 +48,7 @@ class SiliconFlow(JsonForms, Reshaped):
     shapes: ClassVar[Mapping[str, Shape]] = {
         IMAGES_EDIT.name: Shape(from_json, pictures.decode_siliconflow),
         IMAGES_GENERATE.name: Shape(pictures.encode_siliconflow, pictures.decode_siliconflow),
-        BATCHES.name: Shape(jobs.as_it_is, jobs.decode_batches),
+        BATCHES.name: Shape(as_it_is, jobs.decode_batches),
     }
 
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
@@ -67,7 +67,7 @@ class SiliconFlow(JsonForms, Reshaped):
     @override
     def shape_of(self, ex: Exchange) -> Shape | None:
         if operation_of(ex) == FILES.name and _is_of_all_files(ex, "POST"):
-            return Shape(jobs.as_it_is, jobs.decode_file)
+            return Shape(as_it_is, jobs.decode_file)
         return super().shape_of(ex)
 
 

@@ -59,11 +59,6 @@ class SiliconFlowFileLists(KeptDialect):
         return {"purpose": "batch", "limit": "10000"}
 
 
-def as_it_is(body: bytes, _gaps: Gaps) -> bytes:
-    """What is asked, which is OpenAI's."""
-    return body
-
-
 def decode_file(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
     """A file that was uploaded, out of its envelope. Raises ProviderFailed for an answer without one."""
     held = as_object(object_in(body).get("data"))

@@ -7,6 +7,7 @@ the `strict` of a function or the `detail` of a picture. `realtime`: https://doc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -23,9 +24,9 @@ from headgate.upstream import UpstreamRequest
 from headgate_compatible.vendors import together_pictures
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.batches import TogetherBatches
-from headgate_compatible.vendors.files import TogetherFileLists
+from headgate_compatible.vendors.files import TogetherFiles
 from headgate_compatible.vendors.ranking import TogetherRerank
-from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.reshaped import Reshaped, Shape, as_it_is
 from headgate_compatible.vendors.together_files import PATH, FileForm
 from headgate_compatible.vendors.tuning import TogetherTuning
 
@@ -33,6 +34,9 @@ Json = dict[str, Any]
 
 _BETA = {b"openai-beta": b"realtime=v1"}
 """What its sessions want of every client."""
+_FILES = TogetherFiles()
+_TOLD = re.compile(re.escape(FILES.path) + r"(/[^/]+)?")
+"""Files and one file, without its content."""
 
 
 class Together(JsonForms, Reshaped):
@@ -44,7 +48,7 @@ class Together(JsonForms, Reshaped):
         "fine_tuning.jobs": TogetherTuning.name,
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning(), TogetherFileLists())
+        each.name: each for each in (TogetherRerank(), TogetherBatches(), TogetherTuning(), _FILES)
     }
     forms: ClassVar[Mapping[str, Encode]] = {IMAGES_EDIT.name: together_pictures.encode_form}
     answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: together_pictures.decode}
@@ -55,9 +59,15 @@ class Together(JsonForms, Reshaped):
 
     @override
     def spoken(self, ex: Exchange, model: str) -> tuple[str, str] | None:
-        if ex.operation is FILES and ex.scope_method == "GET" and ex.path == FILES.path:
-            return FILES.name, TogetherFileLists.name
+        if ex.operation is FILES and ex.scope_method != "POST" and _TOLD.fullmatch(ex.path):
+            return FILES.name, TogetherFiles.name
         return super().spoken(ex, model)
+
+    @override
+    def shape_of(self, ex: Exchange) -> Shape | None:
+        if ex.operation is FILES and ex.scope_method == "POST":
+            return Shape(as_it_is, _FILES.decode_new)
+        return super().shape_of(ex)
 
     @override
     def prepare(self, ex: Exchange) -> UpstreamRequest:

@@ -11,19 +11,22 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec.structs import replace
 from typing_extensions import override
 
 from headgate.chat import ChatRequest
 from headgate.dialects import Dialect, Gaps
 from headgate.dialects.openai.errors import decode_error
-from headgate.exchange import Exchange, Reply
-from headgate.operations import BATCHES, FILES, IMAGES_EDIT, SPEECH, TRANSCRIPTIONS
+from headgate.dialects.openai.members import as_object, objects
+from headgate.exchange import Exchange, RawHeaders, Reply
+from headgate.operations import BATCHES, EMBEDDINGS, FILES, IMAGES_EDIT, IMAGES_GENERATE, SPEECH, TRANSCRIPTIONS
+from headgate.relay import Decode
 from headgate_compatible import policy
-from headgate_compatible.vendors import edits, speech, transcripts
+from headgate_compatible.vendors import edits, pictures, speech, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
 from headgate_compatible.vendors.files import XAIFileLists
-from headgate_compatible.vendors.reshaped import Reshaped, Shape
+from headgate_compatible.vendors.reshaped import Reshaped, Shape, as_it_is
 from headgate_compatible.vendors.results import XAIBatches, asks_for_results
 
 _EFFORTS = (
@@ -44,6 +47,23 @@ _PLAIN = ("grok-3", "grok-2")
 """Models that do not think, beside those whose name says so."""
 
 
+def decode_pictures(headers: RawHeaders, body: bytes, _sent: bytes = b"") -> Reply:
+    """A good answer with the time that it lacks. Raises ProviderFailed for one without pictures."""
+    held = pictures.object_in(body)
+    data = objects(held.get("data"))
+    return Reply(200, headers, body) if data and "created" in held else pictures.made(headers, data, held)
+
+
+def decode_vectors(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
+    """A good answer with counts of tokens, which the vendor does not tell, beside its own of embeddings."""
+    held = pictures.object_in(body)
+    counts = as_object(held.get("usage")) or {}
+    if not held or "prompt_tokens" in counts:
+        return Reply(200, headers, body)
+    counted = {"prompt_tokens": 0, "total_tokens": 0, **counts}
+    return Reply(200, headers, msgspec.json.encode({**held, "usage": counted}))
+
+
 class XAI(JsonForms, Reshaped):
     """xAI's Grok."""
 
@@ -53,8 +73,12 @@ class XAI(JsonForms, Reshaped):
         IMAGES_EDIT.name: partial(edits.from_form, words=edits.XAI),
         TRANSCRIPTIONS.name: transcripts.to_xai,
     }
+    bare: ClassVar[frozenset[str]] = frozenset({TRANSCRIPTIONS.name})
+    answers: ClassVar[Mapping[str, Decode]] = {IMAGES_EDIT.name: decode_pictures}
     shapes: ClassVar[Mapping[str, Shape]] = {
-        IMAGES_EDIT.name: edits.in_json(edits.XAI),
+        EMBEDDINGS.name: Shape(as_it_is, decode_vectors),
+        IMAGES_EDIT.name: Shape(partial(edits.from_json, words=edits.XAI), decode_pictures),
+        IMAGES_GENERATE.name: Shape(as_it_is, decode_pictures),
         SPEECH.name: Shape(speech.encode_xai),
     }
 
@@ -63,6 +87,12 @@ class XAI(JsonForms, Reshaped):
         if ex.operation is FILES and ex.scope_method == "GET" and ex.path == FILES.path:
             return FILES.name, XAIFileLists.name
         return (BATCHES.name, XAIBatches.name) if asks_for_results(ex) else super().spoken(ex, model)
+
+    @override
+    def shape_of(self, ex: Exchange) -> Shape | None:
+        """Embeddings are reshaped for OpenAI's clients; those of others are translated."""
+        is_translated = ex.attempt is not None and ex.attempt.dialect is not None
+        return None if is_translated else super().shape_of(ex)
 
     @override
     def think(self, request: ChatRequest, gaps: Gaps) -> ChatRequest:

@@ -3,9 +3,9 @@ that must be told to keep what they make.
 
 Sources: https://docs.z.ai/guides/capabilities/thinking (GLM-5.3 thinks whatever is asked, and answers any effort but its three
 with an error), https://docs.z.ai/api-reference/llm/chat-completion (`reasoning_effort` since GLM-5.2, `file_url`, formats) and
-https://docs.z.ai/api-reference/tools/tokenizer. Of Responses https://docs.z.ai/devpack/quick-start has the address, and the
-reference is Zhipu's: https://docs.bigmodel.cn/api-reference/response/创建-response (a message of the input has a `type`; what is
-kept is asked for with `store`) and ../response/查询-response.
+https://docs.z.ai/api-reference/tools/tokenizer. Of Responses https://docs.z.ai/devpack/quick-start has the address, with which
+others record streams, and the reference is Zhipu's: https://docs.bigmodel.cn/api-reference/response/创建-response (a message of
+the input has a `type`; what is kept is asked for with `store`) and ../response/查询-response.
 """
 
 from __future__ import annotations
