@@ -183,7 +183,8 @@ async def _other(
 def _asking(requests: Sequence[UpstreamRequest]) -> UpstreamRequest:
     """The call that carries the client's file, also as base64, where one does, else the last that does more than fetch."""
     shown = base64.b64encode(UPLOADED[1])
-    asked = [each for each in requests if each.headers and each.method != "GET"] or requests
+    changing = [each for each in requests if each.method != "GET" and "?Action=Get" not in each.url]
+    asked = [each for each in changing if each.headers] or requests
     return next((each for each in asked if UPLOADED[1] in each.body or shown in each.body), asked[-1])
 
 

@@ -268,6 +268,7 @@ _BY_DIALECT: Mapping[str, Any] = {
     "bedrock.count": {"inputTokens": 7},
     "dashscope.count": {"request_id": "1", "output": {"token_ids": [1]}, "usage": {"input_tokens": 7}},
     "moonshot.count": {"data": {"total_tokens": 7}},
+    "sambanova.count": {"input_tokens": 7},
     "zai.count": {"id": "1", "usage": {"prompt_tokens": 7, "total_tokens": 7}},
     "openai.completions": {
         "id": "cmpl-1",
@@ -285,6 +286,18 @@ _BY_DIALECT: Mapping[str, Any] = {
     "snowflake.embeddings": _rows(),
     "perplexity.embeddings": _packed(),
     "byteplus.embeddings": _single(VECTORS[0]),
+    "oracle.embeddings": {
+        "id": "e1",
+        "embeddings": VECTORS,
+        "modelId": "m",
+        "modelVersion": "1",
+        "usage": {"promptTokens": TOKENS, "totalTokens": TOKENS},
+    },
+    "oracle.rerank": {
+        "id": "r1",
+        "modelId": "m",
+        "documentRanks": [{"index": index, "relevanceScore": score} for index, score in SCORES],
+    },
     "cohere.embed": {
         "id": "e1",
         "embeddings": {"float": VECTORS},
@@ -378,9 +391,18 @@ _OWN: Mapping[tuple[str, str], Json] = {
         "created": 1,
         "result_list": [{"content_type": "text", "risk_level": "PASS", "risk_type": []}],
     },
+    ("oracle", "moderations"): {
+        "results": {"contentModeration": {"categories": [{"name": "OVERALL", "score": 0.0}]}},
+    },
     ("bedrock", "moderations"): {
         "results": {"contentFilter": {"results": [{"category": "VIOLENCE", "severityScore": 0.1}]}},
         "usage": {"contentFilter": {"textUnits": 1}},
+    },
+    ("bedrock", "completions"): {
+        "generation": " there",
+        "prompt_token_count": 2,
+        "generation_token_count": 1,
+        "stop_reason": "stop",
     },
     ("bedrock", "images.generate"): _STABILITY,
     ("bedrock", "images.edit"): _STABILITY,
@@ -479,6 +501,8 @@ def other_answers(operation: str, dialect: str, vendor: str = "") -> Sequence[Re
     """The same, of a vendor that takes several calls for it: one for each of them."""
     if dialect == "byteplus.embeddings":
         return [Recorded.from_json(_single(vector)) for vector in VECTORS]
+    if dialect in {"byteplus.batches", "byteplus.fine_tuning"}:
+        return [Recorded.from_json({**JOBS[dialect], "Result": {"Id": "job-1"}}), Recorded.from_json(JOBS[dialect])]
     if dialect == "bytez.embeddings":
         return [Recorded.from_json({"error": None, "output": vector}) for vector in VECTORS]
     if (vendor, operation) == ("fireworks", "images.edit"):

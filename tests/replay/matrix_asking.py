@@ -31,6 +31,11 @@ SAID: Mapping[str, Said] = {
     "reasoning": Said("Bern.", thought="It is a city of Switzerland."),
 }
 """What the vendor answers to each feature."""
+_BESIDE: Mapping[str, Json] = {
+    "predibase.fine_tuning": {"suffix": "r"},
+    "replicate.fine_tuning": {"destination": "matrix/mine"},
+}
+"""What vendors must be told of a new tuning job."""
 
 
 def asked_for(dialect: str, feature: str, model: str) -> Json:
@@ -130,7 +135,9 @@ _RESULTS: Json = {"predictionsFormat": "jsonl", "gcsDestination": {"outputUriPre
 
 
 def file_of(dialect: str) -> str:
-    """The file that a job is asked to read: Vertex AI and Jina have none of their own, and read from Cloud Storage."""
+    """The file that a job is asked to read: some vendors have none of their own, and read from buckets."""
+    if dialect.startswith("byteplus."):
+        return "tos://matrix/file-1"
     return "gs://matrix/file-1" if dialect.startswith(("vertex.", "jina.")) else "file-1"
 
 
@@ -149,6 +156,7 @@ _OF_BATCHES: Mapping[str, Json] = {
     "ai21.batches": _HELD,
     "voyage.batches": {"endpoint": "/v1/embeddings"},
     "anthropic.batches": _HELD_CHAT,
+    "vercel.batches": _HELD_CHAT,
     "openrouter.batches": _HELD,
     "cloudflare.batches": _HELD,
     "jina.batches": {"endpoint": "/v1/embeddings"},
@@ -208,7 +216,7 @@ def other_request(operation: str, deployment: str, model: str, dialect: str = ""
             {
                 "model": named,
                 "training_file": file_of(dialect),
-                **({"destination": "matrix/mine"} if dialect == "replicate.fine_tuning" else {}),
+                **_BESIDE.get(dialect, {}),
             },
         ),
         "count_tokens": Request("/v1/messages/count_tokens", {"model": named, **said}),

@@ -35,6 +35,7 @@ _ONE_MODEL = frozenset(
         ("bedrock", "moderations"),
         *(("deepseek", "audio.speech"), ("deepseek", "audio.transcriptions")),
         ("krutrim", "audio.speech"),
+        ("oracle", "moderations"),
         *(("nvidia", "audio.speech"), ("nvidia", "audio.transcriptions")),
         ("reka", "audio.transcriptions"),
         *(("xai", "audio.speech"), ("xai", "audio.transcriptions")),
@@ -46,14 +47,19 @@ https://docs.reka.ai/speech/api-reference/transcribe-or-translate,
 https://docs.nvidia.com/nim/speech/latest/reference/api-references/tts/http-tts.html,
 https://api-docs.deepseek.com/guides/tts and ../guides/asr,
 https://github.com/ola-krutrim/krutrim-cloud-python/blob/main/api.md"""
-_MEMBERS = ("model", "baseModel", "modelName", "model_name")
+_MEMBERS = ("model", "base_model", "baseModel", "modelName", "model_name")
 """What vendors call the member that names a model."""
 _FORMS = frozenset({("ai21", "batches"), ("nvidia", "audio.speech")})
 """Operations that are sent as forms without the file of a client."""
 _RELATED = {("google", "files"): "multipart/related", ("writer", "files"): "audio/wav"}
 """Bodies that hold a file and are no form."""
-_SIGNED = re.compile(rb"AWS4-HMAC-SHA256 Credential=\S+/aws4_request, SignedHeaders=\S+, Signature=[0-9a-f]{64}")
-"""https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html: a secret key signs and is not sent."""
+_SIGNED = re.compile(
+    rb"(?:AWS4-HMAC-SHA256 Credential=\S+/aws4_request|HMAC-SHA256 Credential=\S+/ark/request), SignedHeaders=\S+,"
+    rb" Signature=[0-9a-f]{64}"
+    rb'|Signature algorithm="rsa-sha256",headers="[^"]+",keyId="[^"/]+/[^"/]+/[^"/]+",signature="[^"]+",version="1"'
+)
+"""A secret key signs and is not sent: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html,
+https://docs.byteplus.com/en/docs/ModelArk/1298459, https://docs.oracle.com/en-us/iaas/Content/API/Concepts/signingrequests.htm."""
 
 
 def call_of(request: UpstreamRequest | None, kind: type[Provider], operation: str) -> tuple[Json, list[str]]:
@@ -104,16 +110,21 @@ def _key_faults(request: UpstreamRequest, kind: type[Provider]) -> Iterator[str]
 
 
 def _names(request: UpstreamRequest, model: str, *, is_form: bool) -> bool:
-    place = urlsplit(request.url)
-    path = place.path
+    where = urlsplit(request.url)
+    path = where.path
     if (b"ai-model-id", model.encode()) in request.headers:  # of Vercel's, for what is the AI SDK's
         return True
     if is_form:
         return b'name="model"\r\n\r\n' + model.encode() + b"\r\n" in request.body or f"/{model}/" in f"{path}/"
     said: Mapping[str, Any] = json.loads(request.body)
+    served, referred = said.get("servingMode", {}), said.get("ModelReference", {}).get("FoundationModel", {})
+    if model in {served.get("modelId"), "-".join(referred.values())}:  # Oracle's, and BytePlus' jobs
+        return True
     spoken = {model, f"models/{model}", model.removeprefix("meta/"), quote(model, safe="@:/")}
-    named = {said.get(each) for each in _MEMBERS}
-    if not spoken.isdisjoint(named) or place.netloc.startswith(f"{model}."):
+    inner: Any = said.get("params")
+    places: list[Mapping[str, Any]] = [said, inner] if isinstance(inner, dict) else [said]
+    named: set[Any] = {place.get(each) for place in places for each in _MEMBERS}
+    if not spoken.isdisjoint(named) or where.netloc.startswith(f"{model}."):
         return True
     if any(str(each).endswith(f"/publishers/google/models/{model}") for each in named):  # in full, on Vertex AI
         return True

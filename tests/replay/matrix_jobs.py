@@ -11,7 +11,33 @@ _FIREWORKS_JOB: Json = {"state": "JOB_STATE_VALIDATING", "createTime": "1970-01-
 _VERTEX_JOB: Json = {"state": "JOB_STATE_PENDING", "createTime": "1970-01-01T00:00:01Z"}
 _VERTEX_PLACE = "projects/matrix/locations/us-central1"
 _TOGETHER_JOB: Json = {"id": "job-1", "created_at": "1970-01-01T00:00:01Z", "updated_at": "1970-01-01T00:00:01Z"}
+_ARK_JOB: Json = {
+    "Id": "job-1",
+    "Name": "a",
+    "ModelReference": {"FoundationModel": {"Name": "seed-1-6", "ModelVersion": "250915"}},
+    "Status": {"Phase": "Queued", "PhaseTime": "1970-01-01T00:00:01Z", "Message": ""},
+    "CreateTime": "1970-01-01T00:00:01Z",
+}
+_ARK: Json = {"RequestId": "1", "Version": "2024-01-01", "Service": "ark", "Region": "ap-southeast-1"}
 JOBS: Mapping[str, Any] = {
+    "byteplus.batches": {
+        "ResponseMetadata": _ARK,
+        "Result": {
+            **_ARK_JOB,
+            "InputFileTosLocation": {"BucketName": "matrix", "ObjectKey": "file-1"},
+            "OutputDirTosLocation": {"BucketName": "matrix-bucket", "ObjectKey": "results/"},
+            "CompletionWindow": "1d",
+            "RequestCounts": {"Total": 0, "Completed": 0, "Failed": 0},
+        },
+    },
+    "byteplus.fine_tuning": {
+        "ResponseMetadata": _ARK,
+        "Result": {
+            **_ARK_JOB,
+            "CustomizationType": "FinetuneSft",
+            "Data": {"TrainingSet": {"TosBucket": "matrix", "TosPaths": ["file-1"]}},
+        },
+    },
     "anthropic.batches": {
         "id": "job-1",
         "type": "message_batch",
@@ -89,6 +115,7 @@ JOBS: Mapping[str, Any] = {
         "errors": [],
         "messages": [],
     },
+    "vercel.batches": {"batchId": "job-1", "status": "pending", "createdAt": "1970-01-01T00:00:01Z"},
     "writer.files": {
         "id": "file-1",
         "name": "talk.wav",
@@ -200,6 +227,15 @@ JOBS: Mapping[str, Any] = {
             "training_type": "sft",
             "create_time": "1970-01-01 00:00:01",
         },
+    },
+    "predibase.fine_tuning": {
+        "uuid": "job-1",
+        "status": "queued",
+        "baseModel": "m",
+        "datasetName": "file-1",
+        "targetRepoName": "r",
+        "targetVersionTag": 1,
+        "queued": {"startedAt": "1970-01-01T00:00:01Z"},
     },
     "vertex.batches": {
         **_VERTEX_JOB,

@@ -6,8 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.replay.clients import DIALECTS
 from tests.replay.vendors import KEY
 
@@ -23,8 +26,15 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
 }
 """What stands in the place of an API key where there are none."""
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "aibadgr": {"messages": "native"},
     "azure-foundry": {"resource": "matrix"},
     "azure-openai": {"resource": "matrix"},
+    "byteplus": {
+        "access_key_id": "AKLTEXAMPLE",
+        "secret_access_key": KEY,
+        "region": "ap-southeast-1",
+        "jobs": {"output": "tos://matrix-bucket/results/"},
+    },
     "bedrock": {"region": "us-east-1", "batches": {"role_arn": "arn:aws:iam::123456789012:role/BatchServiceRole"}},
     "compatible": {
         "base_url": "https://compatible.example/v1",
@@ -32,10 +42,17 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     },
     "featherless": {"messages": "native"},
     "fireworks": {"account_id": "matrix"},
+    "lightning": {"messages": "native"},
     "llamacpp": {"responses": "native", "messages": "native"},
     "matterai": {"responses": "native", "messages": "native"},
     "minimax": {"responses": "native"},
     "mistral": {"responses": "native"},
+    "oracle": {
+        "tenancy": "ocid1.tenancy.oc1..matrix",
+        "user": "ocid1.user.oc1..matrix",
+        "fingerprint": ":".join(["20"] * 16),
+        "compartment_id": "ocid1.compartment.oc1..matrix",
+    },
     "sagemaker": {"region": "us-east-1"},
     "vertex": {"project": "matrix", "location": "us-central1"},
     "zai": {"responses": "native"},
@@ -44,6 +61,10 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 """What a deployment must say beside its key; rows say which placeholders they have."""
 _ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
     **{("bedrock", each): {each: "native"} for each in ("chat", "responses", "messages")},
+    **{
+        ("sagemaker", each): {"has_routes": True, "served_models": {"some-model": "some-model"}}
+        for each in ("responses", "messages", "count_tokens")
+    },
     ("dashscope", "completions"): {"base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1"},
     ("vertex", "rerank"): {"location": "global"},
     **{("siliconflow", each): {"base_url": "https://api.siliconflow.cn/v1"} for each in ("files", "batches")},
@@ -51,7 +72,7 @@ _ELSEWHERE: Mapping[tuple[str, str], Mapping[str, Any]] = {
         ("nvidia", operation): {"base_url": "https://nim.example/v1"}
         for operation in (
             *("responses", "messages", "count_tokens"),
-            *("images.edit", "audio.speech", "audio.transcriptions"),
+            *("images.edit", "audio.speech", "audio.transcriptions", "realtime"),
         )
     },
 }
@@ -68,6 +89,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "chat": "openai.gpt-oss-20b-1:0",
         "responses": "openai.gpt-oss-20b-1:0",
         "messages": "anthropic.claude-opus-4-7",
+        "completions": "meta.llama3-3-70b-instruct-v1:0",
         "embeddings": "cohere.embed-english-v3",
         "rerank": "cohere.rerank-v3-5:0",
         "images.generate": "stability.stable-image-core-v1:1",
@@ -75,6 +97,7 @@ _MODELS: Mapping[str, Mapping[str, str]] = {
         "batches": "openai.gpt-oss-20b-1:0",
         "count_tokens": "anthropic.claude-sonnet-4-5-20250929-v1:0",
     },
+    "byteplus": {"batches": "seed-1-6-250915", "fine_tuning.jobs": "seed-1-6-250915"},
     "cloudflare": {"audio.translations": "@cf/openai/whisper-large-v3-turbo"},
     "cohere": {"chat": "command-a-reasoning-08-2025"},
     "databricks": {"messages": "databricks-claude-sonnet-4-5", "responses": "databricks-gpt-5"},
@@ -139,6 +162,20 @@ def providers() -> Mapping[str, type[Provider]]:
     return {name: kind for name, kind in kinds.items() if kind.name == name and name not in LEFT_OUT}
 
 
+@cache
+def _signing_key() -> str:
+    """The file of a key that signs, in a folder that goes when this process does."""
+    key = rsa.generate_private_key(65537, 2048)
+    file = Path(_folder().name, "key.pem")
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(file)
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory()
+
+
 def deployment_of(kind: type[Provider], operation: str = "") -> dict[str, Any]:
     """The configuration of a deployment of this provider, or of one for an operation that it has elsewhere."""
     key = _KEYS.get(kind.name, {"api_key": KEY} if kind.auth else {})
@@ -149,6 +186,7 @@ def deployment_of(kind: type[Provider], operation: str = "") -> dict[str, Any]:
         **key,
         **filled,
         **_SETTINGS.get(kind.name, {}),
+        **({"key_file": _signing_key()} if kind.name == "oracle" else {}),
         **_ELSEWHERE.get((kind.name, operation), {}),
     }
 

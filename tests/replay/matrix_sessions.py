@@ -23,6 +23,7 @@ from tests.replay.vendors import DEPLOYMENT, KEY
 from websockets.asyncio.server import ServerConnection
 
 from headgate.provider import Provider
+from headgate.testing import Recorded, ReplayUpstream
 from headgate.upstream import Opening, UpstreamRequest, UpstreamResponse
 from headgate.upstream.engines import create_engine
 from headgate.upstream.interface import Connecting
@@ -40,7 +41,13 @@ _DICTATION: Mapping[str, Json] = {
     "input_audio_buffer.commit": {"type": f"{_HEARD}.completed", "item_id": "i1", "transcript": "Grüße"},
 }
 """The same where sessions transcribe and nothing else, and no usage is stated."""
-_SCRIPTS: Mapping[str, Mapping[str, Json]] = {"together": _DICTATION}
+_SCRIPTS: Mapping[str, Mapping[str, Json]] = {"nvidia": _DICTATION, "together": _DICTATION}
+_BY_EVENT = frozenset({"zhipu"})
+"""Vendors whose sessions are told their model by an event, and not in the address."""
+_ONE_MODEL = frozenset({"nvidia"})
+"""Servers of one's own that have one model, and are told of none."""
+_TOKEN = {"client_secret": {"value": "minted"}}
+"""What NVIDIA's servers answer to the call that comes before the handshake."""
 _CREATED: Json = {"type": "session.created", "event_id": "e1", "session": {"id": "sess_1"}}
 
 
@@ -53,8 +60,9 @@ class Elsewhere:
         self.asked: list[UpstreamRequest] = []
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """See Upstream."""
-        return await self._engine.send(request)
+        """See Upstream. A call that comes before the handshake is answered with a token."""
+        self.asked.append(request)
+        return await ReplayUpstream({"*": Recorded.from_json(_TOKEN)}).send(request)
 
     async def connect(self, request: UpstreamRequest) -> Opening:
         """See Connecting."""
@@ -76,12 +84,15 @@ async def session_row(kind: type[Provider], operation: str, faults: list[str]) -
     """Open a session, talk, and close it; what is wrong is told in `faults`."""
     script = _SCRIPTS.get(kind.name, _TALK)
     with tempfile.TemporaryDirectory() as folder:
-        async with provided(partial(_play, script)) as vendor:
+        said: list[Json] = []
+        async with provided(partial(_play, script, said)) as vendor:
             elsewhere = Elsewhere(vendor.port)
-            others = {DEPLOYMENT: deployment_of(kind)}
+            others = {DEPLOYMENT: deployment_of(kind, operation)}
             async with served(vendor.port, Path(folder), kind, others=others, upstream=elsewhere) as gateway:
                 wrong = await _talk(gateway, f"{DEPLOYMENT}/{model_of(kind, operation)}", script)
-            wrong += _heard(vendor, model_of(kind, operation), has_key=bool(kind.auth))
+            wrong += keys_of(vendor, has_key=bool(kind.auth))
+            if kind.name not in _ONE_MODEL:
+                wrong += _named(vendor, model_of(kind, operation), said if kind.name in _BY_EVENT else None)
     if not elsewhere.asked:
         faults.append(f"{operation}: no WebSocket was asked for")
         return {}
@@ -90,10 +101,11 @@ async def session_row(kind: type[Provider], operation: str, faults: list[str]) -
     return {"call": call, "cell": "no" if wrong or more else "yes"}
 
 
-async def _play(script: Mapping[str, Json], connection: ServerConnection) -> None:
+async def _play(script: Mapping[str, Json], said: list[Json], connection: ServerConnection) -> None:
     await connection.send(json.dumps(_CREATED))
     async for message in connection:
-        await connection.send(json.dumps(script[json.loads(message)["type"]]))
+        said.append(json.loads(message))
+        await connection.send(json.dumps(script[said[-1]["type"]]))
 
 
 async def _talk(gateway: Served, model: str, script: Mapping[str, Json]) -> list[str]:
@@ -113,11 +125,12 @@ async def _talk(gateway: Served, model: str, script: Mapping[str, Json]) -> list
     return wrong
 
 
-def _heard(vendor: Provided, model: str, *, has_key: bool) -> Iterator[str]:
-    """What is wrong with the handshake as it came to the vendor."""
-    yield from keys_of(vendor, has_key=has_key)
-    if not vendor.paths or not vendor.paths[-1].endswith(f"={model}"):
-        yield f"another model is asked for: {vendor.paths}"
+def _named(vendor: Provided, model: str, said: list[Json] | None) -> Iterator[str]:
+    """What is wrong with the model as the vendor was told it: in the address, or by the first of the events `said`."""
+    path = vendor.paths[-1] if vendor.paths else ""
+    named = path.partition("=")[2] if said is None else said[0].get("session", {}).get("model") if said else None
+    if named != model or (said is not None and "=" in path):
+        yield f"another model is asked for: {vendor.paths} {said or ''}"
 
 
 def keys_of(vendor: Provided, *, has_key: bool = True) -> Iterator[str]:
