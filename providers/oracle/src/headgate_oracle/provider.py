@@ -93,7 +93,7 @@ class Oracle(Compatible):
     base_url = ROW.base_url
     key_env = ROW.key_env
     docs = ROW.docs
-    evidence = "types"
+    evidence = "documents"
     tier = "dialect"
     auth: ClassVar[tuple[str, ...]] = ("key", "signing key")
     dialects: ClassVar[Mapping[str, str]] = {each: {**DIALECTS, **_OWN}[each] for each in ROW.operations}
