@@ -87,7 +87,7 @@ ABSENT_LEGEND = """
 
 Which pages list what a vendor's API has, and which operations it has in some form although its cell is empty, with the reason.
 What any other empty cell stands for is on none of these pages. A vendor has an operation where what OpenAI's clients ask can be
-asked of it and its answer be told them; `realtime` passes through, so it is there where a vendor's sessions speak OpenAI's events.
+asked of it and its answer be told to them; `realtime` passes through, so it is where a vendor's sessions speak OpenAI's events.
 
 """
 
