@@ -88,14 +88,8 @@ OTHERS_ALONE: Mapping[str, frozenset[str]] = {
 LOCAL = {"vllm": 8000, "ollama-openai": 11434, "lmstudio": 1234, "llamacpp": 8080}
 
 
-class TestFireworks(ProviderContract):
-    """A plain row keeps what every provider promises."""
-
-    provider = catalogue()["fireworks"]
-
-
 class TestMistral(ProviderContract):
-    """So does a row that renames fields, and the renamed body is what is sent."""
+    """A renamed field is what is sent; all rows are in `test_contract`."""
 
     provider = catalogue()["mistral"]
     request = b'{"seed":7, "model":"sample-model","messages":[{"role":"user","content":"hi"}]}'
@@ -103,25 +97,6 @@ class TestMistral(ProviderContract):
     @override
     def forwarded(self, body: bytes) -> bytes:
         return b'{"random_seed":7,"model":"sample-model","messages":[{"role":"user","content":"hi"}]}'
-
-
-class TestXAI(ProviderContract):
-    """So does a vendor with a class of its own."""
-
-    provider = catalogue()["xai"]
-
-
-class TestOllama(ProviderContract):
-    """So does a keyless server on loopback."""
-
-    provider = catalogue()["ollama-openai"]
-    config: ClassVar[Mapping[str, Any]] = {}
-    key_setting = ""
-
-    @override
-    async def test_secret_never_comes_back(self) -> None:
-        """Without a key there is none that could."""
-        assert (await self._sent()).credential is None
 
 
 class TestOwnRow(ProviderContract):

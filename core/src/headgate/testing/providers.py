@@ -257,7 +257,7 @@ class ProviderContract:
     @pytest.mark.asyncio
     async def test_error_keeps_its_status(self, error_status: int) -> None:
         """An error of the vendor is a reply with its status and an `error` object with a message, streams too."""
-        for stream in (False, True):
+        for stream in (False, True) if self.operation.can_stream else (False,):
             reply = await self.call(ReplayUpstream({"*": self.errors[error_status]}), stream=stream)
             assert reply.status == error_status
             error = msgspec.json.decode(reply.body, type=dict[str, Any])["error"]
@@ -269,9 +269,11 @@ class ProviderContract:
     async def test_cut_reply_raises(self) -> None:
         """A whole reply that was broken off is the vendor's failure, never half a reply."""
         for size in (0, 1, len(self.reply.body) // 2, len(self.reply.body) - 1):
+            begun: list[Reply] = []
             with pytest.raises(ProviderError) as caught:
-                await self.call(ReplayUpstream({"*": self.reply.varied(cut_at=size)}))
-            assert (caught.value.provider, caught.value.deployment) == (self.provider.name, "contract")
+                await self._read(ReplayUpstream({"*": self.reply.varied(cut_at=size)}), begun)
+            if not begun:  # one that is passed on as it comes is blamed by who reads it
+                assert (caught.value.provider, caught.value.deployment) == (self.provider.name, "contract")
 
     # streams
 
@@ -332,7 +334,7 @@ class ProviderContract:
     async def test_cancelled_call_ends_the_upstream(self) -> None:
         """When the caller leaves before the reply is whole, the vendor's connection is closed."""
         upstream = ReplayUpstream({"*": self.reply.varied(stall_at=1)})
-        task = asyncio.create_task(self.call(upstream))
+        task = asyncio.create_task(self._read(upstream, []))
         await eventually(lambda: upstream.responses, "the vendor began to answer")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -374,6 +376,10 @@ class ProviderContract:
             assert SECRET not in repr(reply.headers)
 
     # helpers
+
+    async def _read(self, upstream: ReplayUpstream, begun: list[Reply]) -> bytes:
+        begun.append(await self.call(upstream))
+        return await _body_of(begun[0])
 
     def _asking(self, provider: Provider, operation: Operation, dialect: ChatDialect) -> Exchange:
         """A request in a chat dialect whose assistant has thought before."""
