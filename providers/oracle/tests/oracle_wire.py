@@ -99,8 +99,10 @@ def said(told: Mapping[str, Any], status: int = 200) -> Recorded:
 
 
 @asynccontextmanager
-async def serving(*answers: Recorded, **config: Any) -> AsyncGenerator[tuple[httpx2.AsyncClient, ReplayUpstream]]:
-    """A client of a gateway with the deployment `oci`, whose calls are answered with `answers` in order."""
-    upstream = ReplayUpstream({"*": list(answers)} if answers else {})
+async def serving(
+    *answers: Recorded, vendor: ReplayUpstream | None = None, **config: Any
+) -> AsyncGenerator[tuple[httpx2.AsyncClient, ReplayUpstream]]:
+    """A client of a gateway with the deployment `oci`, whose calls are answered with `answers` in order, or by `vendor`."""
+    upstream = vendor or ReplayUpstream({"*": list(answers)} if answers else {})
     async with gateway(providers={"oci": {"provider": "oracle", **config}}, upstream=upstream) as http:
         yield http, upstream

@@ -24,6 +24,7 @@ from providers.oracle.tests.oracle_wire import (
     serving,
     signed,
 )
+from typing_extensions import override
 
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
@@ -31,6 +32,7 @@ from headgate.operations import CHAT, EMBEDDINGS
 from headgate.secret import Secret
 from headgate.testing import ProviderContract, Recorded, ReplayUpstream
 from headgate.testing.samples import chat_reply
+from headgate.upstream import UpstreamRequest, UpstreamResponse
 from headgate_oracle import Oracle, OracleConfig
 
 BY_KEY: Json = {"vars": {"region": "us-chicago-1"}, "api_key": "sk-oracle-0f1e2d3c4b5a"}
@@ -159,7 +161,7 @@ async def test_the_region_of_a_profile(tmp_path: Path) -> None:
         f"[DEFAULT]\ntenancy={tenancy}\nuser={user}\nfingerprint={fingerprint}\nkey_file={key_in(tmp_path)}\n"
         "region=eu-frankfurt-1\n"
     )
-    config = {"config_file": str(file), "compartment_id": COMPARTMENT}
+    config: dict[str, Any] = {"config_file": str(file), "compartment_id": COMPARTMENT}
     async with serving(said(chat_reply({"content": "yes"})), **config) as (http, upstream):
         await client(http).chat.completions.create(**CHAT_BODY)
     proven(upstream.requests[0])
@@ -340,14 +342,24 @@ async def test_what_rankings_cannot_be_asked(tmp_path: Path) -> None:
 # moderations
 
 
+class Judge(ReplayUpstream):
+    """Finds what says `bad` to be so. Calls for several texts come in any order."""
+
+    @override
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        self.answer("*", said(moderated(1.0 if b"bad" in request.body else 0.0, 0.0)))
+        return await super().send(request)
+
+
 async def test_moderations(tmp_path: Path) -> None:
     """Each text is a call of its own, signed; categories are the vendor's, and one that was met flags the text."""
-    async with serving(said(moderated(1.0, 0.0)), said(moderated(0.0, 0.0)), **signed(tmp_path)) as (http, upstream):
+    async with serving(vendor=Judge(), **signed(tmp_path)) as (http, upstream):
         told = await client(http).moderations.create(model="oci/any", input=["bad", "good"])
-        calls = upstream.requests
+        calls = sorted(upstream.requests, key=lambda call: call.body)
     assert {each.url for each in calls} == {f"{ACTIONS}/applyGuardrails"}
     for call in calls:
         proven(call)
+    assert len(calls) == 2
     assert json.loads(calls[0].body) == {
         "compartmentId": COMPARTMENT,
         "guardrailConfigs": {"contentModerationConfig": {"categories": ["OVERALL", "BLOCKLIST"]}},
