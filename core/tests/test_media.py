@@ -29,6 +29,15 @@ def test_both_paths_of_a_ranking(path: str) -> None:
     assert FIXED[path].takes("POST")
 
 
+@pytest.mark.parametrize("path", [path for path, each in FIXED.items() if each.takes("POST") and path[:2] != "//"])
+async def test_a_slash_at_the_end(path: str) -> None:
+    """A path with a slash too many is the same operation."""
+    noting = Noting()
+    async with serving(Recorded.from_json({}), noting) as (client, _):
+        await client.post(f"{path}/", headers={"x-headgate-provider": "acme"}, json={})
+    assert noting.last.operation.name == FIXED[path].name
+
+
 OPENAI_TREES = (FILES, UPLOADS, BATCHES, FINE_TUNING)
 
 

@@ -36,31 +36,36 @@ def written(tmp_path: Path) -> Written:
     return write
 
 
-def run(arguments: Sequence[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a Python module on a written package, which is found without being installed."""
-    found_in = os.pathsep.join(filter(None, [str(folder / "src"), os.environ.get("PYTHONPATH")]))
-    held = {**os.environ, "PYTHONPATH": found_in, **environment}
+def run(arguments: Sequence[str], *folders: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python module in the first of these written packages, which are found without being installed."""
+    sources = [str(folder / "src") for folder in folders]
+    held = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sources, os.environ.get("PYTHONPATH")]))}
     return subprocess.run(
-        [sys.executable, "-m", *arguments], check=False, capture_output=True, text=True, cwd=folder, env=held
+        [sys.executable, "-m", *arguments], check=False, capture_output=True, text=True, cwd=folders[0], env=held
     )
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_its_own_tests_pass(written: Written, kind: str) -> None:
-    """The tests of a fresh package pass under the settings of this repository."""
-    folder = written(kind, NAMES[kind])
-    found = run(["pytest", "-q", "-c", str(SETTINGS), "--rootdir", str(folder), "tests"], folder)
+def test_their_own_tests_pass(written: Written, tmp_path: Path) -> None:
+    """The tests of fresh packages of all kinds pass under the settings of this repository."""
+    folders = [written(kind, name) for kind, name in NAMES.items()]
+    found = run(["pytest", "-q", "-c", str(SETTINGS), "--rootdir", str(tmp_path), *files_of_tests(folders)], *folders)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "skipped" not in found.stdout
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_its_own_tests_pass_elsewhere(written: Written, kind: str) -> None:
+def test_their_own_tests_pass_elsewhere(written: Written, tmp_path: Path) -> None:
     """They pass outside of this repository, too, where nothing is set: async tests are marked as such."""
-    folder = written(kind, NAMES[kind])
-    (folder / "pytest.ini").write_text("[pytest]\n", "utf-8")
-    found = run(["pytest", "-q", "tests"], folder)
+    folders = [written(kind, name) for kind, name in NAMES.items()]
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    found = run(["pytest", "-q", *files_of_tests(folders)], *folders)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def files_of_tests(folders: Sequence[Path]) -> list[str]:
+    """Where the tests of written packages are; each has some."""
+    paths = [str(path) for folder in folders for path in (folder / "tests").glob("test_*.py")]
+    assert len(paths) == len(folders)
+    return paths
 
 
 @pytest.mark.parametrize("kind", SHAPES)

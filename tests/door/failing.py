@@ -303,6 +303,8 @@ class Lab:
         self._cases: dict[str, Case] = {}
         self._calls: dict[str, list[tuple[int, Call]]] = {}
         self._stamps = count(1)
+        self._records: dict[str, Json] = {}
+        self._read_bytes = 0
         upstream.script = self._script
 
     def calls(self, case: Case) -> list[tuple[int, Call]]:
@@ -344,17 +346,26 @@ class Lab:
 
     async def records(self, cases: Iterable[Case]) -> dict[str, Json]:
         """The record of every case by its model, waiting until all are written."""
-        wanted, path = {case.model for case in cases}, self.gateway.folder / ".headgate/failover.jsonl"
-        found: dict[str, Json] = {}
+        wanted = {case.model for case in cases}
 
         def are_here() -> bool:
-            written = path.read_bytes() if path.exists() else b""
-            lines = written[: written.rfind(b"\n") + 1].splitlines()  # the last one may be half written
-            found.update({line["model"]: line for line in map(json.loads, lines[-5 * len(wanted) - 500 :])})
-            return wanted <= found.keys()
+            self._read_records()
+            return wanted <= self._records.keys()
 
         await eventually(are_here, "every case was recorded", ANSWER_S)
-        return {model: found[model] for model in wanted}
+        return {model: self._records[model] for model in wanted}
+
+    def _read_records(self) -> None:
+        """Take in the lines that were written since the last time. The last one may be half written, and is left."""
+        path = self.gateway.folder / ".headgate/failover.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._read_bytes)
+            written = file.read()
+        whole = written[: written.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        self._records.update({line["model"]: line for line in map(json.loads, whole.splitlines())})
 
     async def _script(self, call: Call) -> None:
         named = re.search(r"/models/([^:]+):", call.target)

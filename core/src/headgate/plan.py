@@ -12,6 +12,8 @@ from typing import Any, cast
 import msgspec
 import pluggy
 from msgspec import Struct
+from pluggy import HookimplOpts
+from typing_extensions import override
 
 from headgate.dialects import Dialect
 from headgate.errors import Problem, StartupError
@@ -125,15 +127,16 @@ _NAMED = {
 
 def collect(plugins: Sequence[Plugin]) -> Registry:
     """Run the start-up hooks. Raises StartupError listing every plugin that failed and every name claimed twice."""
-    problems = validate(plugins)
+    problems: list[Problem] = []
     found: dict[str, dict[str, Any]] = {name: {} for name in _NAMED}
     owners: dict[tuple[str, str], str] = {}
     routes: list[Any] = []
     commands: list[Command] = []
     facts: list[FindFacts] = []
     guards: list[tuple[str, MakeGuards]] = []
-    for plugin in plugins:
-        if validate([plugin]):
+    for plugin, wrong in _examined(plugins):
+        problems += wrong
+        if wrong:
             continue  # nothing it would register can be relied on
         try:
             named = _registered(plugin.hooks)
@@ -260,24 +263,37 @@ def implements(hooks: Hooks, hook: str) -> bool:
 
 def validate(plugins: Sequence[Plugin]) -> list[Problem]:
     """What is wrong with the plugins' hooks: unknown names, wrong arguments, wrong colour, missing `@hookimpl`."""
-    problems: list[Problem] = []
-    manager = pluggy.PluginManager(PROJECT)
+    return [problem for _, problems in _examined(plugins) for problem in problems]
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy, which looks at the hooks there are and not at every attribute of a plugin."""
+
+    @override
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> HookimplOpts | None:
+        return super().parse_hookimpl_opts(plugin, name) if name in STAGES else None
+
+
+def _examined(plugins: Sequence[Plugin]) -> Iterator[tuple[Plugin, list[Problem]]]:
+    """Each plugin with what is wrong with its hooks."""
+    manager = _Manager(PROJECT)
     manager.add_hookspecs(Hooks)
     for plugin in plugins:
-        problems += [Problem(f"plugin `{plugin.name}`: {words}") for words in _wrong_hooks(plugin.hooks)]
+        problems = [Problem(f"plugin `{plugin.name}`: {words}") for words in _wrong_hooks(plugin.hooks)]
         try:
             manager.register(plugin.hooks, plugin.name)
         except Exception as error:
             problems.append(Problem(f"plugin `{plugin.name}`: {' '.join(str(error).split())}"))
+        yield plugin, problems
     for _, hooks in manager.list_name_plugin():
         manager.unregister(hooks)  # the manager holds itself, and would hold them until the collector comes by
-    return problems
 
 
 def _wrong_hooks(hooks: Hooks) -> Iterator[str]:
     """What is wrong with one plugin's hooks, in words; pluggy finds arguments that a hook does not have."""
-    for name in dir(type(hooks)):
-        if name not in STAGES and hasattr(inspect.getattr_static(hooks, name), _MARK):
+    held = {name: value for kind in reversed(type(hooks).__mro__) for name, value in vars(kind).items()}
+    for name in sorted(held.keys() - STAGES.keys()):
+        if hasattr(held[name], _MARK):
             yield f"`{name}` is no hook{did_you_mean(name, STAGES)}; the hooks are {', '.join(STAGES)}"
     given: Any = hooks.operations
     if not isinstance(given, frozenset):

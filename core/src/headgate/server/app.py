@@ -17,7 +17,6 @@ from headgate.operations import (
     FIXED,
     PASSTHROUGH,
     ROOTS,
-    Operation,
     client_dialect,
     find_listing,
     find_named,
@@ -67,8 +66,8 @@ def _routed(gateway: Gateway, handler: Handler) -> Litestar:
 
     return Litestar(
         route_handlers=[
-            *(_operation_route(handler, operation, path) for path, operation in FIXED.items() if path[:2] != "//"),
-            *(_operation_route(handler, PASSTHROUGH, root, is_mount=True) for root in ROOTS),
+            _operations(handler),
+            *(_passthrough(handler, root) for root in ROOTS),
             _health(),
             _ready(gateway),
             _index(),
@@ -81,12 +80,21 @@ def _routed(gateway: Gateway, handler: Handler) -> Litestar:
     )
 
 
-def _operation_route(handler: Handler, operation: Operation, path: str, *, is_mount: bool = False) -> Any:
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await handler.serve(operation, scope, receive, send)
+def _operations(handler: Handler) -> Any:
+    """One handler for every fixed path, since Litestar examines each handler anew."""
 
-    suffix = "" if path in operation.path else f".{path}"
-    return asgi(path, name=f"operation.{operation.name}{suffix}", is_mount=is_mount, copy_scope=False)(serve)
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await handler.serve(FIXED[scope["path_template"]], scope, receive, send)
+
+    paths = [path for path in FIXED if path[:2] != "//"]
+    return asgi(paths, name="operations", copy_scope=False)(serve)
+
+
+def _passthrough(handler: Handler, root: str) -> Any:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        await handler.serve(PASSTHROUGH, scope, receive, send)
+
+    return asgi(root, name=f"passthrough.{root[1:]}", is_mount=True, copy_scope=False)(serve)
 
 
 def _health() -> Any:
