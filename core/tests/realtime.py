@@ -45,6 +45,22 @@ class Talker(Provider):
     forwarded = ("openai-beta",)
 
 
+class Retelling(Talker):
+    """A provider that is told an own message before the first of a client's, and all of those in capitals."""
+
+    name = "retelling"
+
+    @override
+    def session_writer(self, ex: Exchange) -> Any:
+        said: list[bytes] = []
+
+        def told(message: bytes) -> list[bytes]:
+            said.append(message)
+            return [*([b"hello"] if len(said) == 1 else []), message.upper()]
+
+        return told
+
+
 class Mute(Talker):
     """A provider without realtime."""
 

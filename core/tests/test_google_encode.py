@@ -105,6 +105,16 @@ def test_results_in_one_turn_in_the_order_of_the_calls() -> None:
     ]
 
 
+def test_answers_in_a_row_are_one_turn() -> None:
+    """Results stand right behind the turn that called, which what the model said next belongs to."""
+    asked = model(ToolCall("call_1", "f", ""))
+    sent = contents(user("go"), asked, model("wait"), results(answered("call_1", "one")))
+    assert sent[1:] == [
+        turn({"functionCall": {"name": "f", "args": {}}}, "wait", role="model"),
+        turn({"functionResponse": {"name": "f", "response": {"output": "one"}}}),
+    ]
+
+
 def test_results_and_words_of_one_turn() -> None:
     """A user turn with results and more becomes two, results first."""
     sent = contents(model(ToolCall("a", "f", "")), user("look", answered("a", "x")))
@@ -254,9 +264,9 @@ def test_thinking_goes_back_signed_or_not_at_all() -> None:
             {"text": "why", "thought": True, "thoughtSignature": "c2ln"},
             {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "Zg=="},
             "x",
+            "no",
             role="model",
-        ),
-        turn("no", role="model"),
+        )
     ]
     assert dropped == ["messages[1].reasoning_content"]
 

@@ -152,6 +152,20 @@ def test_what_another_agent_said_is_the_users() -> None:
     assert own.request.messages[0].parts == (Item("openai.responses", agent(header)),)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+        {"type": "encrypted_content", "encrypted_content": "gAAAAABo", "text": None},
+        {"type": "encrypted_content", "encrypted_content": "gAAAAABo", "text": ""},
+    ],
+)
+def test_what_another_agent_sent_beside_words(part: Json) -> None:
+    """It stays a block, which is refused by name where others are asked."""
+    held, _ = lowered(agent({"type": "input_text", "text": "Look: "}, part))
+    assert held.request.messages[0].parts == (Text("Look: "), Item("openai.responses", part))
+
+
 def test_other_requests_stay_as_they_are() -> None:
     """Nothing is made anew for a client without tools, or for a provider that speaks as the client does."""
     plain = ChatRequest("m", (Message("user", (Text("x"),)),), dialect="openai.chat")

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.tests.realtime import SECRET, Answer, Talker, closed, eventually, provided, served
-from typing_extensions import override
+from core.tests.realtime import SECRET, Answer, Retelling, closed, eventually, provided, served
 from websockets.asyncio.server import ServerConnection
 
-from headgate import Exchange
 from headgate.dialects import OpenAIRealtime
 from headgate.errors import ProviderFailed
 
@@ -314,22 +312,6 @@ async def test_a_session_in_which_something_is_said_goes_on(tmp_path: Path) -> N
             await client.send("still here")
             assert await client.recv() == "still here"
         assert (await gateway.record()).outcome == "complete"
-
-
-class Retelling(Talker):
-    """A provider that is told an own message before the first of a client's, and all of those in capitals."""
-
-    name = "retelling"
-
-    @override
-    def session_writer(self, ex: Exchange) -> Any:
-        said: list[bytes] = []
-
-        def told(message: bytes) -> list[bytes]:
-            said.append(message)
-            return [*([b"hello"] if len(said) == 1 else []), message.upper()]
-
-        return told
 
 
 async def test_what_a_vendor_is_told_of_a_clients_messages(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from core.tests.realtime import SHAKE, Served, closed, eventually, provided, served
+from core.tests.realtime import SHAKE, Retelling, Served, closed, eventually, provided, served
 from websockets.asyncio.server import ServerConnection
 from websockets.utils import accept_key
 
@@ -150,6 +150,20 @@ async def test_messages_held_for_all_have_a_limit(tmp_path: Path, monkeypatch: p
         writer.write(b"\x81\xff" + struct.pack("!Q", MIB) + MASK + bytes(40_000))
         await eventually(lambda: gateway.gateway.body_bytes >= 40_000, "the half frame counts")
         writer.write(bytes(40_000))
+        assert await close_code(reader) == 1013
+
+
+async def test_pieces_of_a_message_count_where_it_is_told_whole(tmp_path: Path) -> None:
+    """So do whole frames of a message that is not whole, which a provider is told in other words."""
+    config = {"limits": {"inflight_bytes": 50_000}}
+    async with (
+        provided() as provider,
+        served(provider.port, tmp_path, Retelling, provider="retelling", config=config) as gateway,
+        shaken(gateway) as (reader, writer),
+    ):
+        writer.write(frame(bytes(30_000), 0x01))
+        await eventually(lambda: gateway.gateway.body_bytes >= 30_000, "the first piece counts")
+        writer.write(frame(bytes(30_000), 0x00))
         assert await close_code(reader) == 1013
 
 

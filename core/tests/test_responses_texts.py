@@ -78,6 +78,21 @@ def test_request_texts() -> None:
     assert pairs(RESPONSES.request_texts({"input": "hi"})) == [("hi", "user")]
 
 
+def test_what_agents_say_to_each_other() -> None:
+    """Words that stand as encrypted are words, and all are the user's; what OpenAI sealed is none."""
+    parts: list[Any] = [
+        {"type": "input_text", "text": "a"},
+        "b",
+        {"type": "encrypted_content", "encrypted_content": "my number is 1"},
+        {"type": "encrypted_content", "encrypted_content": "gAAAAABqVRWu_a-b=="},
+    ]
+    body: Json = {"input": [{"type": "agent_message", "author": "x", "content": parts}]}
+    places = [place for place in RESPONSES.request_texts(body) if place.path[2] == "content"]
+    assert pairs(places) == [("a", "user"), ("b", "user"), ("my number is 1", "user")]
+    changed = replace_paths(body, [(place.path, "***") for place in places])
+    assert changed["input"][0]["content"][2]["encrypted_content"] == "***"
+
+
 def test_stored_prompt_has_texts() -> None:
     """Variables of a stored prompt are the caller's words."""
     variables = {"a": "x", "b": {"type": "input_text", "text": "y"}}

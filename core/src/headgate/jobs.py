@@ -71,6 +71,7 @@ class _Carrying:
                 return await self._lines(call, asked, said)
             try:
                 status, heads, body = await self._send(call, asked, first)
+                answer = _decoded(body) if 200 <= status < 300 else None
             except RequestError:
                 await self._undo(asked, said)
                 raise
@@ -79,7 +80,6 @@ class _Carrying:
             if not 200 <= status < 300:
                 await self._undo(asked, said)
                 return relayed_error(ex, status, headers, body, secrets, is_retold=True)
-            answer = _decoded(body)
             refusal = dialect.refusal_in(answer)
             if refusal is not None:
                 await self._undo(asked, said)
@@ -90,7 +90,11 @@ class _Carrying:
             call = dialect.following(asked, said)
         if asked.action == "content":
             return await self._content(asked, said, secrets)
-        told = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
+        try:
+            told = scrub(msgspec.json.encode(dialect.decode_answer(asked, said)), secrets)
+        except RequestError:
+            await self._undo(asked, said)
+            raise
         return Reply(200, (*(pair for pair in headers if pair[0] != _JSON[0]), _JSON), told)
 
     async def _asked(self) -> Asked:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headgate.body import encode_with_model
+from headgate.body import decode_object, encode_with_model
 from headgate.chat import (
     ChatReply,
     ChatRequest,
     ErrorEvent,
+    Item,
     Opaque,
     Part,
     Reasoning,
@@ -108,9 +109,17 @@ async def write(asked: ChatRequest, provider: Provider, dialect: ChatDialect, ga
     request = provider.adapt(replace(request, messages=results_first(request.messages)), gaps)
     request = await fetch_media(request, provider)
     body = dialect.encode_request(request, gaps)
-    if not request.messages:  # said behind what was refused, which may be where they are
+    if _is_empty(request, body):  # said behind what was refused, which may be where they are
         raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
     return Written(provider.finish_body(body, request, gaps), request, lowered.called)
+
+
+def _is_empty(request: ChatRequest, body: bytes) -> bool:
+    """Whether there are no messages, or none are left of those that held only what this provider does not understand."""
+    if not all(isinstance(part, Item) for message in request.messages for part in message.parts):
+        return False
+    told = decode_object(body)
+    return not request.messages or any(told.get(name) == [] for name in ("messages", "contents", "input"))
 
 
 def without_foreign_thoughts(request: ChatRequest, provider: Provider, gaps: Gaps) -> ChatRequest:

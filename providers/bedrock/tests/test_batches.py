@@ -308,6 +308,16 @@ async def test_a_job_that_cannot_be_asked_for() -> None:
     assert (last.method, last.url) == ("POST", f"{CONTROL}/model-invocation-job/{ID}/stop")
 
 
+@pytest.mark.parametrize("answer", [Recorded(body=b"<html>"), Recorded.from_json([])])
+async def test_a_job_whose_answer_is_none(answer: Recorded) -> None:
+    """So it is where the vendor's words on it cannot be read."""
+    async with serving(*said({"jobArn": ARN}), answer, *said({}), **jobs()) as (client, upstream):
+        with pytest.raises(openai.InternalServerError):
+            await client.batches.create(**NEW)
+        last = upstream.requests[-1]
+    assert (last.method, last.url) == ("POST", f"{CONTROL}/model-invocation-job/{ID}/stop")
+
+
 @pytest.mark.parametrize("told", [{}, {"jobArn": ""}, []])
 async def test_an_answer_without_a_job(told: Any) -> None:
     """An answer that names no job is the provider's failure, and nothing is stopped."""

@@ -143,6 +143,39 @@ async def test_the_reason_to_end() -> None:
     assert [head[name] for name in names] == [b"gr1", b"2", b"ENABLED"]
 
 
+ACTED: Json = {"amazon-bedrock-guardrailAction": "INTERVENED"}
+
+
+@pytest.mark.parametrize(
+    ("said", "texts"),
+    [
+        (({"generation": "no", **ACTED}, {"generation": "", "stop_reason": "stop"}), ["no", ""]),
+        (({"generation": "no", "stop_reason": "stop"}, ACTED), ["no", ""]),
+        (({"generation": "no"}, ACTED), ["no", ""]),
+        ((ACTED,), [""]),
+    ],
+)
+async def test_a_guardrail_acts_in_a_stream(said: Sequence[Json], texts: list[str]) -> None:
+    """Whichever piece tells of it, the answer was filtered, and is whole."""
+    reply, _ = await asked({"stream": True}, framed(*(piece(each) for each in said)))
+    choices = [choice for each in chunks_of(reply) for choice in each["choices"]]
+    assert [each["text"] for each in choices] == texts
+    assert choices[-1]["finish_reason"] == "content_filter"
+
+
+@pytest.mark.parametrize("model", [LLAMA, IMPORTED])
+async def test_a_guardrail_is_the_deployments(model: str) -> None:
+    """A caller says neither which parts of a prompt it looks at nor how it streams."""
+    config = {"amazon-bedrock-guardrailConfig": {"tagSuffix": "x"}}
+    guard = {"guardrail": {"identifier": "gr1"}}
+    reply, upstream = await asked(config, model=model, settings=guard)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "amazon-bedrock-guardrailConfig")
+    assert upstream.requests == []
+    reply, upstream = await asked(config, whole(BY_ONES_OWN), model=model, settings=guard, headers=DROP)
+    assert reply.headers["x-headgate-dropped"] == "amazon-bedrock-guardrailConfig"
+    assert json.loads(upstream.requests[-1].body) == {"prompt": PROMPT}
+
+
 async def test_several_prompts() -> None:
     """Each text is a call, and its answer a choice in its place; what all of them used is summed."""
     answers = [whole({**SAID, "generation": each}) for each in ("one", "two")]
@@ -301,6 +334,26 @@ async def test_errors(status: int, kind: str, stands_for: int, *, stream: bool) 
     reply, _ = await asked({"stream": stream}, refused)
     error = reply.json()["error"]
     assert (reply.status_code, error["message"], error["code"]) == (stands_for, "no", kind)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{}, {"generation": "x"}'])
+@pytest.mark.parametrize("prompt", [["a", "b"], "a"])
+async def test_an_answer_that_is_none(prompt: Any, body: bytes) -> None:
+    """One among several is the provider's failure as an only one is."""
+    good = whole(SAID)
+    reply, _ = await asked({"prompt": prompt}, good.varied(body=body), *([good] if prompt != "a" else []))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_bad_reply")
+
+
+async def test_an_answer_that_tells_no_reason() -> None:
+    """It is whole, streamed or not; choices that tell no place have the one where they stand."""
+    said = {"generation": "hello", "stop_reason": None}
+    reply, _ = await asked({"stream": True}, whole(said), model=LLAMA_4)
+    choices = [choice for each in chunks_of(reply) for choice in each["choices"]]
+    assert [(each["text"], each["finish_reason"]) for each in choices] == [("hello", None), ("", "stop")]
+    two = {"choices": [{"index": None, "text": "a", "finish_reason": "stop"}, {"index": 1, "text": "b"}]}
+    reply, _ = await asked({"stream": True}, framed(piece(two)), model=IMPORTED)
+    assert [(each["index"], each["text"]) for each in chunks_of(reply)[0]["choices"]] == [(0, "a"), (1, "b")]
 
 
 async def test_an_answer_without_a_text() -> None:

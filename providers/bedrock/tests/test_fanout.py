@@ -15,7 +15,7 @@ from headgate.errors import ProviderFailed
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.testing.running import gateway
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse, WholeResponse
-from headgate.upstream.fanout import AT_ONCE, bodies_in, send_each
+from headgate.upstream.fanout import AT_ONCE, bodies_in, replies_in, send_each
 from headgate_bedrock import Bedrock
 from headgate_bedrock.vectors import counted
 
@@ -113,6 +113,15 @@ async def test_the_header_counts() -> None:
     one.close()
     assert bodies_in(b'[{"a":1}, {"b":2}]') == [b'{"a":1}', b'{"b":2}']
     assert bodies_in(b'{"a":1}') == [b'{"a":1}']
+
+
+def test_several_replies_are_told_apart() -> None:
+    """A reply to one call is whatever it is; those to several are as many as the calls, or the provider has failed."""
+    assert replies_in(b"[", 1) == [b"["]
+    assert replies_in(b'[{"a":1},[]]', 2) == [b'{"a":1}', b"[]"]
+    for body, count in ((b"[{},oops]", 2), (b"[,{}]", 2), (b"[1,2,3]", 2), (b"[\xff,1]", 2), (b"{}", 2)):
+        with pytest.raises(ProviderFailed, match="not all JSON"):
+            replies_in(body, count)
 
 
 # through a gateway

@@ -117,6 +117,18 @@ async def test_an_agent_at_a_vendor_of_functions() -> None:
         assert (item["type"], item["name"], item["input"]) == ("custom_tool_call", "apply_patch", "*** Begin")
 
 
+async def test_a_request_of_which_nothing_is_left() -> None:
+    """What only OpenAI can read may be left out, but a vendor is not asked for nothing."""
+    sealed = {"type": "encrypted_content", "encrypted_content": "gAAAAABqVRWu_a-b=="}
+    items = [{"type": "agent_message", "author": "/root", "recipient": "/root/a", "content": [sealed]}]
+    drop = {"x-headgate-unsupported": "drop"}
+    for vendor, way in (("groq", {"responses": "chat"}), ("deepseek", {}), ("cohere", {})):
+        async with at(vendor, **way) as held:
+            status, reply = await held.ask("POST", "/v1/responses", {"model": "m", "input": items}, **drop)
+            assert (status, reply["error"]["param"]) == (400, "messages")
+            assert held.calls == []
+
+
 async def test_mistrals_own() -> None:
     """Its preview is asked where a deployment says so, and keeps nothing."""
     async with at("mistral", responses="native") as vendor:

@@ -9,7 +9,6 @@ and the types of the official SDK (3.52).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -34,6 +33,7 @@ from headgate.chat import (
     ToolResult,
 )
 from headgate.dialects.gaps import Gaps
+from headgate.dialects.responses.texts import unsealed
 
 Json = dict[str, Any]
 
@@ -47,8 +47,6 @@ _INPUT: Json = {
     "additionalProperties": False,
 }
 _SEARCH = "tool_search"
-_OPAQUE = re.compile(r"gAAAA[\w=-]*")
-"""What only OpenAI can read again: a Fernet token."""
 
 
 class Called(Struct, frozen=True):
@@ -192,22 +190,24 @@ class _Table:
 
 
 def _heard(item: Item) -> Iterator[Part]:
-    """What another agent of Codex's said, as the user's words. A task that OpenAI encrypted stays a block of its own.
-
-    Where another vendor's model gave it, what Codex calls encrypted is plain: https://github.com/MetaFARS/codex-relay/issues/60
-    """
+    """What another agent of Codex's said, as the user's words. What is none, as a task that OpenAI encrypted, stays a block."""
     held: Any = item.raw.get("content")
     pieces = [{"text": held}] if isinstance(held, str) else [*_objects(held)]
-    said = [str(piece.get("text") or piece.get("encrypted_content") or "") for piece in pieces]
-    is_opaque = [
-        _OPAQUE.fullmatch(text) is not None and "text" not in piece for text, piece in zip(said, pieces, strict=True)
-    ]
-    text = "".join(text for text, opaque in zip(said, is_opaque, strict=True) if not opaque)
+    said = [_words_in(piece) for piece in pieces]
+    text = "".join(each for each in said if each)
     if text:
         yield Text(text)
-    for piece, opaque in zip(pieces, is_opaque, strict=True):
-        if opaque:
+    for piece, words in zip(pieces, said, strict=True):
+        if words is None:
             yield Item(item.dialect, piece)
+
+
+def _words_in(piece: Json) -> str | None:
+    """The words of a piece of an agent's message, which may be empty; None where it holds anything else."""
+    text: Any = piece.get("text")
+    if isinstance(text, str) and not (text == "" and piece.get("encrypted_content")):
+        return text
+    return unsealed(piece) or None
 
 
 class CallsBack:

@@ -8,44 +8,77 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.chat import Message, Part, ToolCall, ToolResult
 
 
-def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The turns with late results of calls before what the user said in between; the very same turns where there are none."""
-    turns: list[Message] = []
-    called: set[str] = set()
+class _Called(Struct):
+    """The calls of one turn, or of several that follow each other, and the turn in which something was said after them."""
+
+    ids: set[str]
     said_at: int | None = None
-    """Where the user began to speak since the last calls."""
+
+
+def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The turns with late results of calls before what was said in between; the very same turns where there are none."""
+    turns: list[Message] = []
+    called: list[_Called] = []
     for message in messages:
         if message.role == "assistant":
-            is_more = bool(turns) and turns[-1].role == "assistant"
-            calls = {part.id for part in message.parts if isinstance(part, ToolCall)}
-            called = called | calls if is_more else calls
-            said_at = None
-        late = tuple(part for part in message.parts if isinstance(part, ToolResult) and part.call_id in called)
-        if said_at is not None and late:
-            said_at = _put(turns, said_at, replace(message, parts=late))
-            rest = tuple(part for part in message.parts if part not in late)
-            turns += [replace(message, parts=rest)] if rest else []
+            _call(called, turns, message)
+            turns.append(message)
             continue
-        turns.append(message)
-        if said_at is None and message.role == "user" and not all(map(_is_result, message.parts)):
-            said_at = len(turns) - 1
+        parts = list(message.parts)
+        for calls in called:
+            late = tuple(part for part in parts if _is_late(part, calls, called))
+            if late:
+                _put(turns, called, calls.said_at or 0, replace(message, parts=late))
+                parts = [part for part in parts if part not in late]
+        if len(parts) == len(message.parts):
+            turns.append(message)
+        elif parts:
+            turns.append(replace(message, parts=tuple(parts)))
+        if not all(map(_is_result, parts)):
+            _speak(called, len(turns) - 1)
     return tuple(turns)
 
 
-def _put(turns: list[Message], at: int, results: Message) -> int:
-    """Put results before the words of the turn `at`, into it where it has some itself; tell where it is then."""
+def _call(called: list[_Called], turns: Sequence[Message], message: Message) -> None:
+    """Note the calls of the assistant's next turn."""
+    ids = {part.id for part in message.parts if isinstance(part, ToolCall)}
+    if turns and turns[-1].role == "assistant":
+        called[-1].ids |= ids
+        return
+    _speak(called, len(turns))
+    called.append(_Called(ids))
+
+
+def _speak(called: Sequence[_Called], at: int) -> None:
+    """Note that the turn `at` says something after the last calls."""
+    if called and called[-1].said_at is None:
+        called[-1].said_at = at
+
+
+def _is_late(part: Part, calls: _Called, called: Sequence[_Called]) -> bool:
+    """Whether a part is a result of these calls, and something was said before it. An id belongs to its last call."""
+    if not isinstance(part, ToolResult) or calls.said_at is None:
+        return False
+    return next((each for each in reversed(called) if part.call_id in each.ids), None) is calls
+
+
+def _put(turns: list[Message], called: Sequence[_Called], at: int, results: Message) -> None:
+    """Put results before the words of the turn `at`, into it where it has some itself."""
     parts = turns[at].parts
     count = next((number for number in range(len(parts), 0, -1) if _is_result(parts[number - 1])), 0)
     if count:
         turns[at] = replace(turns[at], parts=(*parts[:count], *results.parts, *parts[count:]))
-        return at
+        return
     turns.insert(at, results)
-    return at + 1
+    for each in called:
+        if each.said_at is not None and each.said_at >= at:
+            each.said_at += 1
 
 
 def _is_result(part: Part) -> bool:

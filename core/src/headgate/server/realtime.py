@@ -241,6 +241,7 @@ class Session:
         self._provider = provider
         self._held = {client: Held(gateway, ex), provider: Held(gateway, ex)}
         self._parts: dict[Socket, list[bytes]] = {client: [], provider: []}
+        self._parts_bytes = {client: 0, provider: 0}
         self._kinds = {client: Opcode.TEXT, provider: Opcode.TEXT}
         if not isinstance(ex.dialect, SessionDialect) or ex.attempt is None:
             raise TypeError(f"`{ex.operation.name}` has no dialect of sessions")
@@ -313,8 +314,8 @@ class Session:
         self._reply.usage, self._reply.usage_by_model = self._meter.usage, self._meter.by_model
 
     def heard(self, socket: Socket) -> None:
-        """See Owner. What is held of frames that are not whole counts as bodies do."""
-        if not self._held[socket].count(socket.held_bytes):
+        """See Owner. What is held of frames and messages that are not whole counts as bodies do."""
+        if not self._held[socket].count(socket.held_bytes + self._parts_bytes[socket]):
             self._stop(_too_many(), CloseCode.TRY_AGAIN_LATER)
 
     def room(self, socket: Socket) -> None:
@@ -404,9 +405,10 @@ class Session:
     def _whole(self, socket: Socket, frame: Frame, data: bytes) -> bytes | None:
         """The message of one side that `frame` completes with its `data`; it may come in several frames."""
         self._parts[socket].append(data)
+        self._parts_bytes[socket] += len(data)
         if not frame.fin:
             return None
-        parts, self._parts[socket] = self._parts[socket], []
+        parts, self._parts[socket], self._parts_bytes[socket] = self._parts[socket], [], 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

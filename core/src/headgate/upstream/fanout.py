@@ -10,6 +10,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 from typing_extensions import override
 
+from headgate.errors import ProviderFailed
 from headgate.upstream.interface import RawHeaders, Upstream, UpstreamRequest, UpstreamResponse
 from headgate.upstream.whole import WholeResponse
 
@@ -23,6 +24,19 @@ Told = Callable[[bytes, RawHeaders], bytes]
 def bodies_in(body: bytes) -> Sequence[bytes]:
     """The bodies of the calls that an encoded request stands for: a list holds one each, an object is the only one."""
     return [bytes(each) for each in msgspec.json.decode(body, type=list[Raw])] if body.startswith(b"[") else [body]
+
+
+def replies_in(body: bytes, count: int) -> Sequence[bytes]:
+    """The bodies of `count` replies, which `send_each` made one. Raises ProviderFailed where there are not so many."""
+    if count == 1:
+        return [body]
+    try:
+        held = [bytes(each) for each in msgspec.json.decode(body, type=list[Raw])]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        held = []
+    if len(held) != count:
+        raise ProviderFailed(f"the provider's {count} replies are not all JSON", code="upstream_bad_reply")
+    return held
 
 
 async def send_each(send: Send, requests: Sequence[UpstreamRequest], told: Told | None = None) -> UpstreamResponse:

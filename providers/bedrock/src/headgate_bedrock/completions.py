@@ -27,7 +27,7 @@ from headgate.dialects.words import openai_envelope
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
 from headgate.exchange import RawHeaders, Reply
 from headgate.upstream import Upstream, UpstreamRequest, UpstreamResponse
-from headgate.upstream.fanout import bodies_in
+from headgate.upstream.fanout import bodies_in, replies_in
 from headgate_bedrock.frames import FrameFramer, decode_frame
 from headgate_bedrock.invoked import worded
 from headgate_bedrock.stream import error_of
@@ -41,6 +41,8 @@ _COUNTS = (b"x-amzn-bedrock-input-token-count", b"x-amzn-bedrock-output-token-co
 _METRICS = "amazon-bedrock-invocationMetrics"
 _MEMBER = b'"amazon-bedrock-invocationMetrics"'
 _ACTED = "amazon-bedrock-guardrailAction"
+_OWN_MEMBERS = "amazon-bedrock-"
+"""How the members begin that are not the model's; one of them would tell a guardrail which parts of a prompt to look at."""
 _DONE = b"data: [DONE]\n\n"
 _MOST_TEXTS = 128
 """Each text is a call of its own."""
@@ -97,6 +99,9 @@ def encode(body: bytes, model: str, gaps: Gaps) -> bytes:
     members.pop("stream_options", None)
     if members.pop("user", None) is not None:
         gaps.skip("user")
+    for name in [name for name in members if name.startswith(_OWN_MEMBERS)]:
+        del members[name]
+        gaps.refuse(name, "guardrails and traces are the deployment's")
     if not maker.is_openai:
         _settle(members, maker, gaps)
     texts = _texts_of(members.pop("prompt", None))
@@ -123,11 +128,14 @@ def counted(body: bytes, headers: RawHeaders) -> bytes:
     return b'%s,%s:{"inputTokenCount":%s,"outputTokenCount":%s}}' % (held[:-1], _MEMBER, *found)
 
 
-def decode(head: Json, headers: RawHeaders, body: bytes) -> Reply:
-    """The answers as OpenAI's clients read completions, `head` before them. Raises ProviderFailed for one without a text."""
+def decode(head: Json, sent: bytes, headers: RawHeaders, body: bytes) -> Reply:
+    """The answers to what was `sent` as OpenAI's clients read completions, `head` before them.
+
+    Raises ProviderFailed for one without a text.
+    """
     choices: list[Json] = []
     usages: list[tuple[int, int] | None] = []
-    for each in bodies_in(body):
+    for each in replies_in(body, len(bodies_in(sent))):
         piece = _Piece()
         said = piece.read(each)
         if not said:
@@ -170,11 +178,11 @@ class _Said(Struct, frozen=True):
 
 
 class _Piece:
-    """Reads answers, whole or a stream's: what they say, and in `usage` the tokens that the last ones told."""
+    """Reads an answer, whole or in pieces: what it says, in `usage` the tokens it told, and whether a guardrail held it back."""
 
     def __init__(self) -> None:
         self.usage: tuple[int, int] | None = None
-        self._is_held_back = False
+        self.is_held_back = False
 
     def read(self, body: bytes) -> list[_Said]:
         """What an answer says; nothing where it has no text."""
@@ -182,20 +190,20 @@ class _Piece:
             held = decode_object(body)
         except InvalidRequest:
             return []
-        self._is_held_back = held.get(_ACTED) == "INTERVENED"
+        self.is_held_back |= held.get(_ACTED) == "INTERVENED"
         self._count(held)
         if isinstance(held.get("generation"), str):
             return [_Said(0, held["generation"], self._reason_of(held))]
         said = objects(held.get("outputs")) or objects(held.get("choices"))
         return [
-            _Said(each.get("index", at), each["text"], self._reason_of(each), each.get("logprobs"))
+            _Said(_first(each.get("index"), at) or 0, each["text"], self._reason_of(each), each.get("logprobs"))
             for at, each in enumerate(said)
             if isinstance(each.get("text"), str)
         ]
 
     def _reason_of(self, said: Json) -> str | None:
         """Why it ended, in OpenAI's words. What a guardrail held back has been filtered."""
-        if self._is_held_back:
+        if self.is_held_back:
             return "content_filter"
         reason = said.get("stop_reason") or said.get("finish_reason")
         return (reason if reason in _REASONS else _USUAL) if isinstance(reason, str) else None
@@ -248,8 +256,11 @@ class _Chunks:
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         if not self._is_framed:
-            body = counted(await self._response.read(), self.headers)
-            yield self._told(body)
+            said = self._piece.read(counted(await self._response.read(), self.headers))
+            if not said:
+                raise ProviderFailed("the provider answered with no text", code="upstream_bad_reply")
+            yield self._told(said)
+            self._reasons = {one.index: one.reason or _USUAL for one in said}
             yield self._last()
             return
         framer = FrameFramer()
@@ -260,16 +271,15 @@ class _Chunks:
                 if error is not None:
                     yield _event_of(error)
                     return
-                told = self._told(_bytes_in(message.payload))
+                told = self._told(self._piece.read(_bytes_in(message.payload)))
                 if told:
                     yield told
         framer.end()
-        if self._reasons:
+        if self._reasons or self._piece.is_held_back:
             yield self._last()
 
-    def _told(self, body: bytes) -> bytes:
+    def _told(self, said: Sequence[_Said]) -> bytes:
         """A piece as a chunk. Its reason to end waits for the last one, behind which its usage is known."""
-        said = self._piece.read(body)
         self._reasons |= {one.index: one.reason for one in said if one.reason is not None}
         choices = [_choice(one.index, one, None) for one in said if one.text]
         return self._chunk(choices) if choices else b""
@@ -278,8 +288,8 @@ class _Chunks:
         """The chunk with the reasons to end, and the usage in it or behind it."""
         used = self._piece.usage
         usage = {} if used is None else {"usage": _usage([used])}
-        if not self._reasons:
-            raise ProviderFailed("the provider answered with no text", code="upstream_bad_reply")
+        if self._piece.is_held_back:
+            self._reasons = dict.fromkeys(self._reasons or (0,), "content_filter")
         ended = [_choice(at, _Said(at, ""), reason) for at, reason in sorted(self._reasons.items())]
         if self._is_usage_asked:
             return self._chunk(ended) + (self._chunk([], usage) if usage else b"") + _DONE

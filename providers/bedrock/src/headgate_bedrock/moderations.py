@@ -19,7 +19,7 @@ from headgate.dialects.openai.members import as_object, objects
 from headgate.dialects.openai.moderations import judged_in, moderation, result
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
-from headgate.upstream.fanout import bodies_in
+from headgate.upstream.fanout import bodies_in, replies_in
 
 Json = dict[str, Any]
 
@@ -48,9 +48,13 @@ def encode(body: bytes, gaps: Gaps) -> bytes:
     return msgspec.json.encode([{"messages": _messages(each), "checks": _CHECKS} for each in asked])
 
 
-def decode(headers: RawHeaders, body: bytes, model: str, flag_at: float) -> Reply:
-    """The answers as results, each flagged where a score is `flag_at` or more. Raises ProviderFailed for one without scores."""
-    results = [result(_scores_in(each), flag_at, ["text"]) for each in bodies_in(body)]
+def decode(headers: RawHeaders, body: bytes, model: str, flag_at: float, sent: bytes) -> Reply:
+    """The answers to what was `sent` as results, each flagged where a score is `flag_at` or more.
+
+    Raises ProviderFailed for one without scores.
+    """
+    replies = replies_in(body, len(bodies_in(sent)))
+    results = [result(_scores_in(each), flag_at, ["text"]) for each in replies]
     return Reply(200, headers, moderation(model, results))
 
 

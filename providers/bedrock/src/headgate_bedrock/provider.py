@@ -360,7 +360,7 @@ class Bedrock(Aws):
         attempt.body = moderations.encode(ex.body_for(attempt.model, attempt.target.override_params), gaps)
         ex.tell_dropped(gaps.dropped)
         _, origin = await self.ready(ex)
-        decode = partial(moderations.decode, model=attempt.model, flag_at=self.settings.flag_at)
+        decode = partial(moderations.decode, model=attempt.model, flag_at=self.settings.flag_at, sent=attempt.body)
         return await retell(ex, Invoked(self._sent, self.upstream.close), self.prepare(ex), origin, decode)
 
     async def _complete(self, ex: Exchange) -> Reply:
@@ -379,7 +379,7 @@ class Bedrock(Aws):
             engine = completions.Streamed(self.upstream, head, is_usage_asked=completions.asks_usage(asked))
             return await relay(ex, engine, request, origin)
         calls = Invoked(self._sent, self.upstream.close, completions.counted)
-        return await retell(ex, calls, self.prepare(ex), origin, partial(completions.decode, head))
+        return await retell(ex, calls, self.prepare(ex), origin, partial(completions.decode, head, attempt.body))
 
     async def _draw(self, ex: Exchange) -> Reply:
         request, origin = await self.ready(ex)

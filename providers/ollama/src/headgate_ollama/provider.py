@@ -59,7 +59,7 @@ class Ollama(Provider):
         request = super().adapt(request, gaps)
         if not instructions.is_strict(request.model):
             return request
-        return replace(request, messages=instructions.instructed_first(request.messages, gaps))
+        return replace(request, messages=instructions.instructed_first(request.messages, gaps, ""))
 
     @override
     def fetches(self, part: Image | File) -> bool:

@@ -19,7 +19,7 @@ from headgate.dialects.openai.members import as_object
 from headgate.dialects.openai.moderations import judged_in, moderation, result
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
-from headgate.upstream.fanout import bodies_in
+from headgate.upstream.fanout import bodies_in, replies_in
 
 Json = dict[str, Any]
 
@@ -62,7 +62,8 @@ def encode(body: bytes, compartment: str, gaps: Gaps) -> bytes:
 
 def decode(headers: RawHeaders, body: bytes, model: str, sent: bytes) -> Reply:
     """The answers to what was `sent` as results, in the vendor's categories. Raises ProviderFailed for one without scores."""
-    pairs = zip(bodies_in(body), bodies_in(sent), strict=True)
+    calls = bodies_in(sent)
+    pairs = zip(replies_in(body, len(calls)), calls, strict=True)
     results = [_result_of(said, _kinds_of(asked)) for said, asked in pairs]
     return Reply(200, headers, moderation(model, results))
 

@@ -5,7 +5,7 @@ Source: https://ai.google.dev/gemini-api/docs/function-calling
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -86,11 +86,22 @@ class Turns:
         if message.role in {"system", "developer"}:
             self._gaps.skip(f"{place}.role")
             parts = [{"text": f"<system>\n{message.text}\n</system>"}]
-        if parts:
-            role = "model" if message.role == "assistant" else "user"
-            self._contents.append({"role": role, "parts": parts, **extra})
         if message.role == "assistant":
-            self._calls = [part for part in message.parts if isinstance(part, ToolCall)]
+            self._answer(message, parts, extra)
+        elif parts:
+            self._contents.append({"role": "user", "parts": parts, **extra})
+
+    def _answer(self, message: Message, parts: list[Json], extra: Mapping[str, Any]) -> None:
+        """A turn of the model's; several of other dialects' in a row are one, for results stand behind the turn that called."""
+        calls = [part for part in message.parts if isinstance(part, ToolCall)]
+        last = self._contents[-1] if self._contents and not self._is_own else None
+        if last is not None and last["role"] == "model":
+            last["parts"] += parts
+            self._calls += calls
+            return
+        self._calls = calls
+        if parts:
+            self._contents.append({"role": "model", "parts": parts, **extra})
 
     def _tell(self, message: Message, place: str) -> None:
         """What of a turn has no place."""

@@ -5,6 +5,7 @@ Events that repeat a text as a whole (`.done`, `response.completed`) are flows o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -53,7 +54,9 @@ _SILENT = frozenset(
 """Members that are no text: ids, names, kinds, bytes."""
 _DEFINING = frozenset({"input_schema", "output_schema", "parameters", "tools"})
 _DESCRIBING = frozenset({"title", "description", "definition"})
-_ROLES = {"function_call_output": "tool", "custom_tool_call_output": "tool"}
+_SEALED = re.compile(r"gAAAA[\w=-]*")
+"""What only OpenAI can read again: a Fernet token."""
+_ROLES = {"agent_message": "user", "function_call_output": "tool", "custom_tool_call_output": "tool"}
 _FLOWS = {
     "response.output_text": "text",
     "response.refusal": "refusal",
@@ -131,7 +134,23 @@ def _item_texts(item: Json, path: Path, flow: str) -> list[TextPlace]:
         return [TextPlace((*path, "content"), item["content"], role, flow)]
     skipped = {"result"} if kind == "image_generation_call" else {"annotations"}
     held = {name: value for name, value in item.items() if name not in skipped}
-    return list(_leaves(held, path, role, flow))
+    places = list(_leaves(held, path, role, flow))
+    parts: Any = item.get("content") if kind == "agent_message" else None
+    for at, part in enumerate(cast("list[object]", parts) if isinstance(parts, list) else ()):
+        said = unsealed(part)
+        if said:
+            where = ("content", at, "encrypted_content")
+            places.append(TextPlace((*path, *where), said, role, ".".join([flow, *map(str, where)])))
+    return places
+
+
+def unsealed(part: object) -> str:
+    """What stands as encrypted in a part of an agent's message and is plain words; nothing where there is none.
+
+    Where another vendor's model gave it, what Codex calls encrypted is plain: https://github.com/MetaFARS/codex-relay/issues/60
+    """
+    said = cast("Json", part).get("encrypted_content") if isinstance(part, dict) else None
+    return said if isinstance(said, str) and not _SEALED.fullmatch(said) else ""
 
 
 def _leaves(value: object, path: Path, role: str, flow: str) -> Iterator[TextPlace]:

@@ -23,7 +23,7 @@ from headgate.operations import EMBEDDINGS, IMAGES_GENERATE, SPEECH, TRANSCRIPTI
 from headgate.provider import operation_of
 from headgate.relay import Decode
 from headgate.upstream import Credential
-from headgate.upstream.fanout import bodies_in
+from headgate.upstream.fanout import replies_in
 from headgate.vectors import EmbedReply, EmbedRequest, vectors_for
 from headgate_compatible.vendors import pictures, transcripts
 from headgate_compatible.vendors.as_json import Encode, JsonForms
@@ -106,8 +106,9 @@ class BytezEmbeddings(PlainEmbeddings):
 
     @override
     def decode_reply(self, body: bytes, request: EmbedRequest) -> EmbedReply:
+        bodies = replies_in(body, len(request.inputs))
         try:
-            held = [decode_object(each) for each in bodies_in(body)]
+            held = [decode_object(each) for each in bodies]
             vectors = [self._one(each) for each in held]
         except (InvalidRequest, ValueError) as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None

@@ -23,7 +23,7 @@ from headgate.dialects import Gaps, OpenAIEmbeddings
 from headgate.dialects.openai.embeddings import vector_of
 from headgate.dialects.openai.usage import decode_read
 from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
-from headgate.upstream.fanout import bodies_in
+from headgate.upstream.fanout import replies_in
 from headgate.vectors import EmbedReply, EmbedRequest, InputType, vectors_for
 
 Json = dict[str, Any]
@@ -221,8 +221,9 @@ class BytePlusEmbeddings(PlainEmbeddings):
 
     @override
     def decode_reply(self, body: bytes, request: EmbedRequest) -> EmbedReply:
+        bodies = replies_in(body, len(request.inputs))
         try:
-            held = [msgspec.json.decode(each, type=_OneReply) for each in bodies_in(body)]
+            held = [msgspec.json.decode(each, type=_OneReply) for each in bodies]
             vectors = [self.vector_of(one.data.embedding) for one in held]
         except ValueError as error:
             raise ProviderFailed(f"the reply holds no embeddings: {error}", code="upstream_bad_reply") from None
