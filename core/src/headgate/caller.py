@@ -151,3 +151,13 @@ def checked_base_url(base_url: str) -> str:
             "`custom-host` must be an http or https base URL without user, query or fragment", param="custom-host"
         )
     return base_url.rstrip("/")
+
+
+def above(base_url: str, levels: int = 1) -> str:
+    """A base URL without so many last parts of its path, or without its path where that has no more: its host stays.
+
+    Added in 0.1.
+    """
+    scheme, _, rest = base_url.partition("://")
+    host, *parts = rest.split("/")
+    return f"{scheme}://{'/'.join((host, *parts[: max(0, len(parts) - levels)]))}"

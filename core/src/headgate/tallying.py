@@ -15,6 +15,7 @@ from headgate.body import decode_object
 from headgate.chat import ChatRequest
 from headgate.counting import count_request
 from headgate.dialects import ChatDialect, CountDialect, Gaps
+from headgate.dialects.counts import wrapper_in
 from headgate.errors import InvalidRequest, ProviderError, ProviderFailed, RequestError
 from headgate.exchange import Exchange, RawHeaders, Reply
 from headgate.operations import COUNT_TOKENS, GENERATE_COUNT, RESPONSES_COUNT
@@ -94,7 +95,7 @@ def _request_of(ex: Exchange, client: ChatDialect) -> ChatRequest:
     """What is to be counted, with what the target overrides. Google's clients may put it one level deeper."""
     body = decode_object(ex.source)
     overrides: Mapping[str, Any] = ex.attempt.target.override_params if ex.attempt is not None else {}
-    inner: Any = body.get("generateContentRequest")
+    inner: Any = body.get(wrapper_in(body))
     held = cast("dict[str, Any]", inner) if isinstance(inner, dict) else body
     return client.decode_request(
         msgspec.json.encode({**held, **overrides}) if overrides or held is inner else ex.source

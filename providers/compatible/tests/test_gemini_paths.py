@@ -93,6 +93,28 @@ async def test_other_clients_of_gemini(name: str) -> None:
         assert sent(vendor.calls[0])[1].endswith("/chat/completions")
 
 
+@pytest.mark.parametrize("row", [{}, {"paths": {"generate": "/../models"}}])
+async def test_a_server_of_ones_own(row: Json) -> None:
+    """A server that no row describes is asked for the model and the method too."""
+    async with at("compatible", base_url="https://own.example/v1beta", operations=["generate"], row=row) as vendor:
+        vendor.answer(ANSWER)
+        root = "https://own.example" + ("" if row else "/v1beta") + "/models/gemini-2"
+        status, _ = await vendor.ask("POST", "/v1beta/models/mine/gemini-2:generateContent", json.loads(ASKED))
+        vendor.upstream.answer("*", Recorded(headers=(("content-type", "text/event-stream"),), body=b"data: {}\n\n"))
+        path = "/v1beta/models/mine/gemini-2:streamGenerateContent?alt=sse"
+        await vendor.client.post(path, json=json.loads(ASKED))
+        urls = [call.url for call in vendor.calls]
+    assert (status, urls) == (200, [f"{root}:generateContent", f"{root}:streamGenerateContent?alt=sse"])
+
+
+async def test_behind_a_short_address() -> None:
+    """A base URL without a path keeps its host."""
+    async with at("cometapi", base_url="https://own.example") as vendor:
+        vendor.answer(ANSWER)
+        status, _ = await vendor.ask("POST", f"/v1beta/models/mine/{MODEL}:generateContent", json.loads(ASKED))
+        assert (status, vendor.calls[0].url) == (200, f"https://own.example/v1beta/models/{MODEL}:generateContent")
+
+
 async def test_errors() -> None:
     """An error in Google's words stays one."""
     error = {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}

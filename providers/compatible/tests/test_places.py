@@ -15,6 +15,7 @@ from headgate_compatible import catalogue
 
 Json = dict[str, Any]
 OWN = {"base_url": "https://own.example/v1"}
+BARE = {"base_url": "https://own.example"}
 BGE, RANKER = "BAAI/bge-large-en-v1.5", "@cf/baai/bge-reranker-base"
 EMBEDDED = f"/hf-inference/models/{BGE}/pipeline/feature-extraction"
 ACCOUNT: Json = {"vars": {"account_id": "abc"}}
@@ -48,6 +49,9 @@ ACCOUNTS = "https://api.cloudflare.com/client/v4/accounts/abc/ai"
         ),
         ("deepinfra", "embeddings", "a/b", {}, f"{INFRA}/openai/embeddings"),
         ("cloudflare", "rerank", "a?b#c d", ACCOUNT, f"{ACCOUNTS}/run/a%3Fb%23c%20d"),
+        ("lightning", "messages", "claude-4", {**OWN, "messages": "native"}, "https://own.example/v1/messages"),
+        ("zhipu", "messages", "glm", {**OWN, "messages": "native"}, "https://own.example/anthropic/v1/messages"),
+        ("deepinfra", "messages", "m", BARE, "https://own.example/anthropic/v1/messages"),
     ],
 )
 def test_models_in_addresses(name: str, operation: str, model: str, config: Json, url: str) -> None:

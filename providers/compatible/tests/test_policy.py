@@ -227,6 +227,17 @@ async def test_texts_of_one_message_as_one() -> None:
     assert len((await send(own(), body))[0]["messages"][0]["content"]) == 2
 
 
+async def test_instructions_of_a_strict_template_as_one() -> None:
+    """A vendor that takes plain strings alone gets one of instructions that are put together, too."""
+    texts: list[Json] = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    body = messages_request(USER, system=texts)
+    first, later = ({"role": role, "content": role} for role in ("developer", "system"))
+    items = responses_request(first, USER, later, USER, instructions="a")
+    for operation, asked in (("messages", body), ("responses", items)):
+        sent, _ = await send(own(flat=True, system_first=True), asked, operation)
+        assert all(isinstance(message["content"], str) for message in sent["messages"])
+
+
 async def test_too_many_stop_sequences() -> None:
     """More than the vendor takes is refused; dropped, the first ones stay."""
     body = messages_request(USER, stop_sequences=["a", "b", "c"])

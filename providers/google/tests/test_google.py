@@ -25,6 +25,8 @@ from headgate.operations import (
     GENERATE_BATCH,
     GENERATE_CACHES,
     GENERATE_COUNT,
+    GENERATE_LIVE,
+    GENERATE_UPLOADS,
     IMAGES_GENERATE,
     PASSTHROUGH,
     Operation,
@@ -188,11 +190,33 @@ def test_what_is_kept_is_for_the_model_that_was_allowed(operation: Operation, bo
             b'{"contents":[],"systemInstruction":{}}',
             f'{{"generateContentRequest":{{"model":"models/{MODEL}","contents":[],"systemInstruction":{{}}}}}}'.encode(),
         ),
+        (
+            b'{"model":"projects/p/models/alias","contents":[]}',
+            f'{{"generateContentRequest":{{"model":"models/{MODEL}","contents":[]}}}}'.encode(),
+        ),
+        (
+            b'{"generateContentRequest":{"model":"models/mine/alias","contents":[]}}',
+            f'{{"generateContentRequest":{{"model":"models/{MODEL}","contents":[]}}}}'.encode(),
+        ),
+        (b'{"generate_content_request":  {"contents": []}}', b'{"generate_content_request":  {"contents": []}}'),
     ],
 )
 def test_counts_in_both_shapes(asked: bytes, sent: bytes) -> None:
-    """Clients of Vertex AI put beside the contents what the Gemini API takes one level deeper."""
+    """Clients of Vertex AI put beside the contents what the Gemini API takes one level deeper; the model is that of the path."""
     assert deploy().prepare(exchange(None, GENERATE_COUNT, body=asked)).body == sent
+
+
+@pytest.mark.parametrize(
+    ("base", "version"),
+    [("https://own.example", "v1beta"), ("https://own.example/v1", "v1"), ("https://own.example/g/v1", "v1")],
+)
+def test_what_stands_beside_the_version(base: str, version: str) -> None:
+    """Uploads and sessions stay at the host of a base URL, whether or not it ends in a version."""
+    provider, root = deploy(base_url=base), base.removesuffix("/v1")
+    uploads = provider.url_for(exchange(provider, GENERATE_UPLOADS, path="/upload/v1beta/files"))
+    assert uploads == f"{root}/upload/{version}/files"
+    live = provider.url_for(exchange(provider, GENERATE_LIVE, path=GENERATE_LIVE.path))
+    assert live == root + GENERATE_LIVE.path.replace("v1beta", version)
 
 
 def test_passthrough_keeps_its_path() -> None:

@@ -328,10 +328,20 @@ async def test_a_voice_of_ones_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("response_format", "mp3"), ("speed", 1.5), ("stream_format", "sse"), ("stream", True)]
+    ("field", "value"),
+    [
+        ("response_format", "mp3"),
+        ("response_format", ["wav"]),
+        ("speed", 1.5),
+        ("stream_format", "sse"),
+        ("stream", True),
+        ("input", ["Hello"]),
+        ("instructions", {"style": "calm"}),
+        ("voice", {"id": 5}),
+    ],
 )
 async def test_what_a_voice_cannot_be_told(field: str, value: object) -> None:
-    """A wish that there are no words for is refused by name."""
+    """A wish that there are no words for is refused by name, and so is a member of another type."""
     body: Json = {field: value}
     refused, upstream = await spoken({}, **body)
     assert (refused.status_code, refused.json()["error"]["param"], upstream.requests) == (400, field, [])

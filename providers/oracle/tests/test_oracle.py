@@ -100,6 +100,15 @@ async def test_a_key_goes_before_a_signature(tmp_path: Path) -> None:
     assert not {b"authorization", b"opc-compartment-id"} & dict(call.headers).keys()
 
 
+@pytest.mark.parametrize("path", ["/openai/v1", "/v1", ""])
+async def test_its_own_api_behind_a_gateway(tmp_path: Path, path: str) -> None:
+    """However short the path of a base URL is, its host is asked."""
+    settings: Json = {**signed(tmp_path), "vars": {}, "base_url": f"https://gw.example{path}"}
+    async with serving(said({"embeddings": [[0.5]]}), **settings) as (http, upstream):
+        await http.post("/v1/embeddings", json={"model": "oci/cohere.embed-v4.0", "input": "a"})
+    assert [call.url for call in upstream.requests] == ["https://gw.example/20231130/actions/embedText"]
+
+
 async def test_chat_is_signed_where_there_is_no_key(tmp_path: Path) -> None:
     """The signature covers the body, and headers say who pays, as `oci-openai` has them."""
     async with serving(said(chat_reply({"content": "yes"})), **signed(tmp_path)) as (http, upstream):

@@ -92,6 +92,24 @@ async def test_what_cannot_be_told(field: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", ["a"]),
+        ("size", {}),
+        ("output_format", ["png"]),
+        ("output_compression", "much"),
+        ("prompt", 5),
+        ("images", {"image_url": "data:image/png;base64,AA=="}),
+    ],
+)
+async def test_a_wrong_type(field: str, value: object) -> None:
+    """A member of another type is the client's error, whatever may be left out."""
+    for headers in ({}, DROP):
+        refused, upstream = await asked({field: value}, MADE, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["param"], upstream.requests) == (400, field, [])
+
+
+@pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
         ({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}, 400, "content_policy_violation"),

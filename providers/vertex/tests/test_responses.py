@@ -82,34 +82,68 @@ async def test_chat_for_all_others(path: str, model: str, said: Json) -> None:
 
 
 TURNS = [{"role": "user", "content": "Hello"}]
+QUOTA: Json = {
+    "code": 429,
+    "message": "quota exceeded",
+    "status": "RESOURCE_EXHAUSTED",
+    "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}],
+}
+BAD_KEY: Json = {
+    "code": 400,
+    "message": "API key not valid. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+    "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+}
+CLAUDE, CODESTRAL = "v/claude-sonnet-4-5", "v/codestral-2"
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
 @pytest.mark.parametrize(
     ("path", "body", "is_anthropic"),
     [
         ("/v1/responses", {"model": f"v/{GROK}", "input": "Hello"}, False),
         ("/v1/chat/completions", {"model": "v/mistral-medium-3", "messages": TURNS}, False),
-        ("/v1/completions", {"model": "v/codestral-2", "prompt": "def f("}, False),
-        ("/v1/messages", {"model": "v/claude-sonnet-4-5", "messages": TURNS, "max_tokens": 9}, True),
+        ("/v1/completions", {"model": CODESTRAL, "prompt": "def f("}, False),
+        ("/v1/messages", {"model": CLAUDE, "messages": TURNS, "max_tokens": 9}, True),
+        # translated
+        ("/v1/chat/completions", {"model": CLAUDE, "messages": TURNS}, False),
+        ("/v1/messages", {"model": "v/mistral-medium-3", "messages": TURNS, "max_tokens": 9}, True),
+        ("/v1/messages", {"model": f"v/{LLAMA}", "messages": TURNS, "max_tokens": 9}, True),
     ],
 )
-async def test_errors_of_the_front_door(path: str, body: Json, is_anthropic: bool) -> None:
-    """Where a maker's API passes, what Vertex AI itself has against a call is told in its envelope, with when to come back."""
-    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]
-    error = {"code": 429, "message": "quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": details}
-    reply, _ = await asked(path, body, Recorded.from_json({"error": error}, 429))
-    told = reply.json()
-    assert (reply.status_code, reply.headers["retry-after"], told.get("type")) == (
-        429,
-        "17",
-        "error" if is_anthropic else None,
+async def test_errors_of_the_front_door(path: str, body: Json, is_listed: bool, is_anthropic: bool) -> None:
+    """What Vertex AI itself has against a call is told in the client's envelope, with when to come back.
+
+    Where a stream was asked for it comes in a list.
+    """
+    for error, status, kind in ((QUOTA, 429, "rate_limit_error"), (BAD_KEY, 401, "authentication_error")):
+        held: Json = {"error": error}
+        answer = Recorded.from_json([held] if is_listed else held, error["code"])
+        reply, _ = await asked(path, {**body, "stream": is_listed}, answer)
+        told = reply.json()
+        assert (reply.status_code, reply.headers.get("retry-after")) == (status, "17" if status == 429 else None)
+        assert told.get("type") == ("error" if is_anthropic else None)
+        assert (told["error"]["message"], told["error"]["type"]) == (error["message"], kind)
+
+
+async def test_errors_of_counting() -> None:
+    """Tokens that cannot be counted now are an error in the envelope of the client, with when to come back."""
+    counting: tuple[tuple[str, Json], ...] = (
+        ("/v1/messages/count_tokens", {"model": CLAUDE, "messages": TURNS}),
+        (f"/v1beta/models/{CLAUDE}:countTokens", {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}),
     )
-    assert (told["error"]["message"], told["error"]["type"]) == ("quota exceeded", "rate_limit_error")
+    for path, body in counting:
+        reply, _ = await asked(path, body, Recorded.from_json({"error": QUOTA}, 429))
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "17")
+        assert reply.json()["error"].get("code") == (429 if "contents" in body else None)
 
 
 async def test_errors_of_the_maker() -> None:
     """What the model's own API has against a call passes as it is."""
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": "no"}}
-    body: Json = {"model": "v/claude-sonnet-4-5", "messages": TURNS, "max_tokens": 9}
+    body: Json = {"model": CLAUDE, "messages": TURNS, "max_tokens": 9}
     reply, _ = await asked("/v1/messages", body, Recorded.from_json(error, 400))
     assert (reply.status_code, reply.json()) == (400, error)
+    reply, _ = await asked("/v1/chat/completions", body, Recorded.from_json(error, 400))
+    told = reply.json()["error"]
+    assert (reply.status_code, told["message"], told["code"]) == (400, "no", "invalid_request_error")

@@ -43,7 +43,7 @@ from headgate.chat import (
     ToolResult,
 )
 from headgate.dialects import Dialect, Gaps, GoogleGenerate, OpenAIChat
-from headgate.errors import InvalidRequest, ProviderFailed
+from headgate.errors import InvalidRequest, ProviderFailed, UnsupportedField
 from headgate.exchange import Exchange, Principal, Reply, Target
 from headgate.operations import (
     CHAT,
@@ -53,8 +53,10 @@ from headgate.operations import (
     EMBEDDINGS,
     GENERATE,
     GENERATE_COUNT,
+    GENERATE_LIVE,
     MESSAGES,
     PASSTHROUGH,
+    VERTEX_LIVE,
     Operation,
 )
 from headgate.provider import Provider
@@ -152,12 +154,37 @@ def test_passthrough_of_the_early_version() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "version"),
+    [("https://own.example", "v1"), ("https://own.example/v1", "v1"), ("https://own.example/v1beta1", "v1beta1")],
+)
+def test_a_base_url_without_a_version(base: str, version: str) -> None:
+    """What stands beside the version stays at the host of a base URL that has none."""
+    provider = deploy(base_url=base)
+    path = "/v1beta1/projects/p/locations/global/publishers/google/models/m:predict"
+    assert provider.url_for(exchange(provider, PASSTHROUGH, path=path)) == "https://own.example" + path
+    live = provider.url_for(exchange(provider, GENERATE_LIVE))
+    assert live == "https://own.example" + VERTEX_LIVE.format(version=version)
+
+
+@pytest.mark.parametrize(
     ("asked", "sent"),
     [
         ({"contents": [], "systemInstruction": {"parts": []}}, {"contents": [], "systemInstruction": {"parts": []}}),
         (
-            {"generateContentRequest": {"model": "models/x", "contents": [], "tools": [], "safetySettings": []}},
+            {
+                "generateContentRequest": {
+                    "model": "models/x",
+                    "contents": [],
+                    "tools": [],
+                    "safetySettings": [],
+                    "cachedContent": None,
+                }
+            },
             {"contents": [], "tools": []},
+        ),
+        (
+            {"generate_content_request": {"contents": [], "system_instruction": {}, "generation_config": {}}},
+            {"contents": [], "system_instruction": {}, "generation_config": {}},
         ),
     ],
 )
@@ -165,6 +192,17 @@ def test_counts_in_both_shapes(asked: Any, sent: Any) -> None:
     """What the Gemini API takes one level deeper stands at the top here, without what is not counted."""
     ex = exchange(None, GENERATE_COUNT, body=msgspec.json.encode(asked))
     assert msgspec.json.decode(deploy().body_for(ex)) == sent
+
+
+@pytest.mark.parametrize("name", ["cachedContent", "cached_content"])
+def test_cached_contents_are_not_counted(name: str) -> None:
+    """There is no word for what would count, so it is refused by name, or left out and named."""
+    body = msgspec.json.encode({"generateContentRequest": {name: "cachedContents/9", "contents": []}})
+    with pytest.raises(UnsupportedField) as refused:
+        deploy().body_for(exchange(None, GENERATE_COUNT, body=body))
+    assert refused.value.param == name
+    ex = exchange(None, GENERATE_COUNT, body=body, headers={"x-headgate-unsupported": "drop"})
+    assert (deploy().body_for(ex), list(ex.dropped)) == (b'{"contents":[]}', [name])
 
 
 def test_express_mode_is_gemini_only() -> None:

@@ -12,8 +12,10 @@ from typing_extensions import override
 
 from headgate.body import decode_object
 from headgate.dialects.anthropic.messages import AnthropicMessages
+from headgate.dialects.gaps import Gaps
 from headgate.dialects.google.generate import GoogleGenerate
 from headgate.dialects.interface import ChatDialect, TextPlace, WordlessDialect
+from headgate.dialects.openai.members import as_object
 from headgate.dialects.responses.dialect import OpenAIResponses
 from headgate.errors import ProviderFailed
 
@@ -79,17 +81,24 @@ class GoogleCount(CountDialect):
 
     @override
     def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
-        resource = model if "/" in model else f"models/{model}"
-        return {_WRAPPED: {"model": resource, **members}}
+        return {
+            _WRAPPED: {"model": _resource(model), **{name: value for name, value in members.items() if name != "model"}}
+        }
 
-    def reshape(self, body: bytes, model: str) -> bytes:
+    def reshape(self, body: bytes, model: str, gaps: Gaps) -> bytes:  # noqa: ARG002 - for vendors that cannot count it all
         """What a client of Google's asks, as this vendor takes it: what is more than contents stands one level deeper.
 
-        The same bytes where it is as it is taken. Clients of Vertex AI put all at the top. Raises InvalidRequest for no JSON
-        object. Added in 0.1.
+        The same bytes where it is as it is taken. Clients of Vertex AI put all at the top. `gaps` is told of what is counted
+        and cannot be said. Raises InvalidRequest for no JSON object. Added in 0.1.
         """
-        held = decode_object(body)
-        return body if _WRAPPED in held or held.keys() <= {"contents"} else self.encode_count(body, model)
+        held, resource = decode_object(body), _resource(model)
+        name = wrapper_in(held)
+        if not name:
+            return body if held.keys() <= {"contents"} else self.encode_count(body, model)
+        inner = as_object(held[name]) or {}
+        if inner.get("model", resource) == resource:
+            return body
+        return msgspec.json.encode({**held, name: {**inner, "model": resource}})
 
 
 class ResponsesCount(CountDialect):
@@ -105,6 +114,15 @@ class ResponsesCount(CountDialect):
     @override
     def count_body(self, members: Mapping[str, Raw], model: str) -> Mapping[str, Any]:
         return {"model": model, **only(members, self.counted)}
+
+
+def wrapper_in(held: Mapping[str, Any]) -> str:
+    """The member of a body of Google's clients that holds a whole request, in either spelling; empty where none does."""
+    return next((name for name in (_WRAPPED, "generate_content_request") if name in held), "")
+
+
+def _resource(model: str) -> str:
+    return model if "/" in model else f"models/{model}"
 
 
 def only(members: Mapping[str, Raw], names: frozenset[str]) -> dict[str, Raw]:

@@ -48,9 +48,12 @@ def adapt(request: ChatRequest, quirks: Quirks, gaps: Gaps) -> ChatRequest:
     request = _with_functions(request, gaps)
     request = _with_stops(request, quirks, gaps)
     request = _with_format(request, quirks, gaps)
-    messages = [_turn(message, at, quirks, gaps) for at, message in enumerate(request.messages)]
-    is_strict = quirks.system_first or instructions.is_strict(request.model)
-    return replace(request, messages=instructions.instructed_first(messages, gaps) if is_strict else tuple(messages))
+    messages: Sequence[Message] = [_turn(message, at, quirks, gaps) for at, message in enumerate(request.messages)]
+    if quirks.system_first or instructions.is_strict(request.model):
+        messages = instructions.instructed_first(messages, gaps)
+    if quirks.flat:
+        messages = [replace(message, parts=_joined(message.parts)) for message in messages]
+    return replace(request, messages=tuple(messages))
 
 
 def think(thinking: Thinking | None, known: Sequence[str], gaps: Gaps, switch: str = "") -> Thinking | None:
@@ -213,7 +216,7 @@ def _turn(message: Message, at: int, quirks: Quirks, gaps: Gaps) -> Message:
         gaps.skip(f"{place}.name")
         name = None
     role = "system" if message.role == "developer" and not quirks.developer else message.role
-    return replace(message, role=role, name=name, parts=tuple(_joined(parts) if quirks.flat else parts))
+    return replace(message, role=role, name=name, parts=tuple(parts))
 
 
 def _taken(part: Part, role: str, quirks: Quirks, gaps: Gaps, place: str) -> Part | None:
@@ -261,7 +264,7 @@ def _kind(part: Part) -> Media | None:
     return None if kind.startswith("text/") and part.data is not None else "file"
 
 
-def _joined(parts: list[Part]) -> list[Part]:
+def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Texts that stand beside each other as one."""
     joined: list[Part] = []
     for part in parts:
@@ -270,4 +273,4 @@ def _joined(parts: list[Part]) -> list[Part]:
             joined[-1] = replace(last, text=last.text + part.text)
         else:
             joined.append(part)
-    return joined
+    return tuple(joined)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import field, structs
 from typing_extensions import override
 
-from headgate.caller import passed_path
+from headgate.caller import above, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Gaps
 from headgate.errors import Problem, StartupError
@@ -176,16 +176,17 @@ class Compatible(OpenAI):
 
     @override
     def url_for(self, ex: Exchange) -> str:
-        there = self.elsewhere(ex)
-        if there:
-            return there
+        url = self.elsewhere(ex) or self._url_below(ex)
+        return url + _method_of(ex) if operation_of(ex) == GENERATE.name else url
+
+    def _url_below(self, ex: Exchange) -> str:
+        """The address of an operation below the base URL, or beside it."""
         url = super().url_for(ex)
         operation = operation_of(ex)
         if operation in self.quirks.paths and not _SCHEME.match(self.quirks.paths[operation]):
             usual = self.paths.get(operation) or passed_path(ex)
             rest = "" if operation in self.paths else usual.removeprefix("/" + operation.replace(".", "/"))
-            url = _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest
-            return url + _method_of(ex) if operation == GENERATE.name else url
+            return _beside(url.removesuffix(usual), self.quirks.paths[operation]) + rest
         if operation == "passthrough" and re.match(r"/v1/models(?=/|$)", ex.path) and not ex.base_url:
             return self.url + self.quirks.models_path + url[len(self.url) + len("/models") :]
         return url
@@ -288,7 +289,8 @@ def _bare(value: str) -> str:
 
 
 def _beside(base: str, path: str) -> str:
-    """`base` and `path`; each leading `/..` of the path leaves a last part of the base behind."""
-    while path.startswith("/.."):
-        base, path = base.rpartition("/")[0], path[3:]
-    return base + path
+    """`base` and `path`; each leading `/..` of the path leaves a last part of the base behind, if it has one."""
+    below = path
+    while below.startswith("/.."):
+        below = below.removeprefix("/..")
+    return above(base, (len(path) - len(below)) // len("/..")) + below

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from headgate.body import decode_object
 from headgate.dialects import GoogleGenerate
 from headgate.dialects.openai.members import as_object, objects
@@ -63,11 +65,25 @@ def without(what: str, headers: RawHeaders, held: Json) -> Reply:
 
 def in_words_of_client(ex: Exchange, reply: Reply, secrets: Secrets) -> Reply:
     """A reply with an error of Google's own in the envelope of the client's dialect; any other as it is."""
-    error = None if reply.is_ok else as_object(object_in(reply.body).get("error"))
-    if ex.dialect is None or error is None or not isinstance(error.get("code"), int):
+    client = ex.error_dialect
+    if client is None or reply.is_ok or google_error(reply.body) is None:
         return reply
     headers = tuple(pair for pair in reply.headers if pair[0] != b"content-type")
-    return error_reply(ex.dialect, GEMINI.decode_error(reply.status, reply.body, reply.headers), headers, secrets)
+    return error_reply(client, GEMINI.decode_error(reply.status, reply.body, reply.headers), headers, secrets)
+
+
+def google_error(body: bytes) -> Json | None:
+    """The error in a body that is one of Google's own, whose code is a number; None in any other."""
+    error = as_object(object_in(body).get("error"))
+    return error if error is not None and isinstance(error.get("code"), int) else None
+
+
+def out_of_list(body: bytes) -> bytes:
+    """An error as the object that it is: where a stream was asked for it stands in a list. Any other body as it is."""
+    if not body.lstrip().startswith(b"["):
+        return body
+    first, *more = objects(_decoded(body)) or [{}]
+    return body if more or as_object(first.get("error")) is None else msgspec.json.encode(first)
 
 
 def usage_in(held: Json) -> Json:
@@ -85,6 +101,13 @@ def usage_in(held: Json) -> Json:
     }
     counts["output_tokens"] += int(used.get("thoughtsTokenCount") or 0)
     return {"usage": {**counts, **_by_kind(used)}}
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _by_kind(used: Json) -> Json:

@@ -19,7 +19,7 @@ import msgspec
 from headgate.body import decode_object
 from headgate.dialects import Gaps
 from headgate.dialects.jobs import seconds_of
-from headgate.dialects.openai.members import given, objects
+from headgate.dialects.openai.members import given, objects, popped
 from headgate.errors import InvalidRequest
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _PROPORTIONS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
-_FORMATS: Mapping[object, str] = {"jpeg": "image/jpeg", "png": "image/png"}
+_FORMATS: Mapping[str, str] = {"jpeg": "image/jpeg", "png": "image/png"}
 _IDLE: Mapping[str, Collection[object]] = {
     "background": ("auto",),
     "input_fidelity": ("low",),
@@ -60,7 +60,7 @@ def encode(body: bytes, gaps: Gaps, *, has_formats: bool) -> bytes:
     `has_formats`: the form of the pictures can be chosen. An edit may come so, with its pictures as data URIs.
     """
     members = decode_object(body)
-    pictures = [_inline(each, gaps) for each in objects(members.pop("images", None))]
+    pictures = [_inline(each, gaps) for each in objects(popped(members, "images", list[Any]))]
     if members.pop("mask", None) is not None:
         gaps.refuse("mask", _NO_MASK)
     return _told(members, [each for each in pictures if each is not None], gaps, has_formats=has_formats)
@@ -98,7 +98,7 @@ def _told(members: Json, pictures: Sequence[Json], gaps: Gaps, *, has_formats: b
         gaps.skip("user")
     output = _output(members, gaps, has_formats=has_formats)
     image = given(aspectRatio=_proportions(members, gaps), imageOutputOptions=output or None)
-    content = {"role": "user", "parts": [{"text": members.pop("prompt", "")}, *pictures]}
+    content = {"role": "user", "parts": [{"text": popped(members, "prompt", str) or ""}, *pictures]}
     config = {"responseModalities": ["IMAGE"], **({"imageConfig": image} if image else {})}
     return msgspec.json.encode({"contents": [content], "generationConfig": config, **members})
 
@@ -143,10 +143,10 @@ def decode(headers: RawHeaders, body: bytes) -> Reply:
 
 def _proportions(members: Json, gaps: Gaps) -> str | None:
     """The proportions of the size that is asked for; its number of pixels is the model's, which is named."""
-    size = members.pop("size", None)
+    size = popped(members, "size", str)
     if size in {None, "auto"}:
         return None
-    found = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    found = _SIZE.fullmatch(size or "")
     width, height = (int(found[1]), int(found[2])) if found else (0, 1)
     least = gcd(width, height)
     told = f"{width // least}:{height // least}".replace("7:3", "21:9")
@@ -158,13 +158,13 @@ def _proportions(members: Json, gaps: Gaps) -> str | None:
 
 
 def _output(members: Json, gaps: Gaps, *, has_formats: bool) -> Json:
-    form, compression = members.pop("output_format", None), members.pop("output_compression", None)
+    form, compression = popped(members, "output_format", str), popped(members, "output_compression", int)
     if not has_formats:
         for name, value in (("output_format", form), ("output_compression", compression)):
             if value is not None:
                 gaps.refuse(name, "the model decides what form its pictures have")
         return {}
     if form is not None and form not in _FORMATS:
-        gaps.refuse("output_format", f"pictures come as one of {', '.join(map(str, _FORMATS))} there")
+        gaps.refuse("output_format", f"pictures come as one of {', '.join(_FORMATS)} there")
         form = None
     return given(mimeType=None if form is None else _FORMATS[form], compressionQuality=compression)

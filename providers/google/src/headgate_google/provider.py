@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 from typing_extensions import override
 
-from headgate.caller import checked_base_url, passed_path
+from headgate.caller import above, checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import Dialect, Gaps, GoogleCount, GoogleEmbed, GoogleEmbedOne
 from headgate.dialects.google import live
@@ -165,7 +165,8 @@ class Google(GeminiMedia):
     @override
     def url_at(self, ex: Exchange, target: str) -> str:
         base = checked_base_url(ex.base_url) if ex.base_url else self.url
-        root, _, version = base.rpartition("/")
+        root = above(base)
+        version = base.removeprefix(root).removeprefix("/") or _LIVE_VERSION
         if target.startswith(_SOCKETS):
             return root + target.replace(_LIVE_VERSION, version)
         if not target.startswith(f"{_UPLOAD}/"):
@@ -207,7 +208,7 @@ class Google(GeminiMedia):
         if attempt is None or attempt.body is not None or self.is_passed(ex) or ex.operation is IMAGES_GENERATE:
             return super().body_for(ex)
         if ex.operation is GENERATE_COUNT:
-            return _COUNTER.reshape(ex.source, attempt.model)
+            return _COUNTER.reshape(ex.source, attempt.model, Gaps(self.name, self.policy(ex)))
         if ex.operation in EMBEDS:
             return with_model(ex.body_for("", attempt.target.override_params), attempt.model)
         overrides = attempt.target.override_params

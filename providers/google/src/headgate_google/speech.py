@@ -18,7 +18,7 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
-from headgate.dialects.openai.members import given
+from headgate.dialects.openai.members import given, popped, typed
 from headgate.errors import ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate_compatible.vendors.speech import refuse_idle, sound_of, voice_of
@@ -47,12 +47,13 @@ def encode(body: bytes, model: str, gaps: Gaps) -> tuple[bytes, str]:
     """
     members = decode_object(body)
     members.pop("model", None)  # it stands in the address
-    kind = members.pop("response_format", None) or _USUAL
+    kind = popped(members, "response_format", str) or _USUAL
     if kind not in _KINDS:
         gaps.refuse("response_format", f"sound comes as one of {', '.join(_KINDS)} there")
         kind = _USUAL
     refuse_idle(members, gaps, _IDLE)
-    voice, style, text = voice_of(members), members.pop("instructions", None) or None, members.pop("input", "")
+    voice = None if (named := voice_of(members)) is None else typed(named, str, "voice")
+    style, text = popped(members, "instructions", str) or None, popped(members, "input", str) or ""
     if _OLDER.match(model):
         said: Json = {"text": text if style is None else f"{style}: {text}"}
         spoken = given(prebuiltVoiceConfig=None if voice is None else {"voiceName": voice})

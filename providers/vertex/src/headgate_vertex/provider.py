@@ -12,7 +12,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 from typing_extensions import override
 
-from headgate.caller import checked_base_url, passed_path
+from headgate.caller import above, checked_base_url, passed_path
 from headgate.chat import ChatRequest, File, Image
 from headgate.dialects import AnthropicCount, Dialect, Gaps
 from headgate.dialects.anthropic import policy as anthropic_policy
@@ -41,7 +41,7 @@ from headgate.operations import (
     VERTEX_LIVE,
 )
 from headgate.provider import DeploymentConfig, operation_of
-from headgate.relay import Origin, Secrets, retell
+from headgate.relay import Origin, Secrets, relay, retell
 from headgate.tallying import ESTIMATE
 from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
 from headgate_compatible.vendors import fim
@@ -62,6 +62,7 @@ from headgate_vertex.config import (
 from headgate_vertex.counting import VertexCount
 from headgate_vertex.credentials import Tokens
 from headgate_vertex.embeddings import VertexEmbed, method_of
+from headgate_vertex.errors import HostedChat, HostedCount, HostedMessages, Unlisted
 from headgate_vertex.models import Interface, Model, find_model
 from headgate_vertex.ranking import CONFIG, HOST, VertexRerank
 from headgate_vertex.tuning import VertexTuning
@@ -90,6 +91,8 @@ _CLAUDES = ("messages", "count_tokens", "passthrough")
 _OTHERS = frozenset({RERANK.name, BATCHES.name, FINE_TUNING.name, PASSTHROUGH.name})
 """Operations for which the model's name decides nothing."""
 _ORIGINS: Mapping[Interface, str] = {"gemini": "google", "claude": "anthropic", "mistral": "", "openai": ""}
+_USUAL = BASE_URL.rpartition("/")[2]
+"""The version where a base URL names none."""
 _EARLY = "/v1beta1"
 """What has a version of its own and is asked there, where google-genai asks all: https://docs.cloud.google.com/vertex-ai/docs/reference/rest/v1beta1"""
 _GEMINIS = frozenset({GENERATE_LIVE, GENERATE_CACHES})
@@ -129,7 +132,11 @@ class Vertex(GeminiMedia):
         "passthrough": "",
     }
     codecs: ClassVar[Mapping[str, Dialect]] = {
-        each.name: each for each in (VertexEmbed(), VertexRerank(), VertexCount(), VertexBatches(), VertexTuning())
+        each.name: each
+        for each in (
+            *(HostedMessages(), HostedCount(), HostedChat()),
+            *(VertexEmbed(), VertexRerank(), VertexCount(), VertexBatches(), VertexTuning()),
+        )
     }
     paths: ClassVar[Mapping[str, str]] = {
         "generate": ":generateContent",
@@ -319,12 +326,13 @@ class Vertex(GeminiMedia):
 
     def _live_url(self, ex: Exchange) -> str:
         """Sessions are opened below the host; the version is that of the base URL."""
-        version = self.url_at(ex, "").rpartition("/")[2]
-        return self._without_version(ex) + VERTEX_LIVE.format(version=version)
+        root = self._without_version(ex)
+        version = self.url_at(ex, "").removeprefix(root).removeprefix("/") or _USUAL
+        return root + VERTEX_LIVE.format(version=version)
 
     def _without_version(self, ex: Exchange) -> str:
-        """The base URL without the version that it ends with."""
-        return self.url_at(ex, "").rpartition("/")[0]
+        """The base URL without the version that it ends with, if any."""
+        return above(self.url_at(ex, ""))
 
     @override
     def socket_query(self, ex: Exchange) -> Mapping[str, str]:
@@ -345,7 +353,7 @@ class Vertex(GeminiMedia):
         return await retell(ex, self.upstream, *await self.ready(ex), caches.decode)
 
     async def _relay(self, ex: Exchange) -> Reply:
-        reply = await super().call(ex)
+        reply = await relay(ex, Unlisted(self.upstream), *await self.ready(ex))
         reply = fim.tell(reply) if operation_of(ex) == COMPLETIONS.name else reply
         return in_words_of_client(ex, reply, self.secrets_of(ex))
 
@@ -359,6 +367,13 @@ class Vertex(GeminiMedia):
         body = mistral.told(super().body_for(ex), operation_of(ex), gaps)
         ex.tell_dropped(gaps.dropped)
         return _with_members(body, {"model": model.id})
+
+    def _counted(self, ex: Exchange, model: str) -> bytes:
+        """A body of Google's clients as Vertex AI counts it."""
+        gaps = Gaps(self.name, self.policy(ex))
+        body = self._counter.reshape(ex.source, model, gaps)
+        ex.tell_dropped(gaps.dropped)
+        return body
 
     @override
     def body_for(self, ex: Exchange) -> bytes:
@@ -381,7 +396,7 @@ class Vertex(GeminiMedia):
                 source = caches.with_place(ex.source, self._place.removeprefix("/"))
                 return _with_members(source, overrides) if overrides else source
             case "generate.count_tokens":
-                return self._counter.reshape(ex.source, attempt.model)
+                return self._counted(ex, attempt.model)
             case "messages":
                 return _as_claude(_with_members(ex.source, overrides))
             case "count_tokens":

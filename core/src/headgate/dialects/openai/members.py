@@ -106,6 +106,12 @@ def typed(value: object, kind: type[T], place: str) -> T:
         raise InvalidRequest(f"`{place}`: {str(error).partition(' - at ')[0].lower()}", param=place) from None
 
 
+def popped(members: Json, name: str, kind: type[T]) -> T | None:
+    """Take a member of type `kind` out; None when it is absent or null. Raises InvalidRequest for one of another type."""
+    value = members.pop(name, None)
+    return None if value is None else typed(value, kind, name)
+
+
 def objects(value: object) -> list[Json]:
     """The items of a list, {} in place of those that are no JSON objects; empty when it is no list."""
     if not isinstance(value, list):
