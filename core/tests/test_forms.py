@@ -128,7 +128,7 @@ def test_a_whole_form_is_taken_apart(end: bytes) -> None:
     body = form(field_of("n", ""), FILE + sound, field_of("n", "\u00e9"), end=end)
     assert parts_of(body, BOUNDARY) == [
         Part("n", "", b""),
-        Part("file", "audio/wav", sound),
+        Part("file", "audio/wav", sound, "a.wav"),
         Part("n", "", "\u00e9".encode()),
     ]
 
@@ -142,6 +142,24 @@ def test_a_whole_form_is_put_together(filename: str, named: bytes) -> None:
     assert [(each.name, each.content_type, each.content) for each in parts_of(body, BOUNDARY)] == [
         (each.name, each.content_type, each.content) for each in parts
     ]
+
+
+def test_a_file_without_a_type_stays_one() -> None:
+    """It is told by its name, as the form said it."""
+    body = form(b'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx')
+    [part] = parts_of(body, BOUNDARY)
+    assert part == Part("file", "", b"x", "a.wav")
+    assert form_of([part], BOUNDARY) == body
+
+
+def test_the_name_of_a_file_ends_nothing() -> None:
+    """What would end the name, or its line, is escaped as browsers do; in a form that is read it is refused or none."""
+    body = form_of([Part("file", "text/plain", b"x", 'a"; name="model"\r\nb.txt')], BOUNDARY)
+    assert b'; filename="a%22; name=%22model%22%0D%0Ab.txt"\r\n' in body
+    assert [each.name for each in parts_of(body, BOUNDARY)] == ["file"]
+    for name in (b'a"b', b"a\nb", b"a\rb", b"a\\b"):
+        with pytest.raises(InvalidRequest):
+            parts_of(form(FILE.replace(b"a.wav", name)), BOUNDARY)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ _PARAM = rb';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[^\s";,]+)[ \t]*'
 _DISPOSITION = re.compile(rb"form-data[ \t]*((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
 _CONTENT_TYPE = re.compile(rb"multipart/form-data[ \t]*((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
 _PARAMS = re.compile(_PARAM)
+_ESCAPED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+"""How a file name says what would end it: https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data"""
 _END = b"\r\n"
 _BLANK = b"\r\n\r\n"
 _LAST = b"--"
@@ -107,7 +109,7 @@ def with_names(head: bytes, name: str, filename: str) -> bytes:
 
 
 class Part(Struct, frozen=True):
-    """One part of a whole form: a field, or a file with its `content_type`, which is empty where none is said.
+    """One part of a whole form: a field, or a file with its `content_type` and `filename`, each empty where none is said.
 
     A file without a `filename` is named as its field.
     """
@@ -119,17 +121,18 @@ class Part(Struct, frozen=True):
 
 
 def form_of(parts: Iterable[Part], boundary: bytes) -> bytes:
-    """A whole form. A part with a `content_type` is a file. `boundary` must stand in no part."""
+    """A whole form. A part with a `content_type` or a `filename` is a file. `boundary` must stand in no part."""
     pieces = [b"--%b\r\n%b\r\n" % (boundary, _written(part)) for part in parts]
     return b"".join((*pieces, b"--%b--\r\n" % boundary))
 
 
 def _written(part: Part) -> bytes:
-    if not part.content_type:
-        return b'Content-Disposition: form-data; name="%b"\r\n\r\n%b' % (part.name.encode(), part.content)
-    head = b'Content-Disposition: form-data; name="%b"; filename="%b"\r\nContent-Type: %b\r\n\r\n'
-    named = (part.filename or part.name).encode()
-    return head % (part.name.encode(), named, part.content_type.encode()) + part.content
+    head = b'Content-Disposition: form-data; name="%b"' % part.name.encode()
+    if part.content_type or part.filename:
+        head += b'; filename="%b"' % (part.filename or part.name).translate(_ESCAPED).encode()
+    if part.content_type:
+        head += b"\r\nContent-Type: %b" % part.content_type.encode()
+    return head + _BLANK + part.content
 
 
 Piece = bytes | Field | Head | Close
@@ -326,7 +329,7 @@ def _part_of(part: bytes) -> Part:
         raise _invalid("the name of a part is not valid UTF-8") from None
     lines = (line.partition(b":") for line in head.split(_END))
     kinds = [value.strip() for title, _, value in lines if title.lower() == b"content-type"]
-    return Part(name, kinds[0].decode("latin-1") if kinds else "", content)
+    return Part(name, kinds[0].decode("latin-1") if kinds else "", content, filename_of(head))
 
 
 def _name_in(head: bytes) -> bytes:

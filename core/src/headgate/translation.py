@@ -28,7 +28,7 @@ from headgate.chat import (
     replay,
 )
 from headgate.dialects import ChatDialect, Dialect, Gaps, StreamDecoder, StreamEncoder, WholeDialect
-from headgate.dialects.lowering import Called, CallsBack, lower
+from headgate.dialects.lowering import Called, CallsBack, Lowered, lower
 from headgate.dialects.results import results_first
 from headgate.dialects.words import details_of
 from headgate.errors import ErrorWords, InvalidRequest, ProviderError, ProviderFailed
@@ -104,14 +104,20 @@ class Written(Struct, frozen=True):
 
 async def write(asked: ChatRequest, provider: Provider, dialect: ChatDialect, gaps: Gaps) -> Written:
     """What a client asked, as `provider` takes it. Raises UnsupportedField, InvalidRequest when there is nothing to send."""
-    lowered = lower(asked, gaps, has_custom=provider.takes_custom_tools)
-    request = without_foreign_thoughts(lowered.request, provider, gaps)
-    request = provider.adapt(replace(request, messages=results_first(request.messages)), gaps)
-    request = await fetch_media(request, provider)
+    fitted = await fit(asked, provider, gaps)
+    request = fitted.request
     body = dialect.encode_request(request, gaps)
     if _is_empty(request, body):  # said behind what was refused, which may be where they are
         raise InvalidRequest("there is nothing to send: the request holds no messages", param="messages")
-    return Written(provider.finish_body(body, request, gaps), request, lowered.called)
+    return Written(provider.finish_body(body, request, gaps), request, fitted.called)
+
+
+async def fit(asked: ChatRequest, provider: Provider, gaps: Gaps) -> Lowered:
+    """What a client asked, as `provider` takes it before a dialect says it. Raises UnsupportedField, InvalidRequest."""
+    lowered = lower(asked, gaps, has_custom=provider.takes_custom_tools)
+    request = without_foreign_thoughts(lowered.request, provider, gaps)
+    request = provider.adapt(replace(request, messages=results_first(request.messages)), gaps)
+    return Lowered(await fetch_media(request, provider), lowered.called)
 
 
 def _is_empty(request: ChatRequest, body: bytes) -> bool:

@@ -10,18 +10,19 @@ from typing import Any
 
 import openai
 import pytest
+from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.types import Batch
 from openai.types.fine_tuning import FineTuningJob
 
 from headgate.errors import InvalidRequest, ProviderFailed, StartupError
 from headgate.exchange import Attempt, Exchange, Principal, Target
-from headgate.operations import BATCHES
+from headgate.operations import BATCHES, FILES, Operation
 from headgate.secret import Secret
 from headgate.testing import Recorded, ReplayUpstream, gateway
-from headgate.upstream import UpstreamRequest
+from headgate.upstream import Tls, UpstreamRequest
 from headgate_compatible import catalogue
-from headgate_compatible.vendors.byteplus_jobs import ArkBatches, ArkTuning
+from headgate_compatible.vendors.byteplus_jobs import ArkBatches, ArkTuning, Settings
 from headgate_compatible.vendors.byteplus_signature import AccessKey, sign
 
 Json = dict[str, Any]
@@ -339,6 +340,11 @@ async def test_ways_to_train(asked: Json, way: str) -> None:
         ({"validation_file": "file-1"}, "validation_file"),
         ({"model": "ark/seed"}, "model"),
         ({"hyperparameters": {"batch_size": 4}}, "hyperparameters.batch_size"),
+        ({"hyperparameters": {"batch_size": [4]}}, "hyperparameters.batch_size"),
+        (
+            {"hyperparameters": {"n_epochs": 2}, "extra_body": {"Hyperparameters": [{"Name": "epoch", "Value": "3"}]}},
+            "hyperparameters.n_epochs",
+        ),
         ({"hyperparameters": {"learning_rate_multiplier": 0.1}}, "hyperparameters.learning_rate_multiplier"),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}}, "method.dpo.hyperparameters.beta"),
         ({"method": {"type": "reinforcement"}}, "method.type"),
@@ -389,6 +395,14 @@ async def test_checkpoints() -> None:
     assert page.data[0].created_at == 1726660100
 
 
+async def test_the_last_checkpoint_is_the_model() -> None:
+    """By its number, in whatever order they come."""
+    job = {**TUNED, "Outputs": TUNED["Outputs"][::-1]}
+    async with serving(told(job)) as (client, _):
+        tuned = await client.fine_tuning.jobs.retrieve("mcj-1")
+    assert tuned.fine_tuned_model == "cm-2"
+
+
 async def test_there_are_no_events() -> None:
     """What the vendor has not is refused."""
     async with serving() as (client, upstream):
@@ -407,6 +421,23 @@ async def test_errors(status: int) -> None:
         with pytest.raises(openai.APIStatusError, match="check your Secret Access Key") as caught:
             await client.batches.retrieve("bi-1")
     assert (caught.value.status_code, caught.value.code) == (status, "SignatureDoesNotMatch")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("AccessDenied", 403), ("InvalidParameter.Id", 400), ("NotFound.Job", 404), ("InternalError", 502)],
+)
+async def test_errors_with_a_good_status(code: str, status: int) -> None:
+    """They are no empty list and no missing job, and a new job that cannot be asked for is stopped."""
+    async with serving(refused(code, "you may not", 200)) as (client, _):
+        for asked in (client.batches.list(), client.batches.retrieve("bi-1"), client.batches.create(**ASKED, **MODEL)):
+            with pytest.raises(openai.APIStatusError, match="you may not") as caught:
+                await asked
+            assert (caught.value.status_code, caught.value.code) == (status, code)
+    async with serving(told({"Id": "bi-1"}), refused(code, "you may not", 200), told({})) as (client, upstream):
+        with pytest.raises(openai.APIStatusError, match="you may not"):
+            await client.batches.create(**ASKED, **MODEL)
+    assert actions(upstream)[-1] == "StopBatchInferenceJob"
 
 
 async def test_jobs_take_no_api_key() -> None:
@@ -434,15 +465,71 @@ async def test_the_access_key_signs_jobs_alone() -> None:
     assert b"authorization" not in dict(call.headers)
 
 
-def deployed() -> Any:
+@pytest.mark.parametrize(
+    ("settings", "region"),
+    [
+        ({"base_url": "https://ark.eu-west.bytepluses.com/api/v3"}, "eu-west-1"),
+        ({"base_url": "https://ark.eu-west-2.bytepluses.com/api/v3"}, "eu-west-2"),
+        ({"base_url": "https://ark.eu-west.bytepluses.com/api/v3", "region": "ap-southeast-1"}, "ap-southeast-1"),
+        ({"base_url": "https://proxy.corp.example/ark/api/v3", "region": "eu-west-1"}, "eu-west-1"),
+        ({"region": "eu-west-1"}, "eu-west-1"),
+    ],
+)
+async def test_the_region_of_jobs(settings: Json, region: str) -> None:
+    """It is the one that is set, else that of the vendor's base URL; jobs get nothing that is meant for that URL."""
+    held = {**KEYS, **settings, "headers": {"X-Proxy-Token": "t0k3n"}}
+    async with serving(told({"TotalCount": 0, "Items": None}), **held) as (client, upstream):
+        await client.batches.list()
+        upstream.answer("*", Recorded.from_json({"id": "f", "object": "list", "data": []}))
+        await client.files.list()
+    call, other = upstream.requests
+    assert call.url.startswith(f"https://ark.{region}.byteplusapi.com/?Action=")
+    assert f"/{region}/ark/request" in dict(call.headers)[b"authorization"].decode()
+    assert b"x-proxy-token" not in dict(call.headers)
+    assert dict(other.headers)[b"x-proxy-token"] == b"t0k3n"
+
+
+def test_certificates_are_for_the_base_url() -> None:
+    """Files for the servers of a base URL are not used with the vendor's control plane."""
+    provider = deployed(base_url="https://proxy.corp.example/v3", region="eu-west-1")
+    provider.config = replace(provider.config, tls=Tls(cert_file="mine.pem"))
+    assert provider.prepare(exchange(provider)).tls == Tls()
+    assert provider.prepare(exchange(provider, FILES)).tls == Tls(cert_file="mine.pem")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"base_url": "https://proxy.corp.example/ark/api/v3"}, "`region` is missing"),
+        ({"base_url": "https://ark.evil.example/.bytepluses.com"}, "`region` is missing"),
+        ({"region": "evil.example/"}, "no region of BytePlus"),
+        ({"jobs": Settings(output="results/")}, "`jobs.output` must be a folder in TOS, such as `tos://bucket/"),
+    ],
+)
+def test_settings_that_cannot_work(settings: Json, told: str) -> None:
+    """They are said at the start."""
+    with pytest.raises(StartupError, match=told):
+        deployed(**settings)
+
+
+def test_a_base_url_of_ones_own_without_jobs_needs_no_region() -> None:
+    """A deployment that signs nothing has no control plane."""
+    kind = catalogue()["byteplus"]
+    held: Json = {"provider": "byteplus", "api_key": Secret("sk"), "base_url": "https://proxy.corp.example/v3"}
+    provider = kind("ark", kind.Config(**held), ReplayUpstream())
+    with pytest.raises(InvalidRequest, match="set `access_key_id`"):
+        provider.prepare(exchange(provider))
+
+
+def deployed(**settings: Any) -> Any:
     kind = catalogue()["byteplus"]
     keys = {"api_key": Secret("sk"), "access_key_id": "AK", "secret_access_key": Secret("s")}
-    held: Json = {"provider": "byteplus", **keys}
+    held: Json = {"provider": "byteplus", **keys, **settings}
     return kind("ark", kind.Config(**held), ReplayUpstream())
 
 
-def exchange(provider: Any, **target: Any) -> Exchange:
-    ex = Exchange(BATCHES, {}, request_id="r", trace_id="t")
+def exchange(provider: Any, operation: Operation = BATCHES, **target: Any) -> Exchange:
+    ex = Exchange(operation, {}, request_id="r", trace_id="t")
     ex.attempt = Attempt(Target(deployment="ark", **target), provider, "m", 0.0)
     return ex
 

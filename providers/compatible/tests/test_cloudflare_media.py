@@ -112,8 +112,8 @@ async def test_an_edit() -> None:
         Part("prompt", "", b"p"),
         Part("width", "", b"512"),
         Part("height", "", b"256"),
-        Part("input_image_0", "image/png", PNG),
-        Part("input_image_1", "image/jpeg", b"\xff\xd8\xff"),
+        Part("input_image_0", "image/png", PNG, "a.png"),
+        Part("input_image_1", "image/jpeg", b"\xff\xd8\xff", "b"),
     ]
 
 

@@ -170,12 +170,13 @@ async def test_it_trains(method: str, kind: str, own: Json) -> None:
     assert (job.id, job.status, job.fine_tuned_model) == ("ft-1", "queued", None)
 
 
-async def test_training_has_no_weight() -> None:
+@pytest.mark.parametrize("beta", [0.1, [0.1]])
+async def test_training_has_no_weight(beta: Any) -> None:
     """The weight of preferences is refused by its name where it is not left to the vendor."""
     asked: Json = {
         "model": "mine/m",
         "training_file": "f",
-        "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
+        "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": beta}}},
     }
     async with at("dashscope") as vendor:
         status, told = await vendor.ask("POST", JOBS, asked)

@@ -149,7 +149,7 @@ async def test_transcripts() -> None:
     request = upstream.requests[-1]
     assert request.url == "https://api.deepseek.com/v1/tools/asr"
     body = held(request)
-    assert b'name="file"; filename="file"\r\nContent-Type: audio/wav\r\n\r\nRIFF' + SOUND in body
+    assert b'name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\nRIFF' + SOUND in body
     assert body.count(b"Content-Disposition") == 1
 
 

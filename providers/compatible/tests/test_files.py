@@ -372,6 +372,8 @@ TOGETHER: Json = {
             "line 1",
         ),
         ({"processing_status": "FAILED", "validation_report": None}, "error", None),
+        ({"processing_status": "FAILED", "validation_report": "line 1"}, "error", "line 1"),
+        ({"processing_status": "FAILED", "validation_report": [{"error": "line 1"}]}, "error", None),
         ({"processing_status": "new"}, "processed", None),
     ],
 )

@@ -165,6 +165,7 @@ async def test_lemonfox_translates(temperature: Json) -> None:
         reply = await vendor.client.post("/v1/audio/translations", data=fields, files={"file": SOUND})
     assert (reply.status_code, Translation.model_validate(reply.json()).text) == (200, "hello")
     assert vendor.calls[0].url == "https://api.lemonfox.ai/v1/audio/transcriptions"
+    assert b'name="file"; filename="talk.wav"\r\nContent-Type: audio/wav\r\n' in vendor.calls[0].body
     assert sorted(form_of(vendor.calls[0])) == [
         ("file", SOUND[1]),
         ("model", b"whisper-1"),
@@ -222,7 +223,10 @@ async def test_nebius_draws(asked: Json, told: Json) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n", 2), ("quality", "hd"), ("style", "vivid"), ("size", "big"), ("output_format", "gif"), ("stream", True)],
+    [
+        *(("n", 2), ("quality", "hd"), ("style", "vivid"), ("size", "big"), ("output_format", "gif"), ("stream", True)),
+        *(("n", [1]), ("size", [1, 2]), ("output_format", ["png"]), ("output_format", {"a": 1})),
+    ],
 )
 async def test_what_nebius_cannot_be_told(name: str, value: Any) -> None:
     """It is refused by its name, or left out and named."""

@@ -62,6 +62,12 @@ async def mistral(body: Json, operation: str = "messages", **request: Any) -> tu
     return sent, dropped
 
 
+async def test_turns_that_nothing_is_left_of() -> None:
+    """What is asked without any goes on, and the vendor says what it thinks of it."""
+    sent, dropped = await send(deploy_row("mistral"), responses_request(input=[{"type": "odd"}]), "responses")
+    assert (sent["messages"], dropped) == ([], ["messages[0].provider_items"])
+
+
 # ids
 
 

@@ -131,7 +131,10 @@ async def test_speech() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("response_format", "mp3"), ("speed", 2), ("instructions", "softly"), ("stream_format", "sse")],
+    [
+        *(("response_format", "mp3"), ("response_format", ["wav"]), ("speed", 2)),
+        *(("instructions", "softly"), ("stream_format", "sse")),
+    ],
 )
 async def test_speech_that_it_has_no_words_for(field: str, value: object) -> None:
     """It is refused by name, or left out where the client wants that."""

@@ -70,6 +70,14 @@ async def test_dashscope_edits(given: Json) -> None:
     assert sent(upstream) == {"model": "m", "input": {"messages": [{"role": "user", "content": content}]}}
 
 
+@pytest.mark.parametrize("images", [7, {"a": 1}, "https://a.example/x.png"])
+async def test_pictures_for_dashscope_are_a_list(images: Any) -> None:
+    """Anything else is refused by its name."""
+    body = {"model": "v/qwen-image-edit", "prompt": "p", "images": images}
+    reply, upstream = await asked("dashscope", "/v1/images/edits", MESSAGE, json=body)
+    assert (reply.status_code, reply.json()["error"]["param"], upstream.requests) == (400, "images", [])
+
+
 async def test_dashscopes_errors() -> None:
     """An error in its shape is one in OpenAI's, with its status and words."""
     answer = Recorded.from_json({"code": "InvalidParameter", "message": "no such size", "request_id": "1"}, 400)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -38,16 +39,23 @@ MINE: Json = {"model": "llama-3-1-8b", "training_file": "file_uploads/support", 
 
 
 @asynccontextmanager
-async def serving(*answers: Recorded) -> AsyncGenerator[tuple[AsyncOpenAI, ReplayUpstream]]:
+async def serving(*answers: Recorded, **settings: Any) -> AsyncGenerator[tuple[AsyncOpenAI, ReplayUpstream]]:
     """The package before a gateway with the deployment `pb`, whose calls are answered with `answers` in order."""
     upstream = ReplayUpstream({"*": list(answers)} if answers else {})
-    held = {"pb": {"provider": "predibase", "api_key": "pb_secret", "vars": {"tenant": "t", "deployment": "d"}}}
+    own = settings or {"vars": {"tenant": "t", "deployment": "d"}}
+    held = {"pb": {"provider": "predibase", "api_key": "pb_secret", **own}}
     async with gateway(providers=held, upstream=upstream) as http:
         headers = {"x-headgate-provider": "pb"}
-        own = AsyncOpenAI(
-            base_url="http://gateway.test/v1", api_key="none", http_client=http, max_retries=0, default_headers=headers
+        yield (
+            AsyncOpenAI(
+                base_url="http://gateway.test/v1",
+                api_key="none",
+                http_client=http,
+                max_retries=0,
+                default_headers=headers,
+            ),
+            upstream,
         )
-        yield own, upstream
 
 
 def told(said: Any, status: int = 200) -> Recorded:
@@ -104,6 +112,31 @@ async def test_a_job(native: str, status: str, finished: int | None) -> None:
     assert (job.status, job.finished_at) == (status, finished)
     assert job.fine_tuned_model == ("support/3" if status == "succeeded" else None)
     assert (job.error is not None) == (status == "failed")
+
+
+@pytest.mark.parametrize("missing", ["targetRepoName", "targetVersionTag"])
+async def test_a_job_that_does_not_name_its_model(missing: str) -> None:
+    """A name is told whole or not at all."""
+    async with serving(told({**JOB, "status": "completed", missing: None}), told(TIMELINE)) as (client, _):
+        job = await client.fine_tuning.jobs.retrieve("0192-ab")
+    assert (job.status, job.fine_tuned_model) == ("succeeded", None)
+
+
+@pytest.mark.parametrize(
+    ("base", "api"),
+    [
+        ("https://proxy.example/predibase/v1", "https://proxy.example/predibase/v1"),
+        ("https://serving.vpc.predibase.com/t/deployments/v2/llms/d/v1", "https://api.vpc.predibase.com"),
+    ],
+)
+async def test_jobs_at_another_base_url(base: str, api: str) -> None:
+    """One of somebody else's has everything below it."""
+    async with serving(told(JOB), told(TIMELINE), base_url=base) as (client, upstream):
+        await client.fine_tuning.jobs.retrieve("u")
+    call = upstream.requests[0]
+    assert call.url == f"{api}/v2/finetuning/jobs/u"
+    assert call.credential is not None
+    assert call.credential.origins == frozenset({f"https://{urlsplit(api).hostname}:443"})
 
 
 async def test_cancelling() -> None:

@@ -100,11 +100,21 @@ async def test_a_filtered_picture_of_fireworks_is_none() -> None:
     body = {"model": "v/accounts/fireworks/models/flux-1-schnell-fp8", "prompt": "a cat"}
     reply, _ = await asked("fireworks", "/v1/images/generations", body, Recorded(headers=headers, body=PNG))
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "content_policy_violation")
+    assert reply.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize(
     ("name", "path", "field", "value"),
     [
+        ("siliconflow", "/v1/images/generations", "response_format", ["url"]),
+        ("siliconflow", "/v1/images/generations", "size", [1, 2]),
+        ("siliconflow", "/v1/images/generations", "n", [1]),
+        ("fireworks", "/v1/images/generations", "n", [1]),
+        ("fireworks", "/v1/images/generations", "size", [1, 2]),
+        ("fireworks", "/v1/images/generations", "response_format", {"type": "url"}),
+        ("bytez", "/v1/images/generations", "size", [1, 2]),
+        ("together", "/v1/images/generations", "response_format", ["url"]),
+        ("vercel", "/v1/audio/speech", "response_format", ["mp3"]),
         ("minimax", "/v1/images/generations", "quality", "high"),
         ("minimax", "/v1/images/generations", "background", "transparent"),
         ("minimax", "/v1/images/generations", "size", "large"),
@@ -229,7 +239,7 @@ async def test_xai_hears() -> None:
     assert parts == [
         Part("language", "", b"en"),
         Part("diarize", "", b"true"),
-        Part("file", "audio/wav", b"RIFF\r\n--x"),
+        Part("file", "audio/wav", b"RIFF\r\n--x", "a.wav"),
     ]
 
 
@@ -335,7 +345,7 @@ async def test_reka_without_a_transcript() -> None:
 
 def test_a_form_is_read_as_it_was_written() -> None:
     """Fields and files of a form that is written here are the same again when it is read."""
-    parts = [Part("a", "", "Grüße".encode()), Part("file", "audio/wav", bytes(range(256)))]
+    parts = [Part("a", "", "Grüße".encode()), Part("file", "audio/wav", bytes(range(256)), "Grüße.wav")]
     assert parts_of(form_of(parts, b"edge"), b"edge") == parts
 
 

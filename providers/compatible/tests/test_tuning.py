@@ -308,6 +308,11 @@ async def test_fireworks_cancels_and_resumes() -> None:
         ("together", {"metadata": {"a": "b"}}, "metadata"),
         ("together", {"method": {"type": "reinforcement", "reinforcement": {"grader": {}}}}, "method.type"),
         ("together", {"hyperparameters": {"learning_rate_multiplier": 2}}, "hyperparameters.learning_rate_multiplier"),
+        (
+            "together",
+            {"hyperparameters": {"learning_rate_multiplier": [2]}},
+            "hyperparameters.learning_rate_multiplier",
+        ),
         ("together", {"hyperparameters": {"n_epochs": 1}, "method": {"type": "supervised"}}, "hyperparameters"),
         ("together", {"hyperparameters": {"n_epochs": "many"}}, "hyperparameters.n_epochs"),
         (

@@ -199,6 +199,18 @@ async def test_what_may_be_dropped() -> None:
     assert (set(told), dropped) == ({"prompt"}, "requests[].body.tools, requests[].body.n")
 
 
+async def test_late_results_of_tools() -> None:
+    """Turns are in the order of a single request: a result stands behind its call, whatever was said between."""
+    asked: list[Json] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "tool_calls": [CALL]},
+        {"role": "user", "content": "c"},
+        {"role": "tool", "tool_call_id": "c1", "content": "d"},
+    ]
+    told, _ = await options_of({"messages": asked}, **{"x-headgate-unsupported": "drop"})
+    assert [[each.get("text") for each in turn["content"]] for turn in told["prompt"]] == [["a"], ["b"], [], ["c"]]
+
+
 UNSAID: list[tuple[Json, str]] = [
     ({"input_file_id": "file-1"}, "input_file_id"),
     ({"requests": None}, "requests"),
@@ -210,6 +222,8 @@ UNSAID: list[tuple[Json, str]] = [
     ({"requests": [{"custom_id": "", "body": HI}]}, "requests[0].custom_id"),
     ({"requests": [{"custom_id": "a", "body": {"messages": []}}]}, "requests[0].body.model"),
     ({"requests": [{"custom_id": "a", "url": "/v1/responses", "body": HI}]}, "requests[0].url"),
+    ({"requests": [{"custom_id": "a", "body": None}]}, "requests[0].body"),
+    ({"requests": [{"custom_id": "a", "method": 1, "body": HI}]}, "requests[0].method"),
 ]
 
 
@@ -260,6 +274,15 @@ async def test_a_batch_is_cancelled() -> None:
         status, told = await vendor.ask("POST", "/v1/batches/abj_1/cancel")
         assert sent(vendor.calls[0]) == ("POST", f"{ROOT}/cancel", {"batchId": "abj_1"})
         assert (status, told["id"], told["status"]) == (200, "abj_1", "cancelling")
+
+
+async def test_a_cancellation_that_is_answered_with_nothing() -> None:
+    """The status is asked for, of this batch."""
+    async with at("vercel") as vendor:
+        vendor.answer({}, {**PENDING, "rawStatus": "cancelling"})
+        status, told = await vendor.ask("POST", "/v1/batches/abj_1/cancel")
+        assert sent(vendor.calls[1]) == ("POST", f"{ROOT}/status", {"batchId": "abj_1"})
+        assert (status, told["status"]) == (200, "cancelling")
 
 
 FAILED: Json = {"message": "too long", "type": "invalid_request_error", "code": "context", "statusCode": 400}
@@ -316,8 +339,22 @@ async def test_errors_of_results() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "message"),
+    [("x", "x"), (["x"], "no answer was told"), (7, "no answer was told"), (None, "no answer was told")],
+)
+async def test_odd_errors_of_results(error: Any, message: str) -> None:
+    """An error in another shape is that of its line, and the others go on."""
+    lines = [{"id": "1", "status": "failed", "error": error}, {"id": "2", "status": "failed", "error": FAILED}]
+    odd, usual = await results("abj_1-errors", lines)
+    assert (odd["custom_id"], odd["error"]) == ("1", {"code": "failed", "message": message})
+    assert usual["response"]["status_code"] == 400
+
+
+@pytest.mark.parametrize(
     ("content", "word", "finish"),
     [
+        ([{"type": "tool-call", "toolCallId": "c1", "toolName": "f", "input": {"a": 1}}], "stop", "tool_calls"),
+        ([{"type": "tool-call", "toolCallId": "c1", "toolName": "f", "input": '{"a":1}'}], "other", "tool_calls"),
         ([{"type": "tool-call", "toolCallId": "c1", "toolName": "f", "input": '{"a":1}'}], "tool-calls", "tool_calls"),
         ([{"type": "file", "mediaType": "image/png", "data": {"type": "data", "data": "iVBO"}}], "length", "length"),
         ([{"type": "custom", "kind": "x.y"}], "content-filter", "content_filter"),

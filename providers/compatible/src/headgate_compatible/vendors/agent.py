@@ -129,7 +129,7 @@ def with_format(body: Json) -> Json:
     if format_.get("type") == "json_schema":
         schema = {name: value for name, value in format_.items() if name != "type" and value is not None}
         return {**changed, "response_format": {"type": "json_schema", "json_schema": schema}}
-    return changed if format_.get("type") in {None, "text"} else {**changed, "response_format": format_}
+    return changed if format_.get("type") in (None, "text") else {**changed, "response_format": format_}
 
 
 def fitted(body: bytes, gaps: Gaps) -> bytes:

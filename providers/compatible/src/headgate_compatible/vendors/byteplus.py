@@ -3,14 +3,17 @@
 Sources: https://docs.byteplus.com/en/docs/ModelArk/1523520: its models embed texts, pictures and videos, and what one call holds
 is one vector; `/embeddings` beside it answers 404, as those who asked it report. Batches and tuning are jobs of the control
 plane, `ark.{region}.byteplusapi.com`, whose calls are signed with access keys: https://docs.byteplus.com/en/docs/ModelArk/1298459.
+Regions end in a number there (`eu-west-1`), and in base URLs they do not (`ark.eu-west.bytepluses.com`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -22,28 +25,31 @@ from headgate.operations import BATCHES, EMBEDDINGS, FINE_TUNING, IMAGES_EDIT
 from headgate.provider import DeploymentConfig, operation_of
 from headgate.relay import Secrets
 from headgate.secret import Secret
-from headgate.upstream import Credential, Upstream, UpstreamRequest, origin_of
+from headgate.upstream import Credential, Tls, Upstream, UpstreamRequest, origin_of
 from headgate_compatible.provider import VendorConfig
 from headgate_compatible.vendors import edits
 from headgate_compatible.vendors.as_json import Encode, JsonForms
-from headgate_compatible.vendors.byteplus_jobs import ArkBatches, ArkTuning, Settings
+from headgate_compatible.vendors.byteplus_jobs import ArkBatches, ArkTuning, Settings, is_place
 from headgate_compatible.vendors.byteplus_signature import AccessKey, sign
 from headgate_compatible.vendors.embeddings import BytePlusEmbeddings
 from headgate_compatible.vendors.fanned import Fanned
 from headgate_compatible.vendors.reshaped import Reshaped, Shape
 
 _SIGNED = frozenset({BATCHES.name, FINE_TUNING.name})
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d+")
+_HOST = re.compile(r"ark\.([a-z]{2,4}(?:-[a-z]+)+)(-\d+)?\.bytepluses\.com")
 
 
 class BytePlusConfig(VendorConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A deployment of BytePlus. Calls for `batches` and `fine_tuning.jobs` are signed with `access_key_id` and its secret, for
-    `region`; `jobs` says where their results go and whose they are.
+    """A deployment of BytePlus. Calls for `batches` and `fine_tuning.jobs` are signed with `access_key_id` and its secret, and go
+    to the vendor's control plane of `region`, without the deployment's own `headers` and `tls`; empty is the region of
+    `base_url` where that is the vendor's. `jobs` says where their results go and whose they are.
     """
 
     access_key_id: str = ""
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
-    region: str = "ap-southeast-1"
+    region: str = ""
     jobs: Settings = Settings()
 
 
@@ -67,13 +73,32 @@ class BytePlus(Fanned, JsonForms, Reshaped):
     def __init__(self, deployment: str, config: DeploymentConfig, upstream: Upstream) -> None:
         super().__init__(deployment, config, upstream)
         settings = config if isinstance(config, BytePlusConfig) else BytePlusConfig(provider=self.name)
-        self._access = _access_of(settings)
-        self._control = f"https://ark.{settings.region}.byteplusapi.com"
+        region = settings.region or _region_in(self.url)
+        problems = [Problem(told) for told in _problems_of(settings, region)]
+        if problems:
+            raise StartupError(problems)
+        self._access = _access_of(settings, region)
+        self._control = f"https://ark.{region}.byteplusapi.com"
         self.codecs = {  # pyright: ignore[reportAttributeAccessIssue] - this deployment's own
             **type(self).codecs,
             ArkBatches.name: ArkBatches(settings.jobs),
             ArkTuning.name: ArkTuning(settings.jobs),
         }
+
+    @override
+    def prepare(self, ex: Exchange) -> UpstreamRequest:
+        request = super().prepare(ex)
+        return replace(request, tls=Tls()) if self._is_apart(ex) else request
+
+    @override
+    def headers_for(self, ex: Exchange) -> dict[bytes, bytes]:
+        """The deployment's own headers may hold secrets, which are for its base URL."""
+        own = self._own_headers if self._is_apart(ex) else {}
+        return {name: value for name, value in super().headers_for(ex).items() if name not in own}
+
+    def _is_apart(self, ex: Exchange) -> bool:
+        """Whether a call goes to the control plane, which is not where the deployment's base URL is."""
+        return operation_of(ex) in _SIGNED and origin_of(self._control) not in self.origins
 
     @override
     def url_at(self, ex: Exchange, target: str) -> str:
@@ -122,12 +147,30 @@ class BytePlus(Fanned, JsonForms, Reshaped):
         return replace(request, headers=headers)
 
 
-def _access_of(settings: BytePlusConfig) -> AccessKey | None:
-    """The key that signs; None where there is none. Raises StartupError for half of one."""
+def _region_in(url: str) -> str:
+    """The region that the vendor's own base URL names; empty for one of somebody else's."""
+    found = _HOST.fullmatch(urlsplit(url).hostname or "")
+    return found[1] + (found[2] or "-1") if found else ""
+
+
+def _problems_of(settings: BytePlusConfig, region: str) -> Iterator[str]:
+    """What of the settings for jobs cannot work."""
     if bool(settings.access_key_id) != (settings.secret_access_key is not None):
-        raise StartupError([Problem("`access_key_id` and `secret_access_key` must be set together")])
-    if settings.secret_access_key is None:
-        if settings.session_token is not None:
-            raise StartupError([Problem("`session_token` needs `access_key_id` and `secret_access_key`")])
-        return None
-    return AccessKey(settings.access_key_id, settings.secret_access_key, settings.region, settings.session_token)
+        yield "`access_key_id` and `secret_access_key` must be set together"
+    elif settings.secret_access_key is None and settings.session_token is not None:
+        yield "`session_token` needs `access_key_id` and `secret_access_key`"
+    if region and not _REGION.fullmatch(region):
+        yield f"`region` `{region}` is no region of BytePlus such as `ap-southeast-1`"
+    elif settings.access_key_id and not region:
+        yield (
+            "`region` is missing: jobs go to the vendor's control plane, and `base_url` does not say which;"
+            " set it, for example to `ap-southeast-1`"
+        )
+    if settings.jobs.output and not is_place(settings.jobs.output):
+        yield "`jobs.output` must be a folder in TOS, such as `tos://bucket/results/`"
+
+
+def _access_of(settings: BytePlusConfig, region: str) -> AccessKey | None:
+    """The key that signs; None where there is none."""
+    secret = settings.secret_access_key
+    return None if secret is None else AccessKey(settings.access_key_id, secret, region, settings.session_token)

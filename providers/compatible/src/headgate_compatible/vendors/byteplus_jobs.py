@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 from typing_extensions import override
@@ -32,6 +33,7 @@ from headgate.dialects.jobs import (
     seconds_of,
 )
 from headgate.dialects.openai.members import Json, Members, given
+from headgate.dialects.openai.members import as_object as as_member
 from headgate.dialects.tuning import method_of, number_of
 from headgate.errors import InvalidRequest
 
@@ -42,6 +44,17 @@ _HOURS = re.compile(r"([1-9]\d{0,2})h")
 _DAYS = re.compile(r"(?:[1-9]|1\d|2[0-8])d")
 _PLACE = re.compile(r"tos://([^/]+)/(.*)")
 _SYSTEM_TAG = "sys:"
+_EPOCH = "epoch"
+_REFUSALS: Mapping[str, int] = {
+    "AccessKey": 401,
+    "Signature": 401,
+    "Denied": 403,
+    "NotFound": 404,
+    "LimitExceeded": 429,
+    "Internal": 502,
+    "Unavailable": 503,
+}
+"""Statuses of errors that come with a good one, by what their codes hold; others are refusals of what was asked."""
 _MOST = 100
 """How many jobs one page holds."""
 
@@ -89,6 +102,15 @@ class ArkJobs(JobDialect):
         known = str(result_in(said[0]).get("Id") or "") if said and asked.action == "create" else ""
         method, behind = self.actions["cancel"]
         return VendorCall(method, self.path + behind, body={"Id": known}) if known else None
+
+    @override
+    def refusal_in(self, said: Any) -> tuple[int, bytes] | None:
+        metadata = (as_member(said) or {}).get("ResponseMetadata")
+        error = as_member((as_member(metadata) or {}).get("Error"))
+        if not error:
+            return None
+        code = str(error.get("Code"))
+        return next((status for word, status in _REFUSALS.items() if word in code), 400), msgspec.json.encode(said)
 
     @override
     def jobs_in(self, said: Any) -> Sequence[Json]:
@@ -243,12 +265,17 @@ class ArkTuning(ArkJobs):
             raise InvalidRequest(f"`CustomizationType` of `{method}` must be one of {known}", param="CustomizationType")
         epochs = number_of(numbers, "n_epochs")
         for name in ("batch_size", "learning_rate_multiplier", "beta"):
-            if numbers.take(name) not in {None, "auto"}:
+            if numbers.take(name) not in (None, "auto"):
                 gaps.refuse(
                     f"{place}.{name}", "models name their own: write `Hyperparameters`, with `Name` and `Value` each"
                 )
         own: list[Json] = asked.find("Hyperparameters", list[dict[str, str]]) or []
-        hyper = [*([{"Name": "epoch", "Value": str(epochs)}] if epochs is not None else []), *own]
+        if epochs is not None and any(each.get("Name") == _EPOCH for each in own):
+            raise InvalidRequest(
+                f"`{place}.n_epochs` stands in `Hyperparameters` already, as `{_EPOCH}`; leave one of them out",
+                param=f"{place}.n_epochs",
+            )
+        hyper = [*([{"Name": _EPOCH, "Value": str(epochs)}] if epochs is not None else []), *own]
         checked = asked.find("validation_file", str)
         return {
             "CustomizationType": way,
@@ -267,9 +294,9 @@ class ArkTuning(ArkJobs):
         method = "dpo" if way in self.TYPES["dpo"] else "supervised"
         data: Json = job.get("Data") or {}
         held = {str(each.get("Name")): each.get("Value") for each in objects_in(job, "Hyperparameters")}
-        epochs = str(held.get("epoch") or "")
+        epochs = str(held.get(_EPOCH) or "")
         numbers: Json = {"n_epochs": int(epochs) if epochs.isdecimal() else "auto"}
-        made = [str(each["CustomModelId"]) for each in _outputs_in(job)]
+        made = sorted(_outputs_in(job), key=_index_of)
         reason = str(state.get("Message") or job.get("Reason") or "the provider says nothing of it")
         ended = seconds_of(state.get("PhaseTime") or job.get("UpdateTime"))
         return {
@@ -282,7 +309,7 @@ class ArkTuning(ArkJobs):
             "organization_id": "",
             "result_files": [],
             "model": _model_in(job),
-            "fine_tuned_model": made[-1] if made and status == "succeeded" else None,
+            "fine_tuned_model": str(made[-1]["CustomModelId"]) if made and status == "succeeded" else None,
             "training_file": _file_in(data.get("TrainingSet")) or "",
             "validation_file": _file_in(data.get("ValidationSet")),
             "trained_tokens": state.get("BillableTokens"),
@@ -299,13 +326,13 @@ class ArkTuning(ArkJobs):
         """The checkpoints, which are the models that a job has made so far."""
         found: list[Json] = [
             {
-                "id": f"{asked.id}:{each.get('Index') or 0}",
+                "id": f"{asked.id}:{_index_of(each)}",
                 "object": "fine_tuning.job.checkpoint",
                 "created_at": seconds_of(each.get("CustomModelCreateTimeUnix")) or 0,
                 "fine_tuned_model_checkpoint": str(each["CustomModelId"]),
                 "fine_tuning_job_id": asked.id,
                 "metrics": {},
-                "step_number": int(each.get("Index") or 0),
+                "step_number": _index_of(each),
                 **given(Name=each.get("Name"), Status=each.get("Status")),
             }
             for each in _outputs_in(result_in(said))
@@ -341,6 +368,11 @@ def _model_in(job: Json) -> str:
     return str(held.get("CustomModelId") or "-".join(named))
 
 
+def is_place(address: str) -> bool:
+    """Whether this is the place of an object or a folder in TOS."""
+    return _PLACE.fullmatch(address) is not None
+
+
 def _place(address: str, param: str) -> tuple[str, str]:
     found = _PLACE.fullmatch(address)
     if found is None:
@@ -374,6 +406,10 @@ def _file_in(held: Json | None) -> str | None:
 
 def _outputs_in(job: Json) -> list[Json]:
     return [each for each in objects_in(job, "Outputs") if each.get("CustomModelId")]
+
+
+def _index_of(output: Json) -> int:
+    return int(output.get("Index") or 0)
 
 
 def _tags_in(job: Json) -> Json | None:

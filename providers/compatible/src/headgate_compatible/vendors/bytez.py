@@ -49,7 +49,7 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
     pictures.refuse_unknown(members, gaps)
     pictures.refuse_number(members, gaps)
     pictures.refuse_form(members, gaps, "url")
-    if members.pop("size", None) not in {None, "auto"}:
+    if members.pop("size", None) not in (None, "auto"):
         gaps.refuse("size", "a model that knows sizes takes them in `params`")
     return msgspec.json.encode({"text": members.pop("prompt", None), **members})
 

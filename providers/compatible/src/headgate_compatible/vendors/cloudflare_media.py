@@ -105,7 +105,7 @@ def _edited(parts: Iterable[Part], known: Collection[str], gaps: Gaps) -> tuple[
     for part in parts:
         if part.name in {"image", "image[]"}:
             kind = kind_of(part, "image/", ()) or "image/png"
-            files.append(Part(f"input_image_{len(files)}", kind, part.content))
+            files.append(Part(f"input_image_{len(files)}", kind, part.content, part.filename))
         elif part.name == "mask":
             mask = part if part.content else None
         elif part.name in known or part.name == "size":

@@ -13,7 +13,7 @@ import msgspec
 
 from headgate.body import decode_object
 from headgate.dialects import Gaps
-from headgate.dialects.openai.members import as_object, objects
+from headgate.dialects.openai.members import as_object, objects, typed
 from headgate.exchange import RawHeaders, Reply
 from headgate.forms import Part
 from headgate_compatible.vendors import edits, pictures
@@ -34,7 +34,8 @@ def encode(body: bytes, gaps: Gaps) -> bytes:
     members = decode_object(body)
     pictures.refuse_unknown(members, gaps)
     pictures.refuse_form(members, gaps, "url")
-    model, prompt, shown = members.pop("model", None), members.pop("prompt", None), members.pop(_IMAGES, ())
+    model, prompt = members.pop("model", None), members.pop("prompt", None)
+    shown = typed(members.pop(_IMAGES, None) or [], list[Any], _IMAGES)
     size = pictures.size_of(members, gaps)
     content = [*({"image": url} for url in shown), {"text": prompt}]
     said: Json = {"model": model, "input": {"messages": [{"role": "user", "content": content}]}}

@@ -70,7 +70,7 @@ class DashScopeTuning(JobDialect):
         own: Json = asked.find("hyper_parameters", dict[str, Any]) or {}
         told = {**own, **given(n_epochs=number_of(numbers, "n_epochs"), batch_size=number_of(numbers, "batch_size"))}
         refuse_multiplier(numbers, gaps, place)
-        if numbers.take("beta") not in {None, "auto"}:
+        if numbers.take("beta") not in (None, "auto"):
             gaps.refuse(f"{place}.beta")
         return {
             "model": asked.need("model", str),

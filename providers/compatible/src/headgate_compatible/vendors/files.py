@@ -22,6 +22,7 @@ from headgate.dialects import Gaps
 from headgate.dialects.files import READ, ReadFiles, file_object
 from headgate.dialects.jobs import Action, Asked, KeptDialect, VendorCall, as_object, objects_in, seconds_of
 from headgate.dialects.openai.members import Json, Members
+from headgate.dialects.openai.members import as_object as as_member
 from headgate.errors import InvalidRequest, ProviderFailed
 from headgate.exchange import RawHeaders, Reply
 from headgate_compatible.vendors.pictures import object_in
@@ -113,11 +114,12 @@ class TogetherFiles(XAIFileLists):
     def decode_job(self, said: Json, asked: Asked) -> Json:
         native = said.get("processing_status")
         known = self._STATUS.get(str(native).upper())
-        report: Json = said.get("validation_report") or {}
+        report = said.get("validation_report")
+        details = report if isinstance(report, str) else (as_member(report) or {}).get("error")
         purpose = said.get("purpose")
         told = {**super().decode_job(said, asked), "purpose": _PURPOSES.get(str(purpose), purpose) or READ[0]}
         status = known or ("uploaded" if said.get("Processed") is False else "processed")
-        return file_object(told, status, native, report.get("error"))
+        return file_object(told, status, native, details)
 
     @override
     def decode_answer(self, asked: Asked, said: Sequence[Any]) -> Json:

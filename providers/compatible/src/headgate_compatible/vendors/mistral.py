@@ -93,7 +93,7 @@ def finish_members(body: Json) -> None:
     messages = body["messages"] = bridged(body["messages"])
     for message in messages:
         _finish_message(message)
-    if messages[-1]["role"] == "assistant":
+    if messages and messages[-1]["role"] == "assistant":
         messages[-1]["prefix"] = True  # an answer to go on with: https://docs.mistral.ai/guides/prefix/
 
 

@@ -41,7 +41,7 @@ _MOST = 200
 """How much is told of why a process failed, in characters."""
 _BEGIN, _ASK = "/generate/", "/status/"
 _PICTURE = "init_image_url"
-_STYLES = frozenset({"natural", "vivid"})
+_STYLES = ("natural", "vivid")
 """OpenAI's styles; others are the vendor's."""
 _OWN = ("guidance_scale", "image_guidance_scale", "negprompt", "safe_filter", "samples", "seed", "steps", "strength")
 _EDIT = edits.Words(
@@ -86,7 +86,7 @@ def encode_edit(parts: Iterable[Part], values: Mapping[str, Any], gaps: Gaps) ->
         raise InvalidRequest("`image` is missing: send the picture in it", param="image")
     fields = [Part(name, "", _text_of(value)) for name, value in _settled(told, gaps).items()]
     kind = kind_of(files[0], "image/", edits.SIGNATURES) or "image/png"
-    return [*fields, Part(_PICTURE, kind, files[0].content)]
+    return [*fields, Part(_PICTURE, kind, files[0].content, files[0].filename)]
 
 
 def encode_edit_in_json(body: bytes, gaps: Gaps) -> bytes:

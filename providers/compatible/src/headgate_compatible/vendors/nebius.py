@@ -35,7 +35,7 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
     pictures.tell_sides(members, gaps)
     kind = members.pop("output_format", None)
     if kind is not None:
-        if kind in _KINDS:
+        if isinstance(kind, str) and kind in _KINDS:
             members.setdefault("response_extension", _KINDS[kind])
         else:
             gaps.refuse("output_format", f"pictures come as one of {', '.join(_KINDS)} from there")

@@ -44,7 +44,7 @@ def encode_picture(body: bytes, gaps: Gaps) -> bytes:
     pictures.refuse_unknown(members, gaps)
     pictures.refuse_number(members, gaps)
     pictures.refuse_form(members, gaps, "url")
-    if members.get("size") in {None, "auto"}:
+    if members.get("size") in (None, "auto"):
         members.pop("size", None)
     if model == _OLDER and "image" in members:
         members["images"] = members.pop("image")

@@ -38,7 +38,7 @@ def as_form(request: UpstreamRequest, gaps: Gaps) -> UpstreamRequest:
     members = decode_object(request.body)
     members.pop("model", None)  # a server has one
     refuse_idle(members, gaps, _REFUSED)
-    if members.pop("response_format", None) not in {None, "wav"}:
+    if members.pop("response_format", None) not in (None, "wav"):
         gaps.refuse("response_format", "sound comes as `wav` from there")
     voice = voice_of(members)
     fields = {"text": members.pop("input", None), "language": _language_of(voice), "voice": voice, **members}

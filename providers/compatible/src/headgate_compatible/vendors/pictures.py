@@ -55,20 +55,20 @@ def refuse_unknown(members: Json, gaps: Gaps, known: Collection[str] = ()) -> No
 
 def refuse_form(members: Json, gaps: Gaps, form: str) -> None:
     """Take the form of the answer out of a request to a vendor that has this one alone."""
-    if members.pop("response_format", form) not in {None, form}:
+    if members.pop("response_format", form) not in (None, form):
         gaps.refuse("response_format", f"pictures come as `{form}` from there")
 
 
 def refuse_number(members: Json, gaps: Gaps) -> None:
     """Take the number of pictures out of a request to a vendor that makes one."""
-    if members.pop("n", 1) not in {None, 1}:
+    if members.pop("n", 1) not in (None, 1):
         gaps.refuse("n", "there is one picture for a request there")
 
 
 def size_of(members: Json, gaps: Gaps) -> tuple[int, int] | None:
     """Take width and height out of a request; None where it leaves them to the vendor."""
     size = members.pop("size", None)
-    if size in {None, "auto"}:
+    if size in (None, "auto"):
         return None
     found = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if found is None:
@@ -82,9 +82,11 @@ def encode_siliconflow(body: bytes, gaps: Gaps) -> bytes:
     members = decode_object(body)
     for name, theirs in (("size", "image_size"), ("n", "batch_size")):
         value = members.pop(name, None)
-        if value not in {None, "auto"}:
+        if isinstance(value, list | dict):
+            gaps.refuse(name, "it is one value there")
+        elif value not in (None, "auto"):
             members.setdefault(theirs, value)
-    if members.pop("response_format", "url") not in {None, "url"}:
+    if members.pop("response_format", "url") not in (None, "url"):
         gaps.refuse("response_format", "pictures come as `url` there")
     return msgspec.json.encode(members)
 
@@ -150,7 +152,7 @@ def decode_nvidia(headers: RawHeaders, body: bytes, _sent: bytes) -> Reply:
 def moderated(headers: RawHeaders, word: str) -> Reply:
     """A refusal of what was asked for as an error of OpenAI's, with the vendor's `word` for it."""
     words = ErrorWords(400, f"no picture was made: `{word}`", "invalid_request_error", "content_policy_violation")
-    return Reply(400, headers, openai_envelope(words))
+    return Reply(400, _as_json(headers), openai_envelope(words))
 
 
 def is_file(headers: RawHeaders) -> bool:
@@ -170,8 +172,11 @@ def made(headers: RawHeaders, data: Sequence[Json], beside: Mapping[str, Any] | 
     """A reply with pictures, and what stands `beside` them, in OpenAI's shape. Raises ProviderFailed where there are none."""
     if not data:
         raise ProviderFailed("the provider answered with no pictures", code="upstream_bad_reply")
-    labelled = (*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", b"application/json"))
-    return Reply(200, labelled, msgspec.json.encode({"created": 0, **(beside or {}), "data": data}))
+    return Reply(200, _as_json(headers), msgspec.json.encode({"created": 0, **(beside or {}), "data": data}))
+
+
+def _as_json(headers: RawHeaders) -> RawHeaders:
+    return (*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", b"application/json"))
 
 
 def tell_sides(members: Json, gaps: Gaps) -> None:

@@ -116,12 +116,13 @@ class PredibaseTuning(JobDialect):
         status = self._STATUS.get(str(native), "running")
         numbers = {theirs: params.get(name) for name, theirs in _NUMBERS.items()}
         repo, version = said.get("targetRepoName"), said.get("targetVersionTag")
+        is_made = status == "succeeded" and bool(repo) and version is not None
         return {
             **job_of(said.get("uuid"), status, native),
             "created_at": min((at for _, at in times), default=0),
             "finished_at": next((at for name, at in times if name == native), None) if status in _OVER else None,
             "model": said.get("baseModel") or params.get("base_model") or "",
-            "fine_tuned_model": f"{repo}/{version}" if status == "succeeded" else None,
+            "fine_tuned_model": f"{repo}/{version}" if is_made else None,
             "training_file": said.get("datasetName") or "",
             "validation_file": None,
             "trained_tokens": None,
@@ -166,11 +167,10 @@ class Predibase(Compatible):
 
     def _api(self, ex: Exchange) -> str:
         """The host of the API beside that of the deployments; a base URL of somebody else's has everything below it."""
-        if ex.base_url:
-            return super().url_at(ex, "")
         parts = urlsplit(self.url)
-        host = _API + parts.netloc.removeprefix(_SERVING) if parts.netloc.startswith(_SERVING) else parts.netloc
-        return f"{parts.scheme}://{host}"
+        if ex.base_url or not parts.netloc.startswith(_SERVING):
+            return super().url_at(ex, "")
+        return f"{parts.scheme}://{_API}{parts.netloc.removeprefix(_SERVING)}"
 
 
 def _job_in(asked: Asked, said: Sequence[Any]) -> Json:

@@ -57,7 +57,7 @@ def encode(body: bytes, gaps: Gaps) -> bytes:
         del members["output_format"]
         gaps.refuse("output_format", f"pictures come as one of {', '.join(_FORMATS)} from there")
     form = members.pop("response_format", None)
-    if form in _FORMS:
+    if isinstance(form, str) and form in _FORMS:
         members["response_format"] = _FORMS[form]
     elif form is not None:
         gaps.refuse("response_format", "pictures come as `url` or `b64_json` from there")

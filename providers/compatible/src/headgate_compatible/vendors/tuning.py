@@ -225,7 +225,7 @@ def job_of(name: object, status: str, native: object) -> Json:
 def refuse_multiplier(numbers: Members, gaps: Gaps, place: str) -> None:
     """Take a multiplier of the rate of learning; `gaps` is told of one that is a number."""
     value = numbers.take("learning_rate_multiplier")
-    if value not in {None, "auto"}:
+    if value not in (None, "auto"):
         gaps.refuse(f"{place}.learning_rate_multiplier", _MULTIPLIER)
 
 

@@ -46,7 +46,7 @@ _MODELS: Mapping[str, str] = {
     TRANSCRIPTIONS.name: "transcription-model",
 }
 """Operations of the AI SDK, and where they are below its root."""
-_KINDS: Mapping[object, bytes] = {
+_KINDS: Mapping[str, bytes] = {
     "aac": b"audio/aac",
     "flac": b"audio/flac",
     "mp3": b"audio/mpeg",
@@ -124,8 +124,8 @@ def encode_speech(body: bytes, gaps: Gaps) -> bytes:
     members.pop("model", None)
     refuse_idle(members, gaps, _IDLE)
     kind = members.pop("response_format", None) or _USUAL
-    if kind not in _KINDS:
-        gaps.refuse("response_format", f"sound comes as one of {', '.join(map(str, _KINDS))} there")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        gaps.refuse("response_format", f"sound comes as one of {', '.join(_KINDS)} there")
         kind = _USUAL
     voice, text = voice_of(members), members.pop("input", None)
     said = {"text": text, **({} if voice is None else {"voice": voice}), "outputFormat": kind}

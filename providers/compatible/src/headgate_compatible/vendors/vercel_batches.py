@@ -36,14 +36,13 @@ from headgate.dialects.jobs import (
     seconds_of,
     within_a_day,
 )
-from headgate.dialects.lowering import lower
 from headgate.dialects.openai.members import Json, Members
+from headgate.dialects.openai.members import as_object as as_member
 from headgate.errors import ErrorWords, InvalidRequest, ProviderFailed, UnsupportedField
 from headgate.exchange import Exchange
-from headgate.media import fetch_media
 from headgate.operations import FILES
 from headgate.provider import Provider
-from headgate.translation import Marks, error_reply, without_foreign_thoughts
+from headgate.translation import Marks, error_reply, fit
 from headgate_compatible.vendors.vercel_prompts import NAME, decode_result, encode_prompt
 
 ROOT = "/v4/ai"
@@ -98,6 +97,10 @@ class VercelBatches(JobDialect):
             return call
         known = asked.id.removesuffix(_ERRORS) if asked.action == "content" else asked.id
         return VendorCall(call.method, call.path, body={"batchId": known}, has_lines=asked.action == "content")
+
+    @override
+    def _retrieval(self, known: str) -> VendorCall:
+        return replace(super()._retrieval(known), body={"batchId": known})
 
     @override
     def encode_job(self, asked: Members, gaps: Gaps) -> Json:
@@ -163,7 +166,7 @@ class VercelBatches(JobDialect):
             except (ProviderFailed, InvalidRequest) as error:
                 return {**told, "error": {"code": error.error_code, "message": error.message}}
         usual = UNDONE.get(str(status), ("failed", "no answer was told"))
-        error = as_object(said.get("error") or {})
+        error = _error_in(said)
         code, message = error.get("code") or error.get("type") or usual[0], error.get("message") or usual[1]
         if not isinstance(error.get("statusCode"), int):
             return {**told, "error": {"code": str(code), "message": str(message)}}
@@ -176,6 +179,12 @@ class VercelBatches(JobDialect):
         reply = Marks("", "", 0, self._account, {}).on_reply(decode_result(result))
         body = Raw(_CLIENT.encode_reply(reply, _ASKED))
         return {"status_code": 200, "request_id": reply.id, "body": body}
+
+
+def _error_in(said: Json) -> Json:
+    """The error of a line, of which more than a few words may be missing."""
+    error = said.get("error")
+    return {"message": error} if isinstance(error, str) else as_member(error) or {}
 
 
 class Lines(Struct, frozen=True):
@@ -195,7 +204,7 @@ class Lines(Struct, frozen=True):
             raise InvalidRequest("`custom_id` must not be empty", param=line.at("custom_id"))
         own = Gaps(gaps.target, self.policy, _CLIENT.hints, NAME)
         try:
-            told = await self._written(line, own)
+            told = await self._written(Members(line.rest()), own)
         except InvalidRequest as error:
             param = line.at(error.param) if error.param else line.place
             raise type(error)(f"the request `{known}`: {error.message}", code=error.error_code, param=param) from None
@@ -215,9 +224,8 @@ class Lines(Struct, frozen=True):
         model = model.removeprefix(f"{self.deployment}/")
         try:
             asked = _CLIENT.decode_request(msgspec.json.encode({**body, "model": model}))
-            lowered = lower(asked, own, has_custom=False).request
-            request = self.provider.adapt(without_foreign_thoughts(lowered, self.provider, own), own)
-            options = encode_prompt(await fetch_media(request, self.provider), own)
+            request = (await fit(asked, self.provider, own)).request
+            options = encode_prompt(request, own)
         except InvalidRequest as error:
             param = f"body.{error.param}" if error.param else "body"
             raise type(error)(error.message, code=error.error_code, param=param) from None

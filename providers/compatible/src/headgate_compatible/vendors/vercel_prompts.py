@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from headgate.chat import (
@@ -201,9 +202,11 @@ def decode_result(said: Json) -> ChatReply:
     about = Members(held.take("response") or {}, "response")
     finish = Members(held.take("finishReason"), "finishReason")
     word = finish.need("unified", str)
+    parts = tuple(_parts_of(objects(held.need("content", list[Any]))))
+    meant = _FINISH.get(word, "stop")
     choice = Choice(
-        Message("assistant", tuple(_parts_of(objects(held.need("content", list[Any]))))),
-        _FINISH.get(word, "stop"),
+        Message("assistant", parts),
+        "tool_calls" if meant == "stop" and any(isinstance(part, ToolCall) for part in parts) else meant,
         finish.find("raw", str) or word,
     )
     beside = {name: held.take(name) for name in ("providerMetadata", "warnings")}
@@ -246,9 +249,14 @@ def _part_of(said: Json) -> Part:
         case "file":
             return _file_of(said) or Item(NAME, said)
         case "tool-call" if not said.get("providerExecuted"):
-            return ToolCall(str(said.get("toolCallId")), str(said.get("toolName")), str(said.get("input") or ""))
+            return ToolCall(str(said.get("toolCallId")), str(said.get("toolName")), _arguments(said.get("input")))
         case _:
             return Item(NAME, said)
+
+
+def _arguments(said: object) -> str:
+    """What a call is given, as JSON, which it is written in already, or not yet."""
+    return said if isinstance(said, str) else "" if said is None else msgspec.json.encode(said).decode()
 
 
 def _thought_of(text: str, signed: Json) -> Reasoning:
