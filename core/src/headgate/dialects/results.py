@@ -6,7 +6,7 @@ https://github.com/diegosouzapw/OmniRoute/pull/4882 and, for pictures, https://g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,45 +14,38 @@ from msgspec.structs import replace
 from headgate.chat import Message, Part, ToolCall, ToolResult
 
 
-class _Called(Struct):
+class _Called(Struct, eq=False):
     """The calls of one turn, or of several that follow each other, and the turn in which something was said after them."""
 
-    ids: set[str]
     said_at: int | None = None
 
 
 def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The turns with late results of calls before what was said in between; the very same turns where there are none."""
+    """The turns with late results of calls before what was said in between; the very same turns where there are none.
+
+    An id that is used again is that of the last call.
+    """
     turns: list[Message] = []
     called: list[_Called] = []
+    by_id: dict[str, _Called] = {}
     for message in messages:
         if message.role == "assistant":
-            _call(called, turns, message)
+            if not turns or turns[-1].role != "assistant":
+                _speak(called, len(turns))
+                called.append(_Called())
+            by_id |= {part.id: called[-1] for part in message.parts if isinstance(part, ToolCall)}
             turns.append(message)
             continue
-        parts = list(message.parts)
-        for calls in called:
-            late = tuple(part for part in parts if _is_late(part, calls, called))
-            if late:
-                _put(turns, called, calls.said_at or 0, replace(message, parts=late))
-                parts = [part for part in parts if part not in late]
-        if len(parts) == len(message.parts):
-            turns.append(message)
-        elif parts:
-            turns.append(replace(message, parts=tuple(parts)))
+        late = {at: calls for at, part in enumerate(message.parts) if (calls := _missed(part, by_id)) is not None}
+        for calls in dict.fromkeys(late.values()):
+            results = tuple(message.parts[at] for at, owner in late.items() if owner is calls)
+            _put(turns, called, calls.said_at or 0, replace(message, parts=results))
+        parts = tuple(part for at, part in enumerate(message.parts) if at not in late)
+        if parts or not late:
+            turns.append(replace(message, parts=parts) if late else message)
         if not all(map(_is_result, parts)):
             _speak(called, len(turns) - 1)
     return tuple(turns)
-
-
-def _call(called: list[_Called], turns: Sequence[Message], message: Message) -> None:
-    """Note the calls of the assistant's next turn."""
-    ids = {part.id for part in message.parts if isinstance(part, ToolCall)}
-    if turns and turns[-1].role == "assistant":
-        called[-1].ids |= ids
-        return
-    _speak(called, len(turns))
-    called.append(_Called(ids))
 
 
 def _speak(called: Sequence[_Called], at: int) -> None:
@@ -61,11 +54,10 @@ def _speak(called: Sequence[_Called], at: int) -> None:
         called[-1].said_at = at
 
 
-def _is_late(part: Part, calls: _Called, called: Sequence[_Called]) -> bool:
-    """Whether a part is a result of these calls, and something was said before it. An id belongs to its last call."""
-    if not isinstance(part, ToolResult) or calls.said_at is None:
-        return False
-    return next((each for each in reversed(called) if part.call_id in each.ids), None) is calls
+def _missed(part: Part, by_id: Mapping[str, _Called]) -> _Called | None:
+    """The calls that a result comes too late for, since something was said after them."""
+    calls = by_id.get(part.call_id) if isinstance(part, ToolResult) else None
+    return None if calls is None or calls.said_at is None else calls
 
 
 def _put(turns: list[Message], called: Sequence[_Called], at: int, results: Message) -> None:
