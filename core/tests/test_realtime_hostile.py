@@ -153,8 +153,11 @@ async def test_messages_held_for_all_have_a_limit(tmp_path: Path, monkeypatch: p
         assert await close_code(reader) == 1013
 
 
-async def test_pieces_of_a_message_count_where_it_is_told_whole(tmp_path: Path) -> None:
+async def test_pieces_of_a_message_count_where_it_is_told_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So do whole frames of a message that is not whole, which a provider is told in other words."""
+    monkeypatch.setattr("headgate.sockets.CLOSE_S", 0.05)
     config = {"limits": {"inflight_bytes": 50_000}}
     async with (
         provided() as provider,
