@@ -71,13 +71,13 @@ async def test_mai_edits() -> None:
     assert request.url == f"{HOST}/mai/v1/images/edits"
     kind = dict(request.headers)[b"content-type"]
     parts = parts_of(request.body, kind.partition(b"boundary=")[2])
-    assert [(part.name, part.content_type, part.content) for part in parts] == [
-        ("model", "", b"painter"),
-        ("prompt", "", b"both"),
-        ("width", "", b"1024"),
-        ("height", "", b"1024"),
-        ("image", "image/png", b"\x89PNG-a"),
-        ("image", "image/jpeg", b"\xff\xd8b"),
+    assert [(part.name, part.content_type, part.content, part.filename) for part in parts] == [
+        ("model", "", b"painter", ""),
+        ("prompt", "", b"both", ""),
+        ("width", "", b"1024", ""),
+        ("height", "", b"1024", ""),
+        ("image", "image/png", b"\x89PNG-a", "a.png"),
+        ("image", "image/jpeg", b"\xff\xd8b", "b.jpg"),
     ]
 
 
@@ -132,6 +132,7 @@ async def test_other_models(model: str) -> None:
         ({"output_format": "jpeg"}, "output_format"),
         ({"stream": True}, "stream"),
         ({"size": "big"}, "size"),
+        ({"size": [768, 768]}, "size"),
     ],
 )
 async def test_what_is_refused(asked: Json, param: str) -> None:

@@ -128,6 +128,7 @@ async def test_numbers() -> None:
     [
         (FLUX, {"hyperparameters": {"n_epochs": 3}}, "hyperparameters.n_epochs"),
         (FLUX, {"hyperparameters": {"learning_rate_multiplier": 2}}, "hyperparameters.learning_rate_multiplier"),
+        (FLUX, {"hyperparameters": {"learning_rate_multiplier": [2]}}, "hyperparameters.learning_rate_multiplier"),
         (FLUX, {"seed": 1}, "seed"),
         (FLUX, {"suffix": "mine"}, "suffix"),
         (FLUX, {"validation_file": "file-2"}, "validation_file"),

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headgate.body import decode_object, reply_object
 from headgate.dialects import Gaps
@@ -68,7 +69,7 @@ class Words(Struct, frozen=True):
         if self.is_flux:
             return msgspec.json.encode({**_measured(told), **_numbered(pictures)})
         own = [Part(name, "", _written(value)) for name, value in told.items()]
-        return form_of([*own, *(Part("image", part.content_type, part.content) for part in pictures)], boundary)
+        return form_of([*own, *(replace(part, name="image") for part in pictures)], boundary)
 
     def _told(self, members: Json, gaps: Gaps) -> Json:
         known = _IDLE if self.is_flux else {**_IDLE, "output_format": _PNG}
@@ -82,7 +83,7 @@ class Words(Struct, frozen=True):
         found = _SIZE.fullmatch(size) if isinstance(size, str) else None
         if found is not None:
             return {**members, "width": int(found[1]), "height": int(found[2])}
-        if size not in {None, "", "auto"}:
+        if size not in (None, "", "auto"):
             gaps.refuse("size", "it must be WIDTHxHEIGHT there")
         return members
 

@@ -119,7 +119,7 @@ class ReplicateTuning(KeptDialect):
         _, numbers, place = method_of(asked, gaps, ("supervised",))
         for name, names in _NUMBERS.items():
             _tell(told, names, number_of(numbers, name), trainer, gaps, f"{place}.{name}")
-        if numbers.take("learning_rate_multiplier") not in {None, "auto"}:
+        if numbers.take("learning_rate_multiplier") not in (None, "auto"):
             gaps.refuse(f"{place}.learning_rate_multiplier", _WRITE)
         _tell(told, ("seed",), asked.find("seed", int), trainer, gaps, "seed")
         for name in ("suffix", "validation_file", "integrations"):
