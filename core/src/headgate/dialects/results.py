@@ -6,7 +6,7 @@ https://github.com/diegosouzapw/OmniRoute/pull/4882 and, for pictures, https://g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -40,10 +40,10 @@ def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
         for calls in dict.fromkeys(late.values()):
             results = tuple(message.parts[at] for at, owner in late.items() if owner is calls)
             _put(turns, called, calls.said_at or 0, replace(message, parts=results))
-        parts = tuple(part for at, part in enumerate(message.parts) if at not in late)
-        if parts or not late:
-            turns.append(replace(message, parts=parts) if late else message)
-        if not all(map(_is_result, parts)):
+        rest = _without(message, late) if late else message
+        if rest.parts or not late:
+            turns.append(rest)
+        if not all(map(_is_result, rest.parts)):
             _speak(called, len(turns) - 1)
     return tuple(turns)
 
@@ -58,6 +58,10 @@ def _missed(part: Part, by_id: Mapping[str, _Called]) -> _Called | None:
     """The calls that a result comes too late for, since something was said after them."""
     calls = by_id.get(part.call_id) if isinstance(part, ToolResult) else None
     return None if calls is None or calls.said_at is None else calls
+
+
+def _without(message: Message, places: Container[int]) -> Message:
+    return replace(message, parts=tuple(part for at, part in enumerate(message.parts) if at not in places))
 
 
 def _put(turns: list[Message], called: Sequence[_Called], at: int, results: Message) -> None:
