@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping
 
 import pytest
-from tests.door.conftest import BODY_STALL_S, HEADER_S
+from tests.door.conftest import AUTHORIZED, BODY_STALL_S, HEADER_S
 from tests.door.upstream import CHAT_REPLY, EVENTS, STREAM_HEAD, Call, Upstream, json_response
 from tests.harness import Gateway, Wire, ask, chat, chunked, head, post
 
@@ -350,6 +350,16 @@ async def test_large_trailers_and_extensions_are_refused(gateway: Gateway, upstr
     wrong = await outcomes(gateway, cases)
     assert not wrong, str(wrong)
     assert upstream.calls == []
+
+
+async def test_trailers_are_no_headers(locked: Gateway, upstream: Upstream) -> None:
+    """What stands behind the body neither lets a caller in nor says anything of the request (RFC 9110 section 6.5.1)."""
+    body = head(CHUNKED) + chunked(BODY) + b"0\r\n"
+    assert (await ask(locked, body + AUTHORIZED + b"\r\n")).status == 401
+    said = head(CHUNKED + AUTHORIZED) + chunked(BODY) + b"0\r\n"
+    for trailer in (b"authorization: Bearer wrong\r\n", b"content-encoding: gzip\r\n", b"x-headgate-config: none\r\n"):
+        assert (await ask(locked, said + trailer + b"\r\n")).status == 200, trailer
+    assert len(upstream.calls) == 3
 
 
 async def test_pipelined_requests_are_answered_in_order(gateway: Gateway, upstream: Upstream) -> None:

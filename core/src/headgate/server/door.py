@@ -201,7 +201,8 @@ class Door(asyncio.Protocol):
             self._fail(self._head_too_large())
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        if self.in_head:  # a trailer is no header (RFC 9110 section 6.5.1)
+            self.headers.append((name.lower(), value))
         self.head_bytes += len(name) + len(value) + 4
         if self.head_bytes > self.limits.header_bytes:
             self._fail(self._head_too_large())

@@ -218,11 +218,12 @@ class Handler:
         if gateway.in_flight > limits.in_flight or gateway.body_bytes > limits.inflight_bytes:
             raise Overloaded("the gateway is at its limit of requests; try again shortly", retry_after_s=1)
         if len(ex.headers) != len(scope["headers"]):
-            names = [name for name, _ in scope["headers"]]
-            for name in names:
-                if names.count(name) > 1 and (name in _ONCE or name.startswith((b"x-headgate-", b"x-portkey-"))):
+            seen: set[bytes] = set()
+            for name, _ in scope["headers"]:
+                if name in seen and (name in _ONCE or name.startswith((b"x-headgate-", b"x-portkey-"))):
                     shown = name.decode("latin-1")
                     raise InvalidRequest(f"the header `{shown}` stands more than once", code="repeated_header")
+                seen.add(name)
         operation = ex.operation
         if operation.method != ex.scope_method and not operation.takes(ex.scope_method):
             raise _not_taken(ex)
