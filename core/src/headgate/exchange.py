@@ -383,7 +383,7 @@ class Exchange:
 
     def tell_dropped(self, names: Iterable[str]) -> None:
         """Name what was left out of what is sent, each once, in `x-headgate-dropped`."""
-        self.dropped += [name for name in names if name not in self.dropped]
+        self.dropped = list(dict.fromkeys((*self.dropped, *names)))
 
     def option(self, name: str) -> str | None:
         """A gateway option: the header `x-headgate-NAME`, or its alias `x-portkey-NAME`."""

@@ -32,14 +32,19 @@ class Gaps:
     `x-headgate-dropped`.
     """
 
-    __slots__ = ("_hints", "_policy", "dialect", "dropped", "target")
+    __slots__ = ("_dropped", "_hints", "_policy", "dialect", "target")
 
     def __init__(self, target: str, policy: Policy = "refuse", hints: Collection[str] = (), dialect: str = "") -> None:
         self.target = target
         self.dialect = dialect
         self._policy = policy
         self._hints = hints
-        self.dropped: list[str] = []
+        self._dropped: dict[str, None] = {}
+
+    @property
+    def dropped(self) -> list[str]:
+        """The fields that were left out, in the order in which that was found."""
+        return list(self._dropped)
 
     def refuse(self, field: str, why: str = "") -> None:
         """`field` changes what is asked for and cannot be said. Raises UnsupportedField unless the policy is to drop."""
@@ -76,8 +81,7 @@ class Gaps:
 
     def skip(self, field: str) -> None:
         """`field` is only a hint and is left out."""
-        if field not in self.dropped:
-            self.dropped.append(field)
+        self._dropped[field] = None
 
     def no_effort(self, effort: str | None) -> None:
         """Thinking is switched off, so an effort that stands beside the switch goes unsaid."""
@@ -86,8 +90,7 @@ class Gaps:
 
     def keep(self, field: str) -> None:
         """`field` is sent after all, in a member that only this vendor has."""
-        if field in self.dropped:
-            self.dropped.remove(field)
+        self._dropped.pop(field, None)
 
     def extra(self, members: Mapping[str, Any], place: str = "", *, hints: Collection[str] = ()) -> None:
         """Every member that another dialect brought along and this one has no place for; null and empty ones ask for nothing."""

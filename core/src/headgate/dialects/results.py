@@ -6,7 +6,7 @@ https://github.com/diegosouzapw/OmniRoute/pull/4882 and, for pictures, https://g
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +15,13 @@ from headgate.chat import Message, Part, ToolCall, ToolResult
 
 
 class _Called(Struct, eq=False):
-    """The calls of one turn, or of several that follow each other, and the turn in which something was said after them."""
+    """The calls of one turn, or of several that follow each other.
+
+    `said_at` is the turn in which something was said after them, `late` are the results that came behind it.
+    """
 
     said_at: int | None = None
+    late: list[Message] = []
 
 
 def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -39,13 +43,14 @@ def results_first(messages: Sequence[Message]) -> tuple[Message, ...]:
         late = {at: calls for at, part in enumerate(message.parts) if (calls := _missed(part, by_id)) is not None}
         for calls in dict.fromkeys(late.values()):
             results = tuple(message.parts[at] for at, owner in late.items() if owner is calls)
-            _put(turns, called, calls.said_at or 0, replace(message, parts=results))
+            calls.late.append(replace(message, parts=results))
         rest = _without(message, late) if late else message
         if rest.parts or not late:
             turns.append(rest)
         if not all(map(_is_result, rest.parts)):
             _speak(called, len(turns) - 1)
-    return tuple(turns)
+    moved = {calls.said_at: calls.late for calls in called if calls.late}
+    return tuple(_placed(turns, moved))
 
 
 def _speak(called: Sequence[_Called], at: int) -> None:
@@ -64,17 +69,18 @@ def _without(message: Message, places: Container[int]) -> Message:
     return replace(message, parts=tuple(part for at, part in enumerate(message.parts) if at not in places))
 
 
-def _put(turns: list[Message], called: Sequence[_Called], at: int, results: Message) -> None:
-    """Put results before the words of the turn `at`, into it where it has some itself."""
-    parts = turns[at].parts
-    count = next((number for number in range(len(parts), 0, -1) if _is_result(parts[number - 1])), 0)
-    if count:
-        turns[at] = replace(turns[at], parts=(*parts[:count], *results.parts, *parts[count:]))
-        return
-    turns.insert(at, results)
-    for each in called:
-        if each.said_at is not None and each.said_at >= at:
-            each.said_at += 1
+def _placed(turns: Sequence[Message], moved: Mapping[int | None, Sequence[Message]]) -> Iterator[Message]:
+    """The turns with results before the words of those they were late for, in them where they have some themselves."""
+    for at, turn in enumerate(turns):
+        late = moved.get(at, ())
+        parts = turn.parts
+        count = next((number for number in range(len(parts), 0, -1) if _is_result(parts[number - 1])), 0) if late else 0
+        if count:
+            results = (part for each in late for part in each.parts)
+            yield replace(turn, parts=(*parts[:count], *results, *parts[count:]))
+        else:
+            yield from late
+            yield turn
 
 
 def _is_result(part: Part) -> bool:

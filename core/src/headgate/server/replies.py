@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import http
 import math
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 from headgate.errors import RequestError
 from headgate.exchange import Exchange, RawHeaders
 from headgate.ids import IdSource
 
 JSON = (b"content-type", b"application/json")
+_TOLD_BYTES = 1024
+_PLACE = re.compile(r"\[\d+\]")
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _REASONS = {246: b"Guardrail Failed", 446: b"Blocked By Guardrail"}
 
 
@@ -74,11 +81,22 @@ def own_headers(ex: Exchange) -> list[tuple[bytes, bytes]]:
         provider = attempt.provider
         headers += _source(provider.name, provider.deployment, attempt.target.path, attempt.retries, len(ex.attempts))
     if ex.dropped:
-        headers.append((b"x-headgate-dropped", ", ".join(ex.dropped).encode("ascii", "replace")))
+        headers.append((b"x-headgate-dropped", _told(ex.dropped)))
     if ex.timings:
         parts = ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in ex.timings.items())
         headers.append((b"server-timing", parts.encode()))
     return headers
+
+
+def _told(names: Sequence[str]) -> bytes:
+    """Names in a header that proxies and clients still take: too many are told by their kinds, `messages[*].reasoning`."""
+    if sum(map(len, names)) + 2 * len(names) > _TOLD_BYTES:
+        kinds = list(dict.fromkeys(_PLACE.sub("[*]", name) for name in names))
+        sizes = accumulate(len(kind) + 2 for kind in kinds)
+        fitting = bisect_right(list(sizes), _TOLD_BYTES)
+        left = len(kinds) - fitting
+        names = [*kinds[:fitting], f"and {left} more"] if left else kinds
+    return _UNPRINTABLE.sub("?", ", ".join(names)).encode("ascii")
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from headgate.chat import Audio, File, Image
+from headgate.dialects.distinct import Distinct
 from headgate.dialects.openai.members import Members
 from headgate.media import media_type_of
 
@@ -52,7 +53,7 @@ SOUNDS = frozenset(
 _EXTENSIONS = {**{f".{name}": name for name in DOCUMENTS.values()}, ".htm": "html", ".text": "txt"}
 _UNNAMED = re.compile(r"[^A-Za-z0-9\s()\[\]-]+")
 _BLANKS = re.compile(r"\s+")
-_MAX_NAME = 190
+_MAX_NAME = 200
 _SNIFFED_CHARS = 64
 
 
@@ -60,17 +61,12 @@ class DocumentNames:
     """Names that Converse takes, no two alike in one request: it refuses the second document of a name."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._distinct = Distinct(_MAX_NAME, mark="-", fold=str.casefold)
 
     def name(self, wanted: str | None) -> str:
         """The nearest name of letters, digits, single blanks, hyphens and brackets; `document` when nothing is left."""
         plain = _BLANKS.sub(" ", _UNNAMED.sub("-", wanted or "")).strip(" -")[:_MAX_NAME].rstrip() or "document"
-        name, number = plain, 1
-        while name.casefold() in self._taken:
-            number += 1
-            name = f"{plain}-{number}"
-        self._taken.add(name.casefold())
-        return name
+        return self._distinct.take(plain)
 
 
 def image_block(part: Image, *, is_own: bool) -> Json | None:

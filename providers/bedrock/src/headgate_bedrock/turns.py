@@ -5,6 +5,7 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Mess
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -73,9 +74,8 @@ class Turns:
         self._is_echo = False
         self._turns: list[Turn] = []
         self.system: list[Json] = []
-        for at, message in enumerate(request.messages):
-            following = (held.role for held in request.messages[at + 1 :] if held.role not in _INSTRUCTING)
-            self._ends_turn = next(following, "assistant") == "assistant"
+        for at, (message, following) in enumerate(zip(request.messages, _followers(request.messages), strict=True)):
+            self._ends_turn = following == "assistant"
             self._add(message, f"messages[{at}]")
 
     def encoded(self) -> list[Json]:
@@ -265,6 +265,16 @@ class Turns:
         if isinstance(part, Text) and self._is_own and "json" in part.extra:
             return {"json": Raw(part.text.encode())}
         return self._spoken(part, place) if isinstance(part, Text) else self._medium(part, "user", place)
+
+
+def _followers(messages: Sequence[Message]) -> list[str]:
+    """Who speaks behind each message, instructions left aside; behind the last the assistant will."""
+    followers: list[str] = []
+    speaker = "assistant"
+    for message in reversed(messages):
+        followers.append(speaker)
+        speaker = speaker if message.role in _INSTRUCTING else message.role
+    return followers[::-1]
 
 
 def arguments_of(call: ToolCall) -> Raw:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from headgate.chat import ChatRequest, ToolCall
+from headgate.dialects.distinct import Distinct
 
 NAME = "anthropic.messages"
 """The dialect."""
@@ -28,9 +29,10 @@ class ToolNames:
     def __init__(self, request: ChatRequest) -> None:
         self._sent: dict[str, str] = {}
         names = dict.fromkeys(_names_of(request))
-        taken = {name for name in names if _is_legal(name)}
+        legal = {name for name in names if _is_legal(name)}
+        distinct = Distinct(MAX_NAME, legal)
         for name in names:
-            self._sent[name] = name if name in taken else _fresh(_bent(name), taken)
+            self._sent[name] = name if name in legal else distinct.take(_bent(name))
 
     def __getitem__(self, name: str) -> str:
         return self._sent.get(name) or _bent(name)
@@ -44,13 +46,13 @@ class CallIds:
     """The ids of a history's tool calls as they are sent, and which of them a result answers."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._distinct = Distinct(MAX_NAME)
         self._open: dict[str, deque[str]] = {}
         self._answered: dict[str, str] = {}
 
     def begin(self, call_id: str) -> str:
         """The id of a call. One that was there before gets another, as some vendors count anew in every turn."""
-        sent = _fresh(_ILLEGAL.sub("_", call_id) or "call", self._taken)
+        sent = self._distinct.take(_ILLEGAL.sub("_", call_id) or "call")
         self._open.setdefault(call_id, deque()).append(sent)
         return sent
 
@@ -78,13 +80,3 @@ def _is_legal(name: str) -> bool:
 
 def _bent(name: str) -> str:
     return _ILLEGAL.sub("_", name)[:MAX_NAME] or "tool"
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    """`name`, or with a number behind it when it is taken."""
-    found, number = name, 2
-    while found in taken:
-        suffix = f"_{number}"
-        found, number = name[: MAX_NAME - len(suffix)] + suffix, number + 1
-    taken.add(found)
-    return found

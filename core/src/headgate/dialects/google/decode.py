@@ -5,6 +5,7 @@ Source: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -104,20 +105,28 @@ def _decode_system(value: object) -> Message:
     return Message("system", tuple(parts), extra=content.rest())
 
 
+_Numbers = defaultdict[str, deque[int]]
+
+
 class _Calls:
     """The calls of a history so far, to number those that came without an id and to find what a result answers."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, str]] = []
-        self._made: set[str] = set()
+        self._open: dict[int, str] = {}
+        self._by_id = _Numbers(deque)
+        self._by_name = _Numbers(deque)
+        self._made_by_name = _Numbers(deque)
         self._count = 0
 
     def add(self, given: str | None, name: str, arguments: str) -> str:
         """A call; its id."""
         self._count += 1
         made = given or call_id(None, "", self._count, 0, f"{name}\0{arguments}".encode())
-        self._open.append((made, name))
-        self._made |= set() if given else {made}
+        self._open[self._count] = made
+        self._by_id[made].append(self._count)
+        self._by_name[name].append(self._count)
+        if not given:
+            self._made_by_name[name].append(self._count)
         return made
 
     def answered(self, given: str | None, name: str) -> str:
@@ -125,12 +134,17 @@ class _Calls:
 
         Gemini CLI gives results ids of its own making where Google's calls came without any.
         """
-        is_own = any(held == given for held, _ in self._open)
-        for at, (held, called) in enumerate(self._open):
-            if held == given if is_own else called == name and (not given or held in self._made):
-                del self._open[at]
-                return held
-        return given or name
+        number = self._first(self._by_id, given) if given else None
+        if number is None:
+            number = self._first(self._made_by_name if given else self._by_name, name)
+        return (given or name) if number is None else self._open.pop(number)
+
+    def _first(self, numbers: _Numbers, key: str) -> int | None:
+        """The first of these calls that is open."""
+        waiting = numbers.get(key)
+        while waiting and waiting[0] not in self._open:
+            waiting.popleft()
+        return waiting[0] if waiting else None
 
 
 def _decode_content(content: Fields, calls: _Calls) -> Message:
@@ -138,13 +152,14 @@ def _decode_content(content: Fields, calls: _Calls) -> Message:
     role = said.lower() if isinstance(said, str) else "user"
     if role not in {"user", "model", "function", "tool", "system"}:
         raise InvalidRequest(f"`{content.at('role')}` must be `user` or `model`", param=content.at("role"))
-    parts: list[Part] = []
+    joined = _Joined(is_said=role == "model")
     number = 0
     for held in content.each("parts"):
         part = _decode_result(held, calls) or _decode_call(held, calls, number) or decode_part(held)
         number += isinstance(part, ToolCall)
         if part is not None:
-            (_append_said if role == "model" else _append)(parts, part)
+            joined.add(part)
+    parts = joined.parts()
     if role in {"model", "system"}:
         return Message("assistant" if role == "model" else "system", tuple(parts), extra=content.rest())
     is_answer = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
@@ -153,40 +168,64 @@ def _decode_content(content: Fields, calls: _Calls) -> Message:
 
 def _whole(turns: Sequence[Message]) -> list[Message]:
     """The turns with those of the model as one each: google-genai's chats keep every chunk of a stream as a content."""
-    held: list[Message] = []
+    runs: list[list[Message]] = []
     for turn in turns:
-        last = held[-1] if held else None
+        last = runs[-1][-1] if runs else None
         if last is None or {last.role, turn.role} != {"assistant"} or last.extra or turn.extra:
-            held.append(turn)
-            continue
-        parts = list(last.parts)
-        number = sum(isinstance(part, ToolCall) for part in parts)
+            runs.append([turn])
+        else:
+            runs[-1].append(turn)
+    return [_one_turn(run) for run in runs]
+
+
+def _one_turn(run: Sequence[Message]) -> Message:
+    """Turns of the model's in a row as one."""
+    if len(run) == 1:
+        return run[0]
+    joined, number = _Joined(is_said=True), 0
+    for turn in run:
+        before = number
         for part in turn.parts:
-            counted = msgspec.structs.replace(part, index=part.index + number) if isinstance(part, ToolCall) else part
-            _append_said(parts, counted)
-        held[-1] = msgspec.structs.replace(last, parts=tuple(parts))
-    return held
+            is_call = isinstance(part, ToolCall)
+            joined.add(msgspec.structs.replace(part, index=part.index + before) if is_call else part)
+            number += is_call
+    return msgspec.structs.replace(run[0], parts=tuple(joined.parts()))
 
 
-def _append_said(parts: list[Part], part: Part) -> None:
-    """One more part of the model's; a text that goes on is one."""
-    last = parts[-1] if parts else None
-    if isinstance(part, Text) and isinstance(last, Text) and part == Text(part.text) and last == Text(last.text):
-        parts[-1] = Text(last.text + part.text)
-    else:
-        _append(parts, part)
+class _Joined:
+    """The parts of a turn, with pieces that belong together as one part.
+
+    A text of the model's (`is_said`) goes on, and so does thinking, its signature last: whoever signed it wants it whole.
+    """
+
+    def __init__(self, *, is_said: bool) -> None:
+        self._is_said = is_said
+        self._runs: list[list[Part]] = []
+
+    def add(self, part: Part) -> None:
+        """One more part."""
+        if self._runs and self._goes_on(self._runs[-1][-1], part):
+            self._runs[-1].append(part)
+        else:
+            self._runs.append([part])
+
+    def parts(self) -> list[Part]:
+        """All parts so far."""
+        return [_one_part(run) if len(run) > 1 else run[0] for run in self._runs]
+
+    def _goes_on(self, last: Part, part: Part) -> bool:
+        if isinstance(part, Text) and isinstance(last, Text):
+            return self._is_said and part == Text(part.text) and last == Text(last.text)
+        if isinstance(part, Reasoning) and isinstance(last, Reasoning):
+            return last.opaque is None and not last.extra
+        return False
 
 
-def _append(parts: list[Part], part: Part) -> None:
-    """One more part. Thinking that came in pieces, its signature last, is one: whoever signed it wants it whole."""
-    last = parts[-1] if parts else None
-    if isinstance(part, Reasoning) and isinstance(last, Reasoning) and last.opaque is None and not last.extra:
-        text = last.text + part.text
-        parts[-1] = msgspec.structs.replace(
-            part, text=text, is_redacted=part.is_redacted and not text, is_summary=bool(text)
-        )
-    else:
-        parts.append(part)
+def _one_part(run: Sequence[Part]) -> Part:
+    last, text = run[-1], "".join(part.text for part in run if isinstance(part, Text | Reasoning))
+    if not isinstance(last, Reasoning):
+        return Text(text)
+    return msgspec.structs.replace(last, text=text, is_redacted=last.is_redacted and not text, is_summary=bool(text))
 
 
 def _decode_call(part: Fields, calls: _Calls, number: int) -> ToolCall | None:

@@ -5,6 +5,7 @@ Source: https://ai.google.dev/gemini-api/docs/function-calling
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -81,7 +82,8 @@ class Turns:
         parts = list(self._parts(others, place))
         extra = message.extra if self._is_own else {}
         if is_leading:
-            self._system = {**self._system, "parts": [*self._system["parts"], *parts], **extra}
+            self._system["parts"] += parts
+            self._system |= extra
             return
         if message.role in {"system", "developer"}:
             self._gaps.skip(f"{place}.role")
@@ -117,14 +119,15 @@ class Turns:
         if not results:
             return
         calls, self._calls = self._calls, []
-        left = list(enumerate(calls))
+        left: dict[str, deque[int]] = {}
+        for number, call in enumerate(calls):
+            left.setdefault(call.id, deque()).append(number)
         placed: list[tuple[int, ToolResult, str, str]] = []
         for result, place in results:
-            found = next((pair for pair in left if pair[1].id == result.call_id), None)
-            if found is not None:
-                left.remove(found)
-            name = found[1].name if found is not None else self._names.get(result.call_id) or result.name or ""
-            placed.append((len(calls) if found is None else found[0], result, name, place))
+            open_calls = left.get(result.call_id)
+            at = open_calls.popleft() if open_calls else len(calls)
+            name = calls[at].name if at < len(calls) else self._names.get(result.call_id) or result.name or ""
+            placed.append((at, result, name, place))
         placed.sort(key=lambda entry: entry[0])
         beside: list[Json] = []
         parts = [self._result(result, name, place, beside) for _, result, name, place in placed]

@@ -8,9 +8,11 @@ the way back is a table that `names_back` makes of the request alone.
 from __future__ import annotations
 
 import re
+from collections import deque
 from hashlib import sha256
 
 from headgate.chat import ChatRequest
+from headgate.dialects.distinct import Distinct
 
 MAX_NAME = 64
 MAX_ID = 40
@@ -41,27 +43,21 @@ class CallIds:
     """
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._open: dict[str, list[str]] = {}
+        self._distinct = Distinct(MAX_ID)
+        self._open: dict[str, deque[str]] = {}
         self._last: dict[str, str] = {}
 
     def of_call(self, call_id: str) -> str:
         """The id to send for the next call that has the id `call_id`."""
-        stem = _legal_id(call_id)
-        legal, count = stem, 1
-        while legal in self._taken:
-            count += 1
-            suffix = f"_{count}"
-            legal = stem[: MAX_ID - len(suffix)] + suffix
-        self._taken.add(legal)
-        self._open.setdefault(call_id, []).append(legal)
+        legal = self._distinct.take(_legal_id(call_id))
+        self._open.setdefault(call_id, deque()).append(legal)
         self._last[call_id] = legal
         return legal
 
     def of_result(self, call_id: str) -> str:
         """The id to send for the next result of the call `call_id`."""
         waiting = self._open.get(call_id)
-        return waiting.pop(0) if waiting else self._last.get(call_id) or _legal_id(call_id)
+        return waiting.popleft() if waiting else self._last.get(call_id) or _legal_id(call_id)
 
 
 def _legal_id(call_id: str) -> str:

@@ -9,6 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/responses and the types o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from headgate.body import decode_object
@@ -162,6 +163,8 @@ class _Turns:
     def __init__(self) -> None:
         self._messages: list[Message] = []
         self._parts: list[Part] = []
+        self._calls = 0  # among the parts
+        self._has_text = False
         self._phase: str | None = None
         self._custom: set[str] = set()
 
@@ -180,9 +183,7 @@ class _Turns:
                 self._flush()
                 self._messages.append(Message("user", (Item(NAME, raw),)))
             case _:
-                calls = sum(isinstance(part, ToolCall) for part in self._parts)
-                self._parts += decode_item({**raw, "type": kind}, place, calls)
-                self._custom |= {part.id for part in self._parts if isinstance(part, ToolCall) and part.custom}
+                self._extend(decode_item({**raw, "type": kind}, place, self._calls))
 
     def messages(self) -> list[Message]:
         """All messages so far."""
@@ -197,20 +198,28 @@ class _Turns:
         item.take("content")
         extra = given(item.rest())
         if role == "assistant" and not extra:
-            if phase != self._phase and any(isinstance(part, Text) for part in self._parts):
+            if phase != self._phase and self._has_text:
                 self._flush()
-            self._parts += content
+            self._extend(content)
             self._phase = phase
             return
         self._flush()
         extra |= {"phase": phase} if phase else {}
         self._messages.append(Message(cast("Role", role), tuple(content), extra=extra))
 
+    def _extend(self, parts: Sequence[Part]) -> None:
+        """More of the assistant's turn."""
+        self._parts += parts
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        self._calls += len(calls)
+        self._custom |= {call.id for call in calls if call.custom}
+        self._has_text = self._has_text or any(isinstance(part, Text) for part in parts)
+
     def _flush(self) -> None:
         if self._parts:
             extra: Json = {"phase": self._phase} if self._phase else {}
             self._messages.append(Message("assistant", tuple(self._parts), extra=extra))
-        self._parts, self._phase = [], None
+        self._parts, self._calls, self._has_text, self._phase = [], 0, False, None
 
     def _decode_result(self, item: Members, kind: str) -> ToolResult:
         """What a tool answered. The kind of its call is kept where the call is not in the history."""
