@@ -13,12 +13,12 @@ LEFT = {"role": "user", "content": [{"type": "text", "text": "hi", "cache_contro
 SAID = {"role": "assistant", "content": "so"}
 
 
-async def dropped(path: str = "/v1/messages", **body: Any) -> str:
+async def dropped(**body: Any) -> str:
     """The header's value, for a request that goes to OpenAI."""
     upstream = ReplayUpstream({"*": Recorded.from_json(samples.chat_reply({"content": "x"}))})
     providers = {"openai": {"provider": "openai", "api_key": "sk-x", "unsupported": "drop"}}
     async with gateway(providers=providers, upstream=upstream) as client:
-        reply = await client.post(path, json={"model": "openai/m", "max_tokens": 9, **body})
+        reply = await client.post("/v1/messages", json={"model": "openai/m", "max_tokens": 9, **body})
         assert reply.status_code == 200, reply.content
         return reply.headers["x-headgate-dropped"]
 

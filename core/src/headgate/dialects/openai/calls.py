@@ -46,6 +46,14 @@ class Calls:
             events += self._said(call, reply_id)
         return events
 
+    def more(self, index: int, arguments: str) -> ToolCallDelta | None:
+        """The event of a piece that only goes on with the call of this `index`; None for one that is still to begin."""
+        call = self._by_index.get(index)
+        if call is None or not call.has_begun or call.extra:
+            return None
+        call.remember(arguments)
+        return ToolCallDelta(call.number, arguments, self._choice)
+
     def end(self, reply_id: str) -> Iterator[StreamEvent]:
         """The calls that never had a name."""
         for call in self._calls:
@@ -125,6 +133,10 @@ class _Call:
         """Take in a piece; a name that is repeated says nothing new."""
         self.name = self.name or name
         self.arguments += arguments
+        self.remember(arguments)
+
+    def remember(self, arguments: str) -> None:
+        """Keep a piece, to know when the whole is one."""
         self._told.append(arguments)
 
 

@@ -1,8 +1,11 @@
-"""The usual chunk of a stream, read with less than taking all of it apart: nearly every chunk holds a piece of text alone."""
+"""The usual chunk of a stream, read with less than taking all of it apart.
+
+Nearly every chunk holds a piece of text, or of a call's arguments, and nothing else.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +17,21 @@ class PlainChunk(NamedTuple):
     choice: int
     text: str
     thinking: str
+    call: int | None
+    """The `index` of the call that `arguments` go on with."""
+    arguments: str
+
+
+class _Function(Struct, frozen=True, forbid_unknown_fields=True):
+    arguments: str
+    name: Literal[""] | None = None
+
+
+class _Call(Struct, frozen=True, forbid_unknown_fields=True):
+    index: int
+    function: _Function
+    id: Literal[""] | None = None
+    type: Any = None
 
 
 class _Delta(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,7 +39,7 @@ class _Delta(Struct, frozen=True, forbid_unknown_fields=True):
     reasoning_content: str | None = None
     role: str | None = None
     refusal: None = None
-    tool_calls: None = None
+    tool_calls: Annotated[list[_Call], Meta(min_length=1, max_length=1)] | None = None
 
 
 class _Choice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,4 +73,9 @@ def plain_chunk(data: bytes) -> PlainChunk | None:
         choice = _chunk.decode(data).choices[0]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return PlainChunk(choice.index, choice.delta.content or "", choice.delta.reasoning_content or "")
+    delta = choice.delta
+    text, thinking = delta.content or "", delta.reasoning_content or ""
+    if delta.tool_calls is None:
+        return PlainChunk(choice.index, text, thinking, None, "")
+    call = delta.tool_calls[0]
+    return PlainChunk(choice.index, text, thinking, call.index, call.function.arguments)

@@ -74,8 +74,10 @@ class OpenAIChatDecoder:
             return ()
         if self._start is None:
             plain = plain_chunk(data)
-            if plain is not None and plain.choice in self._choices:
-                return self._choices[plain.choice].plain(plain)
+            choice = None if plain is None else self._choices.get(plain.choice)
+            said = None if plain is None or choice is None else choice.plain(plain)
+            if said is not None:
+                return said
         try:
             return list(self._begun(self._events(Members(decode_object(data)), frame)))
         except (InvalidRequest, ValueError) as error:
@@ -185,13 +187,18 @@ class _Choice:
         self._add_logprobs(choice.take("logprobs"))
         self._extra |= {name: value for name, value in choice.rest().items() if _tells(name, value)}
 
-    def plain(self, chunk: PlainChunk) -> Sequence[StreamEvent]:
-        """The events of a chunk that holds text or thinking and nothing else."""
+    def plain(self, chunk: PlainChunk) -> Sequence[StreamEvent] | None:
+        """The events of a chunk that holds a piece of text, thinking or arguments and nothing else; None for a call not begun."""
+        piece = None if chunk.call is None else self._calls.more(chunk.call, chunk.arguments)
+        if piece is None and chunk.call is not None:
+            return None
         said = self._thoughts.tell(chunk.thinking) if chunk.thinking else ()
-        if not chunk.text:
+        if chunk.text:
+            self._has_text = True
+            said = [*said, *self._thoughts.end(), TextDelta(chunk.text, self._index)]
+        if piece is None or not piece.arguments:
             return said
-        self._has_text = True
-        return [*said, *self._thoughts.end(), TextDelta(chunk.text, self._index)]
+        return [*said, *self._in_order([piece])]
 
     def unsaid(self, reply_id: str) -> Iterator[StreamEvent]:
         """What could not be said before the end was known."""

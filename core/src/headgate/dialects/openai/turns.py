@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from headgate.chat import (
     Audio,
@@ -104,14 +105,13 @@ class Turns:
         """Everything but results. Only an assistant may say nothing at all, which is a null content."""
         role = "user" if message.role == "tool" else message.role
         calls = [self._call(part, place) for part in parts if isinstance(part, ToolCall)]
-        bare = [part for part in parts if isinstance(part, Reasoning) and not (self._is_own and part.extra)]
-        beside: Json = encode_reasoning(bare)
+        beside: Json = encode_reasoning([part for part in parts if self._is_bare(part)])
         content: list[Json] = []
         for number, part in enumerate(parts):
             where = f"{place}.content[{number}]"
             if isinstance(part, ToolCall):
                 continue
-            if part in bare:
+            if self._is_bare(part):
                 self._with_extra({}, part.extra, where)
                 continue
             if role == "assistant":
@@ -129,6 +129,10 @@ class Turns:
             **self._citations(parts, place),
             **given(tool_calls=calls or None),
         }
+
+    def _is_bare(self, part: Part) -> TypeGuard[Reasoning]:
+        """Whether a part is thinking that has members of its own in the message."""
+        return isinstance(part, Reasoning) and not (self._is_own and part.extra)
 
     def _answered(self, part: Part, where: str, beside: Json) -> list[Json]:
         """A part of the model's own: what has a member of its own goes there."""
