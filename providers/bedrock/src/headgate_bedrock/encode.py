@@ -228,6 +228,7 @@ def _bound_cache_points(body: Json, gaps: Gaps) -> None:
         return
     gaps.skip("cache_control")
     for content in contents:
-        for block in [block for block in content if "cachePoint" in block][:surplus]:
-            content.remove(block)
-            surplus -= 1
+        points = [at for at, block in enumerate(content) if "cachePoint" in block][:surplus]
+        surplus -= len(points)
+        left = set(points)
+        content[:] = [block for at, block in enumerate(content) if at not in left]
