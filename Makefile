@@ -41,7 +41,7 @@ bench-peers: sync ## install the other gateways into .bench/peers, in pinned ver
 bench-gate: sync ## fail when a request, a chunk or a stage costs more than tests/bench/bounds.toml allows
 	@.venv/bin/python tests/bench/gate.py $(ARGS)
 
-bench-scale: sync ## what grows with workers, bodies, plugins, keys, deployments and streams, and what does not
+bench-scale: sync ## what grows with workers, bodies, plugins, keys, deployments, streams and turns, and what does not
 	@.venv/bin/python tests/bench/scale.py $(ARGS)
 
 failover: sync ## what callers notice of one upstream of three that hangs, or answers 500 always; ARGS=--quick for less

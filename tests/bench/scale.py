@@ -21,6 +21,7 @@ from scale_pythons import measure_pythons
 from scale_request import measure_bodies, measure_gc, measure_plugins
 from scale_state import measure_deployments, measure_keys
 from scale_streams import measure_streams
+from scale_turns import measure_turns
 from scale_workers import measure_workers
 
 SECTIONS: Mapping[str, Callable[[Lab], list[Section]]] = {
@@ -30,6 +31,7 @@ SECTIONS: Mapping[str, Callable[[Lab], list[Section]]] = {
     "keys": measure_keys,
     "deployments": measure_deployments,
     "streams": measure_streams,
+    "turns": measure_turns,
     "pythons": measure_pythons,
     "gc": measure_gc,
 }

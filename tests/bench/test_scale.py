@@ -19,6 +19,7 @@ from scale_request import add_extra_plugins, collections
 from scale_state import hang_up, latency_ms, many_deployments, watch, write_keys
 from scale_streams import hold
 from scale_ticker import ticking
+from scale_turns import CASES, VENDORS, measure_turns
 from scale_workers import answered_by, workers_of
 
 from headgate_keys.keyfile import decode
@@ -114,12 +115,31 @@ def test_figures_of_all_sections_are_told(tmp_path: Path) -> None:
 
 def test_every_section_of_the_task_is_there() -> None:
     """All eight sections can be asked for by name."""
-    assert list(SECTIONS) == ["workers", "bodies", "plugins", "keys", "deployments", "streams", "pythons", "gc"]
+    assert list(SECTIONS) == [
+        "workers",
+        "bodies",
+        "plugins",
+        "keys",
+        "deployments",
+        "streams",
+        "turns",
+        "pythons",
+        "gc",
+    ]
 
 
 def test_no_section_is_no_run() -> None:
     """A run of no sections has none."""
     assert measure([], quick=True).sections == []
+
+
+def test_conversations_are_translated_for_every_vendor(small: Lab) -> None:
+    """The whole section, with conversations of a few turns."""
+    section, pieces = measure_turns(small, (1, 2, 3))
+    asked = {(row[0], row[2]) for row in section.rows}
+    assert {case for case, _ in asked} == set(CASES)
+    assert {name for _, name in asked} == set(VENDORS)
+    assert "openai.chat" in {row[0] for row in pieces.rows}
 
 
 def test_packages_are_found_as_installed_ones(tmp_path: Path) -> None:
