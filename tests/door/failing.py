@@ -385,7 +385,18 @@ def gateway(
 ) -> Iterator[Gateway]:
     """One gateway for all cases of a module."""
     plugins: list[Any] = ["router-standard", {"logs-jsonl": {"path": "failover.jsonl", "flush_s": 0.05}}]
-    changes = {"plugins": plugins, "providers": deployments(upstream_port)}
+    hooks = (
+        "uploads.authenticate",
+        "open.authenticate",
+        "router-standard.admit",
+        "router-standard.route",
+        "route.route",
+    )
+    changes = {
+        "plugins": plugins,
+        "providers": deployments(upstream_port),
+        "budgets": dict.fromkeys(hooks, 20),  # hundreds of requests at once, on a machine that may be busy
+    }
     made = Gateway(tmp_path_factory.mktemp("failover"), merged(base_config, changes))
     made.start()
     yield made

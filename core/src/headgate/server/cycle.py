@@ -34,6 +34,10 @@ class Connection(Protocol):
         """The reply is complete."""
         ...
 
+    def close(self) -> None:
+        """Close once what is written was taken."""
+        ...
+
     def hand_over(self, protocol: asyncio.Protocol) -> None:
         """Give the connection to another protocol, for good."""
         ...
@@ -57,6 +61,7 @@ class Cycle:
         "is_done",
         "is_head",
         "is_lost",
+        "is_old",
         "keep_alive",
         "linger_bytes",
         "more_body",
@@ -86,6 +91,7 @@ class Cycle:
         self.has_started = False
         self.is_done = False
         self.is_lost = False
+        self.is_old = scope["http_version"] == "1.0"
         self.is_head = scope["method"] == "HEAD"
         self.chunked = False
         self.head = b""
@@ -240,12 +246,15 @@ class Cycle:
         """Break the connection off without a proper end, so that a half-sent reply cannot be taken for a whole one."""
         self._flush_head()
         self.is_lost = True
-        self.door.transport.close()
+        if self.is_old:  # the end of the connection would be the end of its reply
+            self.door.transport.abort()
+        else:
+            self.door.close()
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, has_length: bool = False) -> bytes:
         pairs = [*self.door.state.default_headers, *headers]
         if not has_length and status not in {204, 304} and not self.is_head:
-            self.chunked = all(name != b"content-length" for name, _ in pairs)
+            self.chunked = not self.is_old and all(name != b"content-length" for name, _ in pairs)
             if self.chunked:
                 pairs.append(_CHUNKED)
         if self.more_body:

@@ -9,14 +9,11 @@ Framing rules are those of RFC 9112; llhttp refuses what is ambiguous.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, cast
-from urllib.parse import unquote
+from typing import Any, NoReturn, cast
 
 import httptools
 import uvicorn
@@ -26,18 +23,17 @@ from headgate.config import Limits
 from headgate.errors import InvalidRequest, Overloaded, RequestError
 from headgate.operations import SOCKETS
 from headgate.server.cycle import LINGER_BYTES, Cycle
+from headgate.server.heads import FRAMING, HeadLate, HeadTooLarge, expects_continue, host_port, target_of
 from headgate.server.replies import error_reply
 
 READ_HIGH_BYTES = 64 * 1024
 WRITE_HIGH_BYTES = 32 * 1024
 UNSENT_BYTES = 16 * 1024
 MAX_PIPELINED = 64
-MAX_HEADERS = 256
 LINGER_S = 2.0
 LINGER_LONG_S = 30.0
 """How long a large upload may go on after its reply, as long as it does."""
 _TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module names it from Python 3.12 on
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 _limits = Limits()
 
@@ -62,9 +58,7 @@ class Door(asyncio.Protocol):
         self.limits = _limits
         self.state = server_state
         self.app_state = app_state
-        self.parser: Any = httptools.HttpRequestParser(self)
-        # what follows a `connection: close` request is dropped, not parsed as a smuggled one
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser = self._new_parser()
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int] | None = None
@@ -81,6 +75,7 @@ class Door(asyncio.Protocol):
         self.head_bytes = 0
         self.unfinished_bytes = 0
         self.in_head = False
+        self.is_known = False  # what a head says that is parsed again
         self.reading_paused = False
         self.closing = False
         self.linger_bytes = LINGER_BYTES
@@ -101,8 +96,8 @@ class Door(asyncio.Protocol):
                 # keep what a slow reader has not taken with us, where it is bounded and its progress can be seen
                 sock.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self.client = _host_port(peer)
-        self.server = _host_port(own)
+        self.client = host_port(peer)
+        self.server = host_port(own)
         if len(self.state.connections) > self.limits.connections:
             self._refuse(Overloaded("the gateway has too many connections", retry_after_s=1))
             return
@@ -129,26 +124,27 @@ class Door(asyncio.Protocol):
         if self.closing or self.refusal is not None:
             self._linger(data)
             return
+        is_first = not self.unfinished_bytes
+        self.unfinished_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._meet_upgrade(is_early=upgrade.args[0] < len(data))
+            self._meet_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserCallbackError:
             self._refuse(self.refusal or InvalidRequest("the request is not valid HTTP", code="bad_http"))
         except httptools.HttpParserError as error:
             words = str(error).rstrip(".") or "malformed request"
             self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {words}", code="bad_http"))
         else:
-            if self.in_head:
-                self._wait_for_head(len(data))
+            if self.in_head or self.parsing is not None:
+                self._wait_for_rest(is_first=is_first)
             else:
                 self.unfinished_bytes = 0
 
-    def _wait_for_head(self, size: int) -> None:
-        """What has arrived ended inside of a head: the rest must come in time and be no larger than it may."""
-        if self.unfinished_bytes == 0 and self.cycle is None:
+    def _wait_for_rest(self, *, is_first: bool) -> None:
+        """What has arrived ended inside of a head, or between or behind chunks: that is bounded, and a head comes in time."""
+        if self.in_head and is_first and self.cycle is None:
             self._arm(self.limits.header_s, self._head_late)
-        self.unfinished_bytes += size
         if self.unfinished_bytes > self.limits.header_bytes + READ_HIGH_BYTES:
             self._refuse(self._head_too_large())
 
@@ -160,7 +156,7 @@ class Door(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self._end_wait()
-        if self.reader_timer is not None:
+        if self.reader_timer is not None and not self.transport.is_closing():
             self.reader_timer.cancel()
             self.reader_timer = None
 
@@ -178,17 +174,26 @@ class Door(asyncio.Protocol):
             return
         self.reader_timer = self.loop.call_later(self.limits.reader_stall_s, self._watch_reader, left)
 
+    def close(self) -> None:
+        """Close once the client has taken what is written, or takes nothing of it for `reader_stall_s`."""
+        self.closing = True
+        self.transport.close()
+        unread = self.transport.get_write_buffer_size()
+        if unread and self.reader_timer is None:
+            self._watch_reader(unread)
+
     def shutdown(self) -> None:
         """The server drains: close when idle, else after the current reply."""
         if self.cycle is None:
-            self.closing = True
-            self.transport.close()
+            self.close()
         else:
             self.cycle.keep_alive = False
 
     # httptools callbacks
 
     def on_message_begin(self) -> None:
+        if self.is_known:
+            return
         self.url = b""
         self.headers = []
         self.in_head = True
@@ -210,11 +215,16 @@ class Door(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self.in_head = False
         self._disarm()
+        if self.is_known:
+            return
         version = self.parser.get_http_version()
-        expects_continue = self._check_head(version)
-        scope = self._scope(version)
+        try:
+            is_awaited = expects_continue(version, self.url, self.headers)
+            scope = self._scope(version)
+        except RequestError as error:
+            self._fail(error)
         cycle = self.parsing = Cycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
-        cycle.expects_continue = expects_continue
+        cycle.expects_continue = is_awaited
         if self.cycle is None:
             self._begin(cycle)
         else:
@@ -223,35 +233,65 @@ class Door(asyncio.Protocol):
             self.waiting.append(cycle)
 
     def on_body(self, body: bytes) -> None:
+        self.unfinished_bytes = 0
         cycle = self.parsing
         if cycle is None or cycle.is_done:
             return
-        if cycle.feed(body) > READ_HIGH_BYTES:
+        if cycle.feed(body) > READ_HIGH_BYTES or (self.waiting and self._waits_with_too_much()):
             self._pause_reading()
 
     def on_message_complete(self) -> None:
         cycle, self.parsing = self.parsing, None
+        self.unfinished_bytes = 0
         if cycle is not None:
             cycle.end_body()
-        self.resume_reading()  # a client that leaves is noticed only while its connection is read
+        if not self.waiting or not self._waits_with_too_much():
+            self.resume_reading()  # a client that leaves is noticed only while its connection is read
         if self.closing:
-            self.transport.close()
+            self.close()
+
+    def _waits_with_too_much(self) -> bool:
+        """Whether the requests behind the current one hold more than is read ahead: they are counted nowhere yet."""
+        return sum(cycle.size for cycle in self.waiting) > READ_HIGH_BYTES
 
     # another protocol
 
-    def _meet_upgrade(self, *, is_early: bool) -> None:
-        """The head asks for another protocol: a WebSocket is let in where one is spoken, and anything else is refused.
+    def _meet_upgrade(self, rest: bytes) -> None:
+        """The head offers another protocol: a WebSocket is let in where one is spoken, and refused where it may not come.
 
-        So is what comes behind the head before it is answered (`is_early`, RFC 6455 section 4.1), or in the middle of a pipeline.
+        So is what comes behind its head before it is answered (RFC 6455 section 4.1), or one in the middle of a pipeline.
+        Elsewhere the offer is not taken up (RFC 9110 section 7.8): Java's clients offer HTTP/2 with every first request.
         """
-        cycle = self.cycle
+        cycle = self.waiting[-1] if self.waiting else self.cycle
         if cycle is not None:
             scope = cycle.scope
-            is_spoken = scope["path"] in SOCKETS and scope["http_version"] == "1.1"
-            cycle.wants_socket = is_spoken and not is_early and not self.waiting and not cycle.wants_socket
+            is_spoken = scope["path"] in SOCKETS
+            if not is_spoken and scope["method"] != "CONNECT":
+                self._read_on(cycle, rest)
+                return
+            is_first = not self.waiting and not cycle.wants_socket
+            cycle.wants_socket = is_spoken and is_first and not rest and scope["http_version"] == "1.1"
             if cycle.wants_socket:
                 return
         self._refuse(InvalidRequest("protocol upgrades are not supported", code="bad_http"))
+
+    def _read_on(self, cycle: Cycle, rest: bytes) -> None:
+        """Read the body of a request, and what follows it, which the parser took for the other protocol's."""
+        framing = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] in FRAMING]
+        cycle.more_body = True
+        self.parsing = cycle
+        self.parser = self._new_parser()
+        self.is_known, self.head_bytes = True, 0
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        self.is_known = False
+        if rest:
+            self.data_received(rest)
+
+    def _new_parser(self) -> Any:
+        parser: Any = httptools.HttpRequestParser(self)
+        # what follows a `connection: close` request is dropped, not parsed as a smuggled one
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def hand_over(self, protocol: asyncio.Protocol) -> None:
         """Give the connection to another protocol, for good: this one has no part in it any more."""
@@ -288,7 +328,7 @@ class Door(asyncio.Protocol):
         elif self.in_head:
             self._arm(self.limits.header_s, self._head_late)
         else:
-            self._arm(self.limits.keepalive_s, self._idle)
+            self._arm(self.limits.keepalive_s, self.close)
         self.resume_reading()
 
     def resume_reading(self) -> None:
@@ -310,14 +350,14 @@ class Door(asyncio.Protocol):
         self.closing = True
         self.waiting.clear()
         if not cycle.more_body and self.refusal is None:
-            self.transport.close()
+            self.close()
             return
         self.linger_bytes = cycle.linger_bytes
         self.linger_end = self.loop.time() + LINGER_LONG_S if cycle.linger_bytes > LINGER_BYTES else 0.0
         self.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._arm(LINGER_S, self.transport.close)
+        self._arm(LINGER_S, self.close)
 
     def _linger(self, data: bytes) -> None:
         """Throw away what a refused client still sends. While an earlier reply runs there is only no reading on."""
@@ -328,40 +368,15 @@ class Door(asyncio.Protocol):
             else:
                 self._pause_reading()
         elif self.linger_end and self.cycle is None:
-            self._arm(min(LINGER_S, max(0.0, self.linger_end - self.loop.time())), self.transport.close)
+            self._arm(min(LINGER_S, max(0.0, self.linger_end - self.loop.time())), self.close)
 
     # refusing
 
     def _head_too_large(self) -> RequestError:
-        return _HeadTooLarge(f"the request head is larger than {self.limits.header_bytes} bytes")
+        what = "the request head is" if self.in_head else "what stands between and behind the request's chunks is"
+        return HeadTooLarge(f"{what} larger than {self.limits.header_bytes} bytes")
 
-    def _check_head(self, version: str) -> bool:
-        """Refuse a head that could be taken for two things; True when the client waits for `100 Continue`."""
-        if version not in {"1.0", "1.1"}:
-            self._fail(InvalidRequest("only HTTP/1.1 and HTTP/1.0 are spoken here", code="bad_http"))
-        if len(self.headers) > MAX_HEADERS:
-            self._fail(_HeadTooLarge(f"the request has more than {MAX_HEADERS} headers"))
-        hosts: list[bytes] = []
-        codings: list[bytes] = []
-        expects_continue = False
-        for name, value in self.headers:
-            if name == b"host":
-                hosts.append(value)
-            elif name == b"transfer-encoding":
-                codings.append(value)
-            elif name == b"expect":
-                expects_continue = expects_continue or value.lower() == b"100-continue"
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            self._fail(InvalidRequest("exactly one Host header is needed", code="bad_host"))
-        if hosts and not _is_host(hosts[0]):
-            self._fail(InvalidRequest("the Host header is not valid", code="bad_host"))
-        if codings and (version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]):
-            self._fail(InvalidRequest("transfer-encoding may only be `chunked`", code="bad_http"))
-        if not self.url.startswith(b"/") or b"#" in self.url:
-            self._fail(InvalidRequest("the request target must be a path: this is no proxy", code="bad_http"))
-        return expects_continue
-
-    def _fail(self, error: RequestError) -> None:
+    def _fail(self, error: RequestError) -> NoReturn:
         """Stop the parser from inside a callback; `data_received` answers."""
         self.refusal = error
         raise ValueError(error.message)
@@ -384,18 +399,13 @@ class Door(asyncio.Protocol):
         self.closing = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._arm(LINGER_S, self.transport.close)
+        self._arm(LINGER_S, self.close)
 
     def _head_late(self) -> None:
         if self.in_head:
-            self._refuse(_HeadLate(f"the request head did not arrive within {self.limits.header_s:g} s"))
+            self._refuse(HeadLate(f"the request head did not arrive within {self.limits.header_s:g} s"))
         else:
-            self.closing = True
-            self.transport.close()
-
-    def _idle(self) -> None:
-        self.closing = True
-        self.transport.close()
+            self.close()
 
     def _arm(self, delay: float, callback: Callable[[], object]) -> None:
         """Call back after `delay` seconds unless disarmed. The loop's timer is left running from request to request."""
@@ -422,11 +432,7 @@ class Door(asyncio.Protocol):
             callback()
 
     def _scope(self, version: str) -> dict[str, Any]:
-        try:
-            path, raw_path, query = _target_of(self.url)
-        except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            self._fail(InvalidRequest("the request target is not valid", code="bad_http"))
-            raise
+        path, raw_path, query = target_of(self.url)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -443,35 +449,3 @@ class Door(asyncio.Protocol):
             "state": self.app_state.copy(),
             "extensions": {},
         }
-
-
-@lru_cache(maxsize=1024)
-def _target_of(url: bytes) -> tuple[str, bytes, bytes]:
-    """Decoded path, path as it came, and query of a request target."""
-    parsed = httptools.parse_url(url)
-    raw_path = parsed.path or b"/"
-    path = raw_path.decode("ascii")
-    return unquote(path) if "%" in path else path, raw_path, parsed.query or b""
-
-
-@lru_cache(maxsize=1024)
-def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
-
-
-def _host_port(name: Any) -> tuple[str, int] | None:
-    """Host and port of a socket name; None for a Unix socket."""
-    if not isinstance(name, tuple):
-        return None
-    host, port = cast("tuple[Any, ...]", name)[:2]
-    return str(host), int(port)
-
-
-class _HeadTooLarge(InvalidRequest):
-    status = 431
-    code = "headers_too_large"
-
-
-class _HeadLate(InvalidRequest):
-    status = 408
-    code = "header_timeout"

@@ -82,6 +82,11 @@ class LineWriter:
         self.dropped = 0
         self.write_errors = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many lines are not written yet."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Open the file and begin to write. Raises OSError when the file cannot be opened."""
         await asyncio.to_thread(self._file.open)
