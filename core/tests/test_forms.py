@@ -303,6 +303,34 @@ def test_another_content_type_is_refused(content_type: bytes) -> None:
     assert caught.value.error_code == "invalid_form"
 
 
+BLANKS = b" \t" * 100_000
+
+
+@pytest.mark.parametrize("parameters", [b"", b"; boundary=a"])
+def test_blanks_in_a_content_type_are_gone_over_once(parameters: bytes) -> None:
+    """However many there are, what stands behind them is refused or read at once."""
+    with pytest.raises(InvalidRequest):
+        boundary_of(b"multipart/form-data" + parameters + BLANKS + b"!")
+    assert boundary_of(b"multipart/form-data" + BLANKS + b";" + BLANKS + b"boundary=a" + BLANKS + b"; a=b") == b"a"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"X: %b\0", b"Content-Disposition: form-data%b!", b'Content-Disposition: form-data; name="model"%b!'],
+    ids=["header", "disposition", "name"],
+)
+def test_blanks_in_a_head_are_gone_over_once(line: bytes) -> None:
+    """A hundred heads as long as they may be, each refused at its end."""
+    body = form(line % BLANKS[:16_000] + b"\r\n\r\nm")
+    for _ in range(100):
+        with pytest.raises(InvalidRequest):
+            read(body)
+    passing = (
+        field_of("model", "m").replace(b":", b":" + BLANKS[:4000]).replace(b"; ", BLANKS[:4000] + b";" + BLANKS[:4000])
+    )
+    assert read(form(passing)) == {"model": "m"}
+
+
 NAMES = st.sampled_from(["a", "file", "prompt", "timestamp_granularities[]", "svg[model]", "models", "x-\u00e9"])
 CONTENTS = st.binary(max_size=200) | st.sampled_from(
     [b"", b"\r\n", b"\r\n--", b"--x-boundary-", b"\r\n--x-boundary-\r\n"]

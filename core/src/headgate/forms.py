@@ -29,10 +29,10 @@ _OCTETS = b"application/octet-stream"
 _TYPES = {".jsonl": "application/jsonl", ".md": "text/markdown"}
 """Types that not every Python knows."""
 _TOKEN = re.compile(rb"[0-9A-Za-z'+_.-]+")
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-_PARAM = rb';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[^\s";,]+)[ \t]*'
-_DISPOSITION = re.compile(rb"form-data[ \t]*((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
-_CONTENT_TYPE = re.compile(rb"multipart/form-data[ \t]*((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([\t\x20-\x7e\x80-\xff]*)")
+_PARAM = rb';[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("[^"]*"|[^\s";,]+)[ \t]*+'
+_DISPOSITION = re.compile(rb"form-data[ \t]*+((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
+_CONTENT_TYPE = re.compile(rb"multipart/form-data[ \t]*+((?:" + _PARAM + rb")*);?[ \t]*", re.IGNORECASE)
 _PARAMS = re.compile(_PARAM)
 _ESCAPED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 """How a file name says what would end it: https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data"""
