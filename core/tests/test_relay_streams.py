@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from core.tests.relaying import (
@@ -20,9 +20,11 @@ from core.tests.relaying import (
     failed,
     read,
 )
+from typing_extensions import override
 
-from headgate.dialects.sse import DONE, events_of
+from headgate.dialects.sse import DONE, data_of, events_of
 from headgate.errors import ProviderError, ProviderFailed, ProviderTimeout
+from headgate.relay import COMMENTS_HELD_BYTES
 
 
 async def test_a_stream_passes_byte_for_byte() -> None:
@@ -152,3 +154,51 @@ async def test_usage_is_the_last_that_was_stated() -> None:
     await read(reply)
     assert reply.usage is not None
     assert reply.usage.total == 12
+
+
+class Counted(Answer):
+    """An answer that knows how many of its pieces were asked for."""
+
+    given = 0
+
+    @override
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for piece in super().chunks():
+            self.given += 1
+            yield piece
+
+
+PINGS = b":\n\n" * 1000
+
+
+async def test_a_stream_of_comments_begins() -> None:
+    """Comments are held back only so far: past that the client gets them, and whatever comes behind them."""
+    pieces = (*[PINGS] * 100, *WHOLE)
+    answer = Counted(200, EVENTS, *pieces)
+    reply = await answered(answer, exchange(stream=True))
+    assert answer.given == COMMENTS_HELD_BYTES // len(PINGS) + 1
+    assert await read(reply) == b"".join(pieces)
+
+
+async def test_comments_commit_to_nothing() -> None:
+    """Behind as many as are held back an error is still an error reply, and a stream that breaks can go elsewhere."""
+    comments = PINGS[:3000], PINGS[: COMMENTS_HELD_BYTES // 3 * 3 - 3000]
+    error = event({"error": {"message": "busy", "code": 503}})
+    assert (await answered(Answer(200, EVENTS, *comments, error), exchange(stream=True))).status == 503
+    for broken in (CUT, b"data: {"):
+        with pytest.raises(ProviderFailed, match=r"before its first event|broken off"):
+            await answered(Answer(200, EVENTS, *comments, broken), exchange(stream=True))
+
+
+async def test_comments_before_an_event_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error behind them in the same piece is an error reply, and it alone is taken apart."""
+    taken: list[bytes] = []
+
+    def taking(event: bytes) -> bytes:
+        taken.append(event)
+        return data_of(event)
+
+    monkeypatch.setattr("headgate.relay.data_of", taking)
+    error = event({"error": {"message": "busy", "code": 503}})
+    assert (await answered(Answer(200, EVENTS, PINGS + error), exchange(stream=True))).status == 503
+    assert set(taken) == {error}

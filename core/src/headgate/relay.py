@@ -51,6 +51,8 @@ _DROPPED_PREFIXES = (b"x-headgate-", b"x-portkey-", b"x-accel-", b"x-sendfile")
 _MIN_SECRET = 8
 """Shorter keys are placeholders such as `EMPTY`: no secret, and too likely to stand in an answer."""
 COMMENTS_HELD_S = 5.0
+COMMENTS_HELD_BYTES = 16 * 1024
+"""How long, and how much of, comments that keep a connection alive are held back while nothing else comes."""
 _BEGAN = b"the provider began its stream with an error"
 _TAIL = 8
 _TAIL_BYTES = 4096
@@ -199,20 +201,24 @@ async def _stream(dialect: Dialect, reply: Reply, response: UpstreamResponse, se
     chunks = response.chunks()
     splitter = Splitter()
     first = b""
+    is_begun = False
     began = time.monotonic()
     async for data in chunks:
-        first += splitter.feed(data)
+        whole = splitter.feed(data)
+        first += whole
         # comments that keep a connection alive commit to nothing, but the client's own connection needs them too
-        if b"data" in first or (first and time.monotonic() - began > COMMENTS_HELD_S):
+        is_late = len(first) > COMMENTS_HELD_BYTES or time.monotonic() - began > COMMENTS_HELD_S
+        is_begun = b"data" in whole or (is_late and bool(first))
+        if is_begun:
             break
-    if not first or (b"data" not in first and time.monotonic() - began <= COMMENTS_HELD_S):
+    if not is_begun:
         rest = splitter.end()
         first = first + rest if is_done(rest) or not is_event(rest) else b""
     if not first:
         raise ProviderFailed("the stream ended before its first event", code="upstream_cut")
     if not is_event(first):
         raise ProviderFailed("the stream holds no server-sent events", code="upstream_bad_reply")
-    leading = next((event for event in events_of(first) if data_of(event)), b"")
+    leading = next((event for event in events_of(first) if b"data" in event and data_of(event)), b"")
     if leading and dialect.is_error(leading):
         response.close()
         return _early_error(dialect, reply, leading, secrets)
