@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from headgate.errors import ProviderFailed
 from headgate.upstream.decoding import MAX_DECODED_BYTES, MAX_RATIO, STEP_BYTES, Decoder, decoder_for
 
 ENCODERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
+INFLATE = zlib.decompressobj
 NOISE = random.Random(5).randbytes(3 * STEP_BYTES)
 
 
@@ -144,3 +146,32 @@ def test_a_small_body_may_expand_more() -> None:
     """Below a mebibyte the ratio says nothing."""
     body = bytes(1024 * 1024)
     assert decoded("gzip", [gzip.compress(body, 9)]) == body
+
+
+class Counting:
+    """zlib's object, which counts what goes into it."""
+
+    def __init__(self, window_bits: int) -> None:
+        self._inflate: Any = INFLATE(window_bits)
+        self.taken_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inflate, name)
+
+    def decompress(self, data: bytes, size: int) -> bytes:
+        self.taken_bytes += len(data)
+        return self._inflate.decompress(data, size)
+
+
+def test_a_large_body_goes_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of it is not gone over again with every piece that comes out."""
+    made: list[Counting] = []
+
+    def making(window_bits: int) -> Counting:
+        made.append(Counting(window_bits))
+        return made[-1]
+
+    monkeypatch.setattr(zlib, "decompressobj", making)
+    encoded = gzip.compress(NOISE * 10, 1)
+    assert decoded("gzip", [encoded]) == NOISE * 10
+    assert made[0].taken_bytes < 2 * len(encoded)

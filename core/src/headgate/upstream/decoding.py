@@ -46,6 +46,11 @@ class _Zlib:
         self._out = 0
 
     def feed(self, data: bytes) -> list[bytes]:
+        # with each piece that comes out zlib copies all that is left of what went in
+        slices = [data[at : at + STEP_BYTES] for at in range(0, len(data), STEP_BYTES)]
+        return [piece for slice_ in slices for piece in self._step(slice_)]
+
+    def _step(self, data: bytes) -> list[bytes]:
         self._in += len(data)
         pieces: list[bytes] = []
         try:
