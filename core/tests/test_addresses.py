@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headgate.dialects.google.facts import type_of_url
+from headgate.errors import ProviderFailed
+from headgate.upstream import UpstreamRequest, origin_of
 from headgate.upstream.addresses import denied_reason
+from headgate.upstream.h1_request import Route
 
 PUBLIC = [
     "1.1.1.1",
@@ -187,3 +191,45 @@ def test_what_the_standard_library_calls_not_global_is_denied(address: IPv4Addre
 def test_any_text_is_judged(text: str) -> None:
     """No text makes the judge fail."""
     assert isinstance(denied_reason(text, allow_private=False), str)
+
+
+LONG = ["a" * 1_000_000, "\u0315" * 200_000 + "\u0300" * 200_000, "é" * 2_000_000, "é." * 1_000_000]
+"""Hosts that no DNS holds; what makes plain names of the last three would take minutes for them."""
+
+
+@pytest.mark.parametrize("host", LONG, ids=["letters", "marks", "é", "labels"])
+@pytest.mark.parametrize("start", ["https://", "HTTP://", " https:/\t/", "https://x@", "//"])
+def test_a_host_too_long_is_refused_unread(host: str, start: str) -> None:
+    """However the URL is written."""
+    with pytest.raises(ValueError, match="URL"):
+        origin_of(f"{start}{host}/a")
+    with pytest.raises(ProviderFailed):
+        Route.from_request(UpstreamRequest("GET", f"{start}{host}:443/a"))
+
+
+def test_the_longest_host_is_read() -> None:
+    """253 characters and a port; what stands behind it may be longer."""
+    name = ".".join(["a" * 49] * 5 + ["com"])
+    assert len(name) == 253
+    assert origin_of(f"https://{name}:44300/{'a' * 5000}?{'a' * 5000}") == f"https://{name}:44300"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://a.example/b.PNG?c=d.pdf#e.gif", "image/png"),
+        ("https://a.example/b.pdf#?", "application/pdf"),
+        ("gs://bucket/a/b.mov", "video/mov"),
+        ("files/a.csv", "text/csv"),
+        ("a.md", "text/markdown"),
+        ("https://pictures.mov", None),
+        ("https://pictures.mov/", None),
+        ("https://a.example/png", None),
+        ("http://[a.png", None),
+        *[(f"https://{host}/a.webp", "image/webp") for host in LONG],
+    ],
+    ids=lambda value: str(value)[:40].encode("ascii", "replace").decode(),
+)
+def test_the_ending_of_a_path_tells_its_type(url: str, kind: str | None) -> None:
+    """That of the path alone, whatever the host is."""
+    assert type_of_url(url) == kind

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 from typing_extensions import override
 
 from headgate.chat import ChatRequest, File, Image, Message, Part, ToolResult
 from headgate.errors import InvalidRequest
-from headgate.media import MAX_BYTES, MAX_URLS, TIMEOUTS, fetch_media
+from headgate.media import MAX_BYTES, MAX_URL, MAX_URLS, TIMEOUTS, fetch_media
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import Recorded, ReplayUpstream
+from headgate.upstream import interface
 
 PNG = b"\x89PNG\r\n\x1a\n0"
 URL = "https://pictures.example/a"
@@ -88,6 +90,20 @@ async def test_no_more_than_so_many() -> None:
     with pytest.raises(InvalidRequest) as caught:
         await fetched(upstream, *(Image(f"{URL}{at}") for at in range(MAX_URLS + 1)))
     assert (caught.value.error_code, len(upstream.requests)) == ("media_too_many", MAX_URLS)
+
+
+async def test_no_longer_than_so() -> None:
+    """A URL past the limit is refused by its place, one as long as it is fetched, and neither is remembered."""
+    upstream = served()
+    remembered: Any = interface
+    before = remembered._origin.cache_info().currsize
+    url = URL + "a" * (MAX_URL - len(URL))
+    await fetched(upstream, Image(url))
+    with pytest.raises(InvalidRequest, match=str(MAX_URL)) as caught:
+        await fetched(upstream, Image(url + "a"))
+    assert (caught.value.error_code, caught.value.param) == ("media_unreachable", PLACE)
+    assert [request.url for request in upstream.requests] == [url]
+    assert remembered._origin.cache_info().currsize == before
 
 
 @pytest.mark.parametrize(

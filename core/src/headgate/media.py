@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_URLS = 32
+MAX_URL = 8192
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=10.0, gap_s=5.0, total_s=20.0)
 
 _MAGIC = (
@@ -94,6 +95,10 @@ async def _fetch_all(upstream: Upstream, wanted: dict[str, tuple[str, Image | Fi
 
 async def _fetch(upstream: Upstream, url: str, place: str) -> tuple[str, str]:
     """The media type and the base64 data of what is at `url`. Redirects are not followed, private addresses refused."""
+    if len(url) > MAX_URL:
+        raise InvalidRequest(
+            f"`{place}`: a URL longer than {MAX_URL} characters is not fetched", param=place, code="media_unreachable"
+        )
     try:
         origin_of(url)
     except ValueError:

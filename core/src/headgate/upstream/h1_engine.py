@@ -20,9 +20,9 @@ from headgate.upstream.h1_connection import Connection
 from headgate.upstream.h1_request import Route, encode_head
 from headgate.upstream.h1_response import H1Response, Unsent
 from headgate.upstream.h1_socket import open_socket
-from headgate.upstream.interface import Opening, Timeouts, UpstreamRequest, UpstreamResponse
+from headgate.upstream.interface import MAX_URL, Opening, Timeouts, UpstreamRequest, UpstreamResponse
 from headgate.upstream.names import Names
-from headgate.upstream.rules import IDLE_S, MAX_URL, DeniedError, check_status, ssl_context, vet_literal, words_of
+from headgate.upstream.rules import IDLE_S, DeniedError, check_status, ssl_context, vet_literal, words_of
 
 MAX_IDLE = 1024
 MAX_ROUTES = 4096

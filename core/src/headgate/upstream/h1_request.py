@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from headgate.errors import ProviderFailed
-from headgate.upstream.interface import Pieces, RawHeaders, Tls, UpstreamRequest
-from headgate.upstream.rules import credential_header, host_of, origin
+from headgate.upstream.interface import Pieces, RawHeaders, Tls, UpstreamRequest, origin_of
+from headgate.upstream.rules import credential_header, host_of
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _TARGET = re.compile(r"[\x21-\x7e]+")
@@ -52,7 +52,7 @@ class Route(Struct, frozen=True):
     def from_request(cls, request: UpstreamRequest) -> Route:
         """Raises ProviderFailed for what is no http or https URL, or holds bytes that a request line cannot."""
         host = host_of(request.url)
-        own = origin(request.url)
+        own = origin_of(request.url)
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if not _TARGET.fullmatch(target) or not request.method.isalpha():

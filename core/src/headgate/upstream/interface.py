@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
@@ -13,6 +14,11 @@ from headgate.secret import Secret
 from headgate.sockets import Socket
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
+MAX_URL = 1024
+"""Longer addresses are not remembered after the call: what stands in them is the callers' choice."""
+_MAX_AUTHORITY = 300
+"""A name in DNS has at most 253 characters (RFC 1035); an address has its brackets and zone, and either a port."""
+_AUTHORITY = re.compile(r"[^/?#]*[/\t\r\n]*([^/?#]*)")
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,12 +148,20 @@ class Upstream(Protocol):
         ...
 
 
-@lru_cache(maxsize=1024)
 def origin_of(url: str) -> str:
     """Scheme, host and port of a URL, as `https://api.example.com:443`; ValueError when it has no host.
 
     Follows RFC 6454 section 4; user info is refused because it would hide the real host from a reader.
     """
+    return _origin(url) if len(url) <= MAX_URL else _origin.__wrapped__(url)
+
+
+@lru_cache(maxsize=1024)
+def _origin(url: str) -> str:
+    authority = _AUTHORITY.match(url)
+    # urlsplit normalizes it, by the square of its length at worst
+    if authority is not None and len(authority[1]) > _MAX_AUTHORITY:
+        raise ValueError("the host of a URL is too long")
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or "\\" in url:
         raise ValueError(f"`{url}` is no http or https URL with a plain host")

@@ -17,23 +17,16 @@ from headgate.upstream.interface import RawHeaders, Tls, UpstreamRequest, origin
 
 DNS_TTL_S = 10.0
 IDLE_S = 30.0
-MAX_URL = 1024
-"""Longer addresses are not remembered after the call: what stands in them is the callers' choice."""
 
 
 class DeniedError(Exception):
     """An address the gateway must not connect to. Not an OSError, so that no connector tries the next one."""
 
 
-def origin(url: str) -> str:
-    """`origin_of`, which remembers what it was asked, but for addresses too long to be kept."""
-    return origin_of(url) if len(url) <= MAX_URL else origin_of.__wrapped__(url)
-
-
 def host_of(url: str) -> str:
     """The host of a URL, for messages and address rules. ProviderFailed when it has none."""
     try:
-        origin(url)
+        origin_of(url)
         return urlsplit(url).hostname or ""
     except ValueError:
         raise ProviderFailed("the upstream address is no http or https URL", code="upstream_denied") from None
@@ -67,7 +60,7 @@ def credential_header(request: UpstreamRequest) -> tuple[bytes, bytes] | None:
     credential = request.credential
     if credential is None:
         return None
-    if origin(request.url) not in credential.origins:
+    if origin_of(request.url) not in credential.origins:
         raise ProviderFailed("the credential is not bound to this origin", code="upstream_denied")
     return credential.field()
 

@@ -9,7 +9,6 @@ import hashlib
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from urllib.parse import urlsplit
 
 from headgate.chat import FinishReason, Opaque
 
@@ -229,7 +228,9 @@ def audio_type(format_: str) -> str:
 
 def type_of_url(url: str) -> str | None:
     """The media type that the ending of a URL's path tells."""
-    return _EXTENSIONS.get(urlsplit(url).path.rpartition(".")[2].lower())
+    start, mark, rest = url.partition("?")[0].partition("#")[0].partition("://")
+    path = "/" + rest.partition("/")[2] if mark else start
+    return _EXTENSIONS.get(path.rpartition(".")[2].strip().lower())
 
 
 def is_google_file(uri: str) -> bool:
