@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from core.tests.realtime import KEY, SECRET, Keys, Served, Talker, closed, eventually, provided, served
+from core.tests.realtime import KEY, SECRET, SHAKE, Keys, Served, Talker, closed, eventually, provided, served
 from typing_extensions import override
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
@@ -21,6 +21,7 @@ from headgate.dialects import GoogleLive
 from headgate.errors import Blocked
 from headgate.operations import GENERATE_LIVE
 from headgate.provider import Provider
+from headgate.sockets import Socket
 
 SETUP = {"setup": {"model": "models/talk/gemini-live", "generationConfig": {"temperature": 0.5}}}
 USED = {"promptTokenCount": 10, "responseTokenCount": 4, "thoughtsTokenCount": 1, "totalTokenCount": 15}
@@ -147,6 +148,33 @@ async def test_nothing_is_said(tmp_path: Path) -> None:
         ex = await held.record()
         assert ex.error is not None
         assert ex.error.error_code == "body_timeout"
+
+
+async def test_pieces_of_a_first_message_count(tmp_path: Path) -> None:
+    """Whole frames of a first message that is not whole count among the bodies that the gateway holds."""
+    limits = {"limits": {"inflight_bytes": 50_000}}
+    async with provided() as provider, gateway(provider.port, tmp_path, config=limits) as held, live(held) as client:
+        client.transport.write(Frame(Opcode.TEXT, bytes(30_000), fin=False).serialize(mask=True))
+        await eventually(lambda: held.gateway.body_bytes == 30_000, "the first piece counts")
+        client.transport.write(Frame(Opcode.CONT, bytes(30_000), fin=False).serialize(mask=True))
+        code, reason = await closed(client)
+        assert (code, "too many messages" in str(reason)) == (1013, True)
+
+
+async def test_what_comes_after_the_wait_is_dropped(tmp_path: Path) -> None:
+    """What a client says once its time is over is not collected, and counts for no exchange that has ended."""
+    limits = {"limits": {"body_stall_s": 0.05}}
+    async with provided() as provider, gateway(provider.port, tmp_path, config=limits) as held:
+        head = SHAKE.replace(b"/v1/realtime?model=talk/gpt-realtime", GENERATE_LIVE.path.encode())
+        reader, writer = await held.raw(head)
+        await reader.readuntil(b"\r\n\r\n")
+        ex = await held.record()
+        (end,) = (each for each in held.state.connections if isinstance(each, Socket))
+        text = Frame(Opcode.TEXT, bytes(3000)).serialize(mask=True)
+        writer.write(text * 3 + text[:1000])
+        await eventually(lambda: end.held_bytes, "all of it was read")
+        assert (ex.request_bytes, held.gateway.body_bytes) == (0, 0)
+        writer.close()
 
 
 @pytest.mark.parametrize("rude", [False, True])

@@ -163,6 +163,7 @@ class Opening:
         self._gone = gone
         self._held = Held(gateway, ex)
         self._parts: list[bytes] = []
+        self._parts_bytes = 0
         self._message: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def read(self) -> bytes:
@@ -191,22 +192,27 @@ class Opening:
 
     def leave(self) -> None:
         """Nobody will say more to a client that was let in; what was said stands."""
+        self._parts.clear()
         if self.client is not None:
             self.client.close(CloseCode.GOING_AWAY)
 
     # what the socket tells
 
     def take(self, socket: Socket, frame: Frame) -> None:
-        """See Owner."""
+        """See Owner. Nothing is kept of what comes once the wait for the message is over."""
+        if self._message.done():
+            return
         self._parts.append(bytes(frame.data))
+        self._parts_bytes += len(frame.data)
         self._ex.request_bytes += len(frame.data)
-        if frame.fin and not self._message.done():
+        if frame.fin:
             socket.rest()
             self._message.set_result(b"".join(self._parts))
+            self._parts.clear()
 
     def heard(self, socket: Socket) -> None:
-        """See Owner."""
-        if not self._held.count(socket.held_bytes):
+        """See Owner. What is held of a message that is not whole counts as bodies do, while the exchange still waits for it."""
+        if not self._message.done() and not self._held.count(socket.held_bytes + self._parts_bytes):
             self._fail(_too_many())
 
     def room(self, socket: Socket) -> None:
