@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from core.tests.realtime import SHAKE, Retelling, Served, closed, eventually, provided, served
+from core.tests.realtime import SHAKE, Retelling, Served, closed, echo, eventually, provided, served
 from websockets.asyncio.server import ServerConnection
 from websockets.utils import accept_key
 
@@ -168,6 +168,31 @@ async def test_pieces_of_a_message_count_where_it_is_told_whole(
         await eventually(lambda: gateway.gateway.body_bytes >= 30_000, "the first piece counts")
         writer.write(frame(bytes(30_000), 0x00))
         assert await close_code(reader) == 1013
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+async def test_a_message_in_endless_frames_ends_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_client: bool
+) -> None:
+    """A message may not come in more frames than anybody needs, from whichever side."""
+    monkeypatch.setattr("headgate.sockets.MAX_FRAMES", 100)
+
+    async def answer(connection: ServerConnection) -> None:
+        connection.transport.write(b"\x01\x00" + bytes(2 * 200))
+        await connection.wait_closed()
+
+    async with (
+        provided(echo if is_client else answer) as provider,
+        served(provider.port, tmp_path) as gateway,
+        gateway.connect(max_queue=None) as client,
+    ):
+        if is_client:
+            client.transport.write(frame(b"", 0x01) + frame(b"", 0x00) * 200)
+        code, _ = await closed(client)
+        assert code == (1009 if is_client else 1011)
+        ex = await gateway.record()
+        assert ex.error is not None
+        assert ex.error.error_code == ("bad_websocket" if is_client else "upstream_bad_reply")
 
 
 # who does not read

@@ -12,6 +12,7 @@ from core.tests.engines import HOST, Authority
 from core.tests.realtime import SECRET, closed, echo, provided, served
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 authority = engines.authority
 BIG = "x" * 300_000
@@ -54,6 +55,25 @@ async def test_the_last_words_over_tls_arrive(tmp_path: Path, authority: Authori
         gateway.connect() as client,
     ):
         assert [await client.recv() for _ in range(8)] == [BIG] * 8
+        assert await closed(client) == (1000, "said")
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_many_last_words_arrive(tmp_path: Path, authority: Authority, is_tls: bool) -> None:
+    """So do messages that are taken in many turns, of a provider that ends the connection right behind them."""
+    words = [f"{number}" for number in range(20_000)]
+
+    async def answer(connection: ServerConnection) -> None:
+        frames = [Frame(Opcode.TEXT, word.encode()) for word in words] + [Frame(Opcode.CLOSE, b"\x03\xe8said")]
+        connection.transport.write(b"".join(frame.serialize(mask=False) for frame in frames))
+        connection.transport.close()
+
+    async with (
+        provided(answer, ssl=authority.server(HOST) if is_tls else None) as provider,
+        served(provider.port, tmp_path, **(over_tls(provider.port, authority) if is_tls else {})) as gateway,
+        gateway.connect() as client,
+    ):
+        assert [await client.recv() for _ in words] == words
         assert await closed(client) == (1000, "said")
 
 

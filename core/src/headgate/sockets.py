@@ -22,6 +22,11 @@ from websockets.server import ServerProtocol
 WRITE_HIGH_BYTES = 32 * 1024
 OWN_HIGH_BYTES = 1024 * 1024
 """How much of its own a peer that reads nothing may have us answer (pongs) before it is not read either."""
+STEP_BYTES = 2048
+TURN_FRAMES = 256
+"""After how many frames of one connection the others have their turn; a step may have more of them. A read holds 100,000."""
+MAX_FRAMES = 65_536
+"""In how many frames a message may come: empty ones count nothing in its size."""
 CLOSE_S = 5.0
 """How long a closed connection may go on without anything of it being read."""
 MAX_REASON_BYTES = 123
@@ -86,7 +91,12 @@ class Socket(asyncio.Protocol):
         self.heard_at = self.loop.time()
         self._owner: Owner | None = None
         self._early: list[Frame] = []
+        self._unread = bytearray()
+        self._turn: asyncio.Handle | None = None
+        self._frames = 0
         self._end: End | None = None
+        self._is_eof = False
+        self._is_gone = False
         self._is_told = False
         self._is_held = False
         self._is_paused = False
@@ -148,8 +158,10 @@ class Socket(asyncio.Protocol):
         return not self.is_dead and not self.transport.is_closing()
 
     def end(self) -> None:
-        """Break the connection off."""
-        self.transport.abort()
+        """Break the connection off. What of it was not taken yet is dropped."""
+        self._unread.clear()
+        if not self._is_gone:
+            self.transport.abort()
 
     # what a server asks of the connections it has
 
@@ -172,37 +184,21 @@ class Socket(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
-        self.ws.receive_data(data)
-        self._process()
-        if self.ws.parser_exc is not None:
-            self._failed(self.ws.parser_exc)
-        self._tell_end()
-        if self._owner is not None:
-            self._owner.heard(self)
-        self._regulate()
+        self._unread += data
+        if self._turn is None:
+            self._read()
 
     @override
     def eof_received(self) -> None:
-        self.ws.receive_eof()
-        self._process()
-        self._end = self._end or End("lost", LOST)
-        self._tell_end()
+        self._is_eof = True
+        self._conclude()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_dead = True
+        self._is_gone = True
         if self._timer is not None:
             self._timer.cancel()
-        if not self.answer.done():
-            self.answer.set_result(None)
-        self.is_full = False
-        self._end = self._end or End("lost", LOST)
-        self._tell_end()
-        if self._owner is not None:
-            self._owner.room(self)
-            self._owner.lost(self)
-        if self.on_lost is not None:
-            self.on_lost(self)
+        self._conclude()
 
     @override
     def pause_writing(self) -> None:
@@ -224,25 +220,81 @@ class Socket(asyncio.Protocol):
 
     # parts
 
-    def _process(self) -> None:
-        """Write what the protocol answers to what was read, and take what it made of it."""
+    def _read(self) -> None:
+        """Take what has come while there is room for it. Many frames are taken in turns with whatever else the loop has to do."""
+        self._turn = None
+        frames = 0
+        while self._unread and frames < TURN_FRAMES and not self._is_waiting():
+            step = bytes(self._unread[:STEP_BYTES])
+            del self._unread[:STEP_BYTES]
+            self.ws.receive_data(step)
+            frames += self._process()
+            if self.ws.parser_exc is not None:
+                self._failed(self.ws.parser_exc)
+        self._tell_end()
+        if self._owner is not None:
+            self._owner.heard(self)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Go on with what was not taken yet; the end of the connection comes behind it."""
+        if not self._unread and self._is_eof:
+            self.ws.receive_eof()
+            self._process()
+            self._end = self._end or End("lost", LOST)
+            self._tell_end()
+        if not self._unread and self._is_gone and not self.is_dead:
+            self._die()
+        self._regulate()
+
+    def _die(self) -> None:
+        self.is_dead = True
+        if not self.answer.done():
+            self.answer.set_result(None)
+        self.is_full = False
+        self._end = self._end or End("lost", LOST)
+        self._tell_end()
+        if self._owner is not None:
+            self._owner.room(self)
+            self._owner.lost(self)
+        if self.on_lost is not None:
+            self.on_lost(self)
+
+    def _process(self) -> int:
+        """Write what the protocol answers to what was read, and take what it made of it: how much that was."""
         self._flush()
-        for event in self.ws.events_received():
+        events = self.ws.events_received()
+        for event in events:
             self._take(event)
         if self.ws.handshake_exc is not None and not self.answer.done():
             self.answer.set_result(None)
+        return len(events)
 
     def _take(self, event: object) -> None:
         if isinstance(event, Response):
             if not self.answer.done():
                 self.answer.set_result(event)
         elif isinstance(event, Frame) and event.opcode in DATA:
+            if self._end is not None or self._has_too_many(event):
+                return
             if self._owner is None:
                 self._early.append(event)
             else:
                 self._owner.take(self, event)
         elif isinstance(event, Frame) and event.opcode is Opcode.CLOSE and self.ws.close_rcvd is not None:
             self._end = self._end or End("closed", self.ws.close_rcvd.code, self.ws.close_rcvd.reason)
+
+    def _has_too_many(self, frame: Frame) -> bool:
+        """Whether `frame` is one too many of its message, which fails the connection."""
+        self._frames += 1
+        if self._frames > MAX_FRAMES:
+            self._end = End("failed", CloseCode.MESSAGE_TOO_BIG, f"a message may have {MAX_FRAMES} frames")
+            self.ws.fail(self._end.code, self._end.reason)
+            self._flush()
+            return True
+        if frame.fin:
+            self._frames = 0
+        return False
 
     def _failed(self, error: Exception) -> None:
         sent = self.ws.close_sent
@@ -267,13 +319,27 @@ class Socket(asyncio.Protocol):
             else:
                 self.transport.close()
 
-    def _regulate(self) -> None:
-        """Read, unless the owner has no room, or the peer has us answer and reads nothing; and before `start` nothing twice."""
-        if self.is_dead or self.transport.is_closing():
-            return
+    def _is_waiting(self) -> bool:
+        """Whether the owner has no room, or the peer has us answer and reads nothing; and before `start` nothing twice.
+
+        Nobody is held up by waiting once the connection has ended.
+        """
+        if self._is_eof or self._is_gone or self.transport.is_closing():
+            return False
         is_deaf = self.is_full and self.transport.get_write_buffer_size() > OWN_HIGH_BYTES
         is_early = self._owner is None and bool(self._early)
-        wanted = (self._is_held and not self._is_closing) or is_deaf or is_early
+        return (self._is_held and not self._is_closing) or is_deaf or is_early
+
+    def _regulate(self) -> None:
+        """Read while somebody has room for it and nothing of what was read is left."""
+        if self.is_dead:
+            return
+        is_waiting = self._is_waiting()
+        if self._unread and not is_waiting and self._turn is None:
+            self._turn = self.loop.call_soon(self._read)
+        if self._is_gone or self.transport.is_closing():
+            return
+        wanted = is_waiting or bool(self._unread)
         if wanted and not self._is_paused:
             self.transport.pause_reading()
         elif not wanted and self._is_paused:
@@ -282,7 +348,7 @@ class Socket(asyncio.Protocol):
 
     def _linger(self) -> None:
         """The end has begun: what is written may still be read, at least a byte in every `CLOSE_S`."""
-        if not self._is_closing and not self.is_dead:
+        if not self._is_closing and not self._is_gone:
             self._is_closing = True
             self._regulate()  # or the answer to a close would never be read
             if self._timer is not None:
