@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from headgate.chat import ChatRequest, File, Image, Message, Part, ToolResult
 from headgate.errors import InvalidRequest
-from headgate.media import MAX_BYTES, MAX_URL, MAX_URLS, TIMEOUTS, fetch_media
+from headgate.media import MAX_BYTES, MAX_TOTAL_BYTES, MAX_URL, MAX_URLS, TIMEOUTS, fetch_media
 from headgate.provider import DeploymentConfig, Provider
 from headgate.testing import Recorded, ReplayUpstream
 from headgate.upstream import interface
@@ -90,6 +90,33 @@ async def test_no_more_than_so_many() -> None:
     with pytest.raises(InvalidRequest) as caught:
         await fetched(upstream, *(Image(f"{URL}{at}") for at in range(MAX_URLS + 1)))
     assert (caught.value.error_code, len(upstream.requests)) == ("media_too_many", MAX_URLS)
+
+
+@pytest.mark.parametrize("urls", [[f"{URL}{at}" for at in range(4)], [URL] * 4], ids=["different", "the same"])
+async def test_no_more_in_all(urls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a request would hold is bounded in all its places together, one URL in several of them counted for each."""
+    assert MAX_TOTAL_BYTES == 64 * 1024 * 1024
+    monkeypatch.setattr("headgate.media.MAX_TOTAL_BYTES", 4 * len(PNG))
+    await fetched(served(PNG), *map(Image, urls))
+    result = ToolResult("c", (File(URL),))
+    with pytest.raises(InvalidRequest, match=f"more than {4 * len(PNG)} bytes") as caught:
+        await fetched(served(PNG), *map(Image, urls), result)
+    assert caught.value.error_code == "media_too_large"
+    assert str(caught.value.param).startswith("messages[0].content[")
+
+
+async def test_a_place_counts_that_the_provider_would_fetch() -> None:
+    """The bytes are put there too where the same URL is fetched for another place."""
+
+    class Partial(Blind):
+        @override
+        def fetches(self, part: Image | File) -> bool:
+            return isinstance(part, File)
+
+    parts = (Image(URL), *[File(URL)] * 4)
+    provider = Partial("blind", DeploymentConfig(provider="blind"), served(PNG + bytes(MAX_TOTAL_BYTES // 5)))
+    with pytest.raises(InvalidRequest, match=str(MAX_TOTAL_BYTES)):
+        await fetch_media(ChatRequest("m", (Message("user", parts),)), provider)
 
 
 async def test_no_longer_than_so() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from headgate.chat import ChatRequest, File, Image, Message, Part, ToolResult
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from headgate.provider import Provider
 
 MAX_BYTES = 20 * 1024 * 1024
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
+"""How much one request may be made to hold: what stands in several of its places counts for each."""
 MAX_URLS = 32
 MAX_URL = 8192
 TIMEOUTS = Timeouts(connect_s=5.0, first_byte_s=10.0, gap_s=5.0, total_s=20.0)
@@ -30,20 +34,37 @@ _MAGIC = (
 )
 
 
+class _Wanted(Struct):
+    """Where a URL stands first, and in how many places."""
+
+    place: str
+    uses: int = 0
+
+
+class _Room(Struct):
+    """How much more may come for a request."""
+
+    left_bytes: int
+
+
 async def fetch_media(request: ChatRequest, provider: Provider) -> ChatRequest:
     """`request` with the bytes in place of every URL that `provider` does not fetch itself.
 
     Raises InvalidRequest (code `media_unreachable`, `media_too_large`) naming the place.
     """
-    wanted: dict[str, tuple[str, Image | File]] = {}
+    wanted: dict[str, _Wanted] = {}
+    uses = Counter[str | None]()
     for at, message in enumerate(request.messages):
         for place, part in _with_urls(message, at):
+            uses[part.url] += 1
             if part.url is not None and not provider.fetches(part):
-                wanted.setdefault(part.url, (place, part))
+                wanted.setdefault(part.url, _Wanted(place))
     if not wanted:
         return request
     if len(wanted) > MAX_URLS:
         raise InvalidRequest(f"more than {MAX_URLS} URLs would have to be fetched", code="media_too_many")
+    for url, each in wanted.items():
+        each.uses = uses[url]
     fetched = dict(zip(wanted, await _fetch_all(provider.upstream, wanted), strict=True))
     messages = tuple(
         replace(message, parts=tuple(_inlined(part, fetched) for part in message.parts)) for message in request.messages
@@ -84,8 +105,9 @@ def _inlined_one(part: Image | File, fetched: dict[str, tuple[str, str]]) -> Ima
     return replace(part, url=None, data=data, media_type=part.media_type or media_type)
 
 
-async def _fetch_all(upstream: Upstream, wanted: dict[str, tuple[str, Image | File]]) -> list[tuple[str, str]]:
-    tasks = [asyncio.ensure_future(_fetch(upstream, url, place)) for url, (place, _) in wanted.items()]
+async def _fetch_all(upstream: Upstream, wanted: dict[str, _Wanted]) -> list[tuple[str, str]]:
+    room = _Room(MAX_TOTAL_BYTES)
+    tasks = [asyncio.ensure_future(_fetch(upstream, url, each, room)) for url, each in wanted.items()]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -93,8 +115,9 @@ async def _fetch_all(upstream: Upstream, wanted: dict[str, tuple[str, Image | Fi
             task.cancel()
 
 
-async def _fetch(upstream: Upstream, url: str, place: str) -> tuple[str, str]:
+async def _fetch(upstream: Upstream, url: str, wanted: _Wanted, room: _Room) -> tuple[str, str]:
     """The media type and the base64 data of what is at `url`. Redirects are not followed, private addresses refused."""
+    place = wanted.place
     if len(url) > MAX_URL:
         raise InvalidRequest(
             f"`{place}`: a URL longer than {MAX_URL} characters is not fetched", param=place, code="media_unreachable"
@@ -108,7 +131,7 @@ async def _fetch(upstream: Upstream, url: str, place: str) -> tuple[str, str]:
     try:
         response = await upstream.send(UpstreamRequest("GET", url, ((b"accept", b"*/*"),), timeouts=TIMEOUTS))
         try:
-            return await _content(response.status, dict(response.headers), response.chunks(), place)
+            return await _content(response.status, dict(response.headers), response.chunks(), wanted, room)
         finally:
             response.close()
     except ProviderError as error:
@@ -118,8 +141,9 @@ async def _fetch(upstream: Upstream, url: str, place: str) -> tuple[str, str]:
 
 
 async def _content(
-    status: int, headers: dict[bytes, bytes], chunks: AsyncIterator[bytes], place: str
+    status: int, headers: dict[bytes, bytes], chunks: AsyncIterator[bytes], wanted: _Wanted, room: _Room
 ) -> tuple[str, str]:
+    place = wanted.place
     if status != 200:
         raise InvalidRequest(f"`{place}`: the URL answered with status {status}", param=place, code="media_unreachable")
     data = bytearray()
@@ -127,6 +151,13 @@ async def _content(
         data += piece
         if len(data) > MAX_BYTES:
             raise InvalidRequest(f"`{place}`: more than {MAX_BYTES} bytes", param=place, code="media_too_large")
+        room.left_bytes -= len(piece) * wanted.uses
+        if room.left_bytes < 0:
+            raise InvalidRequest(
+                f"`{place}`: the URLs of a request lead to more than {MAX_TOTAL_BYTES} bytes",
+                param=place,
+                code="media_too_large",
+            )
     held = bytes(data)
     declared = headers.get(b"content-type", b"").decode("latin-1")
     return media_type_of(held, declared), b64encode(held).decode()
